@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class MedilinkConfig(AppConfig):
+    name = "medilink"
