@@ -17,7 +17,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 if (BASE_DIR / ".env").is_file():
     env.read_env(BASE_DIR / ".env")
 
-# The embedded servers listen on loopback for one person; there the rules for production secrets would only be in the way.
+# Embedded servers are for one person on one machine; there the rules for production secrets would only be in the way.
 EMBEDDED = env.bool("MEDILINK_EMBEDDED", default=False)
 DEBUG = env.bool("DEBUG", default=False)
 
@@ -131,7 +131,8 @@ STORAGES = {
     "default": {"BACKEND": "storages.backends.s3.S3Storage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-WHITENOISE_USE_FINDERS = EMBEDDED  # the demo serves the packages' own files and needs no collectstatic
+# The demo serves the packages' own files and needs no collectstatic.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = EMBEDDED
 
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not EMBEDDED)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY

@@ -1,0 +1,26 @@
+# The site, the worker and beat are one image; docker-compose.yml says which command each runs.
+FROM python:3.11-slim-bookworm AS packages
+RUN pip install --no-cache-dir uv==0.13.9
+WORKDIR /app
+COPY pyproject.toml requirements.lock ./
+# Without the extras: neither embedded servers nor tests; the lock says which versions, and their hashes.
+RUN uv venv --quiet /opt/venv \
+    && uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode --require-hashes \
+        -r pyproject.toml -c requirements.lock
+
+FROM python:3.11-slim-bookworm
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PORT=5000
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent medilink
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /app
+COPY . .
+RUN python manage.py collectstatic --noinput --verbosity 0 && python -m compileall -q .
+USER 10001
+EXPOSE 5000
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s CMD ["python", "-m", "medilink.probe"]
+# gunicorn listens on 0.0.0.0:$PORT by itself.
+CMD ["gunicorn", "medilink.wsgi:application", "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
+    "--worker-tmp-dir", "/dev/shm", "--access-logfile", "-"]

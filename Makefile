@@ -1,0 +1,38 @@
+# Two commands on a machine that has Python 3.11, pip and make: `make demo` (ARGS=--once to run and exit), `make test`.
+# The packages live in .venv, exactly as requirements.lock names them, and are looked at again only when it changes.
+
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+UV = uv==0.13.9
+INTO = --python .venv/bin/python --quiet --require-hashes
+LOOK_ONLY = MEDILINK_EMBEDDED=true DATABASE_URL=postgres:///medilink
+
+.PHONY: demo test lint lock
+
+demo: .venv/synced
+	@.venv/bin/python manage.py demo $(ARGS)
+
+test: .venv/synced
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/synced
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	$(LOOK_ONLY) .venv/bin/python -m mypy medilink analytics ingestion clinical
+	.venv/bin/python -c 'from importlinter.cli import lint_imports_command as run; run()'
+	.venv/bin/python manage.py makemigrations --check --dry-run
+	.venv/bin/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+# After a change of pyproject.toml.
+lock: .venv/synced
+	.venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
+		--no-header --output-file requirements.lock pyproject.toml
+
+.venv/synced: requirements.lock
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; name it with PYTHON=/path/to/python.'; exit 1; }
+	@echo 'Installing what requirements.lock names into .venv'
+	@test -x .venv/bin/python || $(PYTHON) -m venv --without-pip .venv
+	@$(PYTHON) -m pip --python .venv/bin/python install --quiet $(UV) \
+		&& .venv/bin/python -m uv pip sync $(INTO) requirements.lock \
+		|| $(PYTHON) -m pip $(INTO) install -r requirements.lock
+	@touch $@

@@ -1,0 +1,70 @@
+"""Which facility the cells of a child row mean: by name, narrowed by state, LGA, folder and stewards' decisions."""
+
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
+
+from clinical.models import Facility, FacilityName
+from ingestion import staging
+from ingestion.load.context import Load
+from ingestion.models import FacilityNaming
+from ingestion.staging import Place
+from ingestion.upsert import upsert
+
+
+def resolve(load: Load) -> None:
+    """Fills `staged_places` and refuses the rows whose facility is unknown or uncertain."""
+    cells = ("facility_key", "facility_state", "lga_key")
+    upsert(Place, load.rows.exclude(facility_name="").values(*cells).distinct())
+    staging.analyze(Place)
+    candidates = _consistent(load, FacilityName.objects.filter(name_key=OuterRef("facility_key")))
+    grouped = candidates.order_by().values("name_key")
+    Place.objects.update(
+        candidates=Coalesce(Subquery(grouped.annotate(n=Count("facility_id", distinct=True)).values("n")), 0),
+        facility_id=Subquery(grouped.annotate(id=Min("facility_id")).values("id")),
+    )
+    _apply_decisions(load)
+    named = load.rows.exclude(facility_name="").filter(given_facility_id=None)
+    load.stop(named.filter(place__candidates=0), "FACILITY_NOT_FOUND")
+    load.stop(named.filter(place__candidates__gt=1), "FACILITY_AMBIGUOUS")
+    if load.is_replay:
+        _refuse_unknown_given(load)
+
+
+def facility_of_row() -> Coalesce:
+    """The facility of a child row: the one a steward has put, else what its cells mean."""
+    return Coalesce("given_facility_id", "place__facility_id")
+
+
+def _consistent(load: Load, names: "QuerySet[FacilityName]") -> "QuerySet[FacilityName]":
+    """Those that agree with the place's state and LGA, where given, and with the folder's state."""
+    names = names.filter(
+        Q(state=OuterRef("facility_state")) | Q(Exact(OuterRef("facility_state"), Value("", TextField()))),
+        Q(lga_key=OuterRef("lga_key")) | Q(Exact(OuterRef("lga_key"), Value("", TextField()))),
+    )
+    return names.filter(state=load.folder_state) if load.folder_state else names
+
+
+def _apply_decisions(load: Load) -> None:
+    """A decision fills what the cells leave open; it never overrides a state or an LGA that a row states."""
+    decisions = FacilityNaming.objects.filter(source=load.batch.source)
+    if not decisions.exists():
+        return
+    decided = _consistent(
+        load,
+        FacilityName.objects.filter(
+            facility_id__in=decisions.filter(name_key=OuterRef(OuterRef("facility_key"))).values("facility_id")
+        ),
+    )
+    open_places = Place.objects.exclude(candidates=1).filter(Exists(decided))
+    open_places.update(facility_id=Subquery(decided.order_by().values("facility_id")[:1]), candidates=1)
+
+
+def _refuse_unknown_given(load: Load) -> None:
+    facilities = Facility.objects.filter(pk=OuterRef("given_facility_id"), deleted_at=None)
+    given = load.rows.filter(given_facility_id__isnull=False)
+    load.stop(given.filter(~Exists(facilities)), "FACILITY_NOT_FOUND")
+
+
+def is_certain() -> Q:
+    return Q(given_facility_id__isnull=False) | Q(place__candidates=1)

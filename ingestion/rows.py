@@ -1,0 +1,378 @@
+"""What a row of each dataset is: its cells cleaned by clinical/values, every reason against it, its fingerprint.
+
+Pure: no database, no S3. Works on columns of a few thousand cells at a time, because one Python call per cell is what
+a load cannot afford: a chunk that is plain text is only stripped, and repeated cells are parsed once.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from hashlib import md5
+from itertools import chain, repeat
+from typing import Any, Protocol
+
+from clinical import values
+from clinical.values import Invalid
+from ingestion.datasets import COLUMNS, Dataset
+from ingestion.objects import lagos_day
+
+# The definition of an event's fingerprint: MD5 over the content columns, each normalised, a list's items kept apart,
+# absent as empty. A change of it, or of what normalises, is a new number.
+FINGERPRINT_VERSION = 1
+CONTENT: dict[Dataset, tuple[str, ...]] = {
+    Dataset.MEDICAL_RECORDS: ("record_type", "diagnosis", "treatment", "medications", "notes", "recorded_at"),
+    Dataset.TRIAGE_VISITS: (
+        "triage_level",
+        "chief_complaint",
+        "vital_signs",
+        "conditions",
+        "recommendations",
+        "visited_at",
+    ),
+}
+STEWARD_CELLS = ("facility_id", "patient_id")  # what a correction may add to the cells of a child row
+MEMO = 1 << 16
+
+
+class Chunk(Protocol):
+    """Numbered records, as ingestion/reader.py and the replay of refused rows give them."""
+
+    @property
+    def lines(self) -> Sequence[int]: ...
+    @property
+    def rows(self) -> Sequence[Sequence[str]]: ...
+    @property
+    def suspects(self) -> frozenset[int]: ...
+
+
+@dataclass
+class Delivery:
+    """What the rows need to know of the file they are in, and what was counted while they were read."""
+
+    dataset: Dataset
+    last_modified: datetime
+    rows_read: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+
+
+def staged(delivery: Delivery, header: Sequence[str], chunks: Iterable[Chunk]) -> Iterator[bytes]:
+    """Each chunk as the CSV that COPY takes, in the order of `columns_of(dataset)`."""
+    parse = _Parsers(delivery.last_modified)
+    for chunk in chunks:
+        page = _Page(delivery, header, chunk)
+        columns = _DATASETS[delivery.dataset](page, parse)
+        delivery.rows_read += len(chunk.rows)
+        yield _csv(zip(chunk.lines, page.reasons(), *columns, strict=True))
+
+
+def columns_of(dataset: Dataset) -> tuple[str, ...]:
+    """The staging columns that `staged` fills, in its order."""
+    return "line", "reasons", *_STAGED[dataset]
+
+
+_PLACE = ("facility_name", "facility_state", "facility_lga")
+_PERSON = ("patient_first_name", "patient_last_name", "patient_dob", "patient_phone")
+_STAGED: dict[Dataset, tuple[str, ...]] = {
+    Dataset.FACILITIES: ("name", "state", "lga", "lga_name", "lat", "lon", "type", "ownership", "level", "hfr_code"),
+    Dataset.PATIENTS: (
+        *_PLACE,
+        "given_facility_id",
+        *("first_name", "last_name", "sex", "dob", "dob_is_estimated", "phone", "patient_number"),
+    ),
+    Dataset.MEDICAL_RECORDS: (
+        *_PLACE,
+        *("given_facility_id", "given_patient_id"),
+        *_PERSON,
+        *("record_id", "recorded_at", "fingerprint"),
+        *("record_type", "diagnosis", "treatment", "medications", "notes"),
+    ),
+    Dataset.TRIAGE_VISITS: (
+        *_PLACE,
+        *("given_facility_id", "given_patient_id"),
+        *_PERSON,
+        *("visit_id", "visited_at", "fingerprint"),
+        *("triage_level", "chief_complaint", "vital_signs", "conditions", "recommendations", "language", "provider"),
+    ),
+}
+
+
+def _csv(rows: Iterable[tuple[Any, ...]]) -> bytes:
+    # CRLF as the line end, since the writer quotes a cell for the characters of its line end only.
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\r\n").writerows(rows)
+    return out.getvalue().encode()
+
+
+class _Parsers:
+    """The parsers of clinical/values for one file, each cell parsed once while it is remembered."""
+
+    def __init__(self, last_modified: datetime) -> None:
+        latest_day, latest = lagos_day(last_modified), last_modified + timedelta(days=1)
+        self.state = lru_cache(MEMO)(lambda cell: values.state(cell) if cell else "")
+        self.lga = lru_cache(MEMO)(lambda lga, state: (lga and values.lga(lga, state or None)) or lga)
+        self.sex = lru_cache(MEMO)(values.sex)
+        self.dob = lru_cache(MEMO)(lambda cell: _dob(cell, latest_day))
+        self.phone = lru_cache(MEMO)(lambda cell: values.phone(cell) if cell else None)
+        self.level = lru_cache(MEMO)(lambda cell: values.level(cell) if cell else None)
+        self.items = lru_cache(MEMO)(lambda cell: _array(values.items(cell)) if cell else "{}")
+        self.instant = lru_cache(MEMO)(lambda cell: values.instant(cell, latest).isoformat() if cell else "")
+        self.number = lru_cache(MEMO)(lambda cell: _id(cell) if cell else "")
+
+
+def _dob(cell: str, latest: date) -> tuple[str, bool]:
+    if not cell:
+        return "", False
+    day, is_estimated = values.dob(cell, latest)
+    return day.isoformat(), is_estimated
+
+
+def _id(cell: str) -> str:
+    if not (cell.isascii() and cell.isdigit() and len(cell) < 19):
+        raise Invalid("TYPE_INVALID")
+    return cell
+
+
+def _array(items: Sequence[str]) -> str:
+    """PostgreSQL's array literal; also how a list stands in a fingerprint, which keeps its items apart."""
+    return "{" + ",".join('"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items) + "}"
+
+
+class _Page:
+    """A chunk turned on its side: a column at a time, with what is wrong with each of its rows."""
+
+    def __init__(self, delivery: Delivery, header: Sequence[str], chunk: Chunk) -> None:
+        self.size = len(chunk.rows)
+        self.warnings = delivery.warnings
+        self._filled = COLUMNS[delivery.dataset].filled
+        self._wrong: dict[int, list[str]] = {}
+        self._void: dict[int, str] = dict.fromkeys(chunk.suspects, "QUOTE_SUSPECT")
+        rows = self._of_width(chunk.rows, len(header))
+        joined = " ".join(chain.from_iterable(rows))
+        self._is_plain = values.is_plain(joined)
+        self._is_single_spaced = "  " not in joined
+        self._cells: dict[str, Sequence[str]] = dict(zip(header, zip(*rows, strict=True), strict=True))
+        self._absent: list[str] = [""] * self.size
+
+    def _of_width(self, rows: Sequence[Sequence[str]], width: int) -> Sequence[Sequence[str]]:
+        """Rows of another width, and those whose quotes cannot be trusted, become empty: nothing else is said of them."""
+        if not self._void and set(map(len, rows)) == {width}:
+            return rows
+        for index, row in enumerate(rows):
+            if len(row) != width:
+                self._void[index] = "FIELD_COUNT"
+        empty = [""] * width
+        return [empty if index in self._void else row for index, row in enumerate(rows)]
+
+    def reasons(self) -> Iterator[str | None]:
+        """Per row the reasons against it as an array literal, or None."""
+        self._wrong.update({index: [reason] for index, reason in self._void.items()})
+        if not self._wrong:
+            return repeat(None, self.size)
+        found: list[str | None] = [None] * self.size
+        for index, reasons in self._wrong.items():
+            found[index] = _array(reasons)
+        return iter(found)
+
+    def refuse(self, index: int, reason: str) -> None:
+        self._wrong.setdefault(index, []).append(reason)
+
+    def warn(self, index: int, warning: str) -> None:
+        if index not in self._void:
+            self.warnings[warning] += 1
+
+    # --- Columns
+
+    def name(self, column: str, length: str | None = None) -> list[str]:
+        """A name: inner white space folded, at most LENGTHS[length] characters, filled where it must be."""
+        cells = self._cleaned(column, is_name=True)
+        self._required(column, cells)
+        return self._short(column, cells, values.LENGTHS[length or column])
+
+    def identifier(self, column: str) -> list[str]:
+        return self._short(column, self._cleaned(column, is_name=False), values.LENGTHS[column])
+
+    def free(self, column: str) -> list[str]:
+        cells = self._cleaned(column, is_name=False)
+        if max(map(len, cells), default=0) * 4 > values.FREE_TEXT_BYTES:
+            for index, cell in enumerate(cells):
+                if len(cell.encode()) > values.FREE_TEXT_BYTES:
+                    self.refuse(index, f"LENGTH:{column}")
+                    cells[index] = ""
+        return cells
+
+    def raw(self, column: str) -> list[str]:
+        """A cell that a parser will judge; filled where it must be."""
+        cells = self._cleaned(column, is_name=False)
+        self._required(column, cells)
+        return cells
+
+    def parsed(self, column: str, cells: Sequence[str], parse: Callable[[str], Any], invalid: Any = "") -> list[Any]:
+        """`parse` over the cells; what it refuses is refused with its code, and `invalid` stands in its place."""
+        try:
+            return list(map(parse, cells))
+        except Invalid:
+            return [self._parsed(index, column, cell, parse, invalid) for index, cell in enumerate(cells)]
+
+    def _parsed(self, index: int, column: str, cell: str, parse: Callable[[str], Any], invalid: Any) -> Any:
+        try:
+            return parse(cell)
+        except Invalid as error:
+            self.refuse(index, f"{error.code}:{column}")
+            return invalid
+
+    def _cleaned(self, column: str, *, is_name: bool) -> list[str]:
+        cells = self._cells.get(column)
+        if cells is None:
+            return self._absent.copy()
+        if not self._is_plain:
+            return [self._clean(index, column, cell, is_name) for index, cell in enumerate(cells)]
+        if is_name and not self._is_single_spaced:
+            return [" ".join(cell.split()) for cell in cells]
+        return list(map(str.strip, cells))
+
+    def _clean(self, index: int, column: str, cell: str, is_name: bool) -> str:
+        if cell.isalnum() and cell.isascii():
+            return cell
+        text, is_shorter = values.text(cell, is_name=is_name)
+        if is_shorter:
+            self.warn(index, f"CHAR_REMOVED:{column}")
+        return text
+
+    def _required(self, column: str, cells: Sequence[str]) -> None:
+        if column in self._filled and not all(cells):
+            for index, cell in enumerate(cells):
+                if not cell:
+                    self.refuse(index, f"REQUIRED_MISSING:{column}")
+
+    def _short(self, column: str, cells: list[str], longest: int) -> list[str]:
+        if max(map(len, cells), default=0) > longest:
+            for index, cell in enumerate(cells):
+                if len(cell) > longest:
+                    self.refuse(index, f"LENGTH:{column}")
+                    cells[index] = ""
+        return cells
+
+
+# --- The datasets
+
+
+def _facilities(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
+    name, state = page.name("name", "facility_name"), page.name("state")
+    state = page.parsed("state", state, parse.state)
+    lga = page.name("lga")
+    official = list(map(parse.lga, lga, state))
+    _warn_of_unknown_lgas(page, lga, state)
+    lat, lon = _points(page)
+    return [
+        *(name, state, lga, official, lat, lon, page.name("type")),
+        *(page.free("ownership"), page.free("level"), page.identifier("hfr_code")),
+    ]
+
+
+def _warn_of_unknown_lgas(page: _Page, lgas: Sequence[str], states: Sequence[str]) -> None:
+    known = {(lga, state): values.lga(lga, state) is not None for lga, state in set(zip(lgas, states, strict=True)) if lga and state}
+    if not all(known.values()):
+        for index, pair in enumerate(zip(lgas, states, strict=True)):
+            if not known.get(pair, True):
+                page.warn(index, "LGA_UNKNOWN")
+
+
+def _points(page: _Page) -> tuple[list[Any], list[Any]]:
+    lats: list[Any] = []
+    lons: list[Any] = []
+    for index, (lat, lon) in enumerate(zip(page.raw("lat"), page.raw("lon"), strict=True)):
+        north, east, warning = values.point(lat, lon)
+        if warning:
+            page.warn(index, warning)
+        lats.append(north)
+        lons.append(east)
+    return lats, lons
+
+
+def _patients(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
+    place = _place(page, parse)
+    first, last = page.name("first_name"), page.name("last_name")
+    cells = page.raw("sex")
+    sex = page.parsed("sex", cells, parse.sex, "Unknown")
+    if not all(cells):
+        for index, cell in enumerate(cells):
+            if not cell:
+                page.warn(index, "SEX_MISSING")
+    dob, is_estimated = zip(*page.parsed("dob", page.raw("dob"), parse.dob, ("", False)), strict=True)
+    return [
+        *(*place, first, last, sex, dob, is_estimated),
+        *(_phones(page, "phone", parse), page.identifier("patient_number")),
+    ]
+
+
+def _place(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
+    """Facility name, state and LGA (each empty where not given, the LGA by its official name), and a steward's id."""
+    name = page.name("facility_name")
+    state = page.parsed("facility_state", page.name("facility_state", "state"), parse.state)
+    lga = page.name("facility_lga", "lga")
+    lga = list(map(parse.lga, lga, state)) if any(lga) else lga
+    return [name, state, lga, page.parsed("facility_id", page.raw("facility_id"), parse.number)]
+
+
+def _phones(page: _Page, column: str, parse: _Parsers) -> list[str | None]:
+    cells = page.raw(column)
+    phones = list(map(parse.phone, cells))
+    if None in phones:
+        for index, (cell, phone) in enumerate(zip(cells, phones, strict=True)):
+            if cell and phone is None:
+                page.warn(index, "PHONE_INVALID")
+    return phones
+
+
+def _person(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
+    first, last = page.name("patient_first_name", "first_name"), page.name("patient_last_name", "last_name")
+    dob = [day for day, _ in page.parsed("patient_dob", page.raw("patient_dob"), parse.dob, ("", False))]
+    return [first, last, dob, _phones(page, "patient_phone", parse)]
+
+
+def _records(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
+    place = _place(page, parse)
+    patient = page.parsed("patient_id", page.raw("patient_id"), parse.number)
+    person = _person(page, parse)
+    instant = page.parsed("recorded_at", page.raw("recorded_at"), parse.instant)
+    content = [page.name("record_type"), *map(page.free, ("diagnosis", "treatment", "medications", "notes"))]
+    fingerprint = _fingerprints(*content, instant)
+    return [*place, patient, *person, page.identifier("record_id"), instant, fingerprint, *content]
+
+
+def _visits(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
+    place = _place(page, parse)
+    patient = page.parsed("patient_id", page.raw("patient_id"), parse.number)
+    person = _person(page, parse)
+    instant = page.parsed("visited_at", page.raw("visited_at"), parse.instant)
+    cells = page.raw("triage_level")
+    level = page.parsed("triage_level", cells, parse.level, None)
+    complaint, vitals = page.free("chief_complaint"), page.free("vital_signs")
+    lists = [list(map(parse.items, page.free(column))) for column in ("conditions", "recommendations")]
+    # A level that is none stands in the fingerprint as it was written, so that the refused row has one of its own.
+    written = cells if None in level else map(str, level)
+    fingerprint = _fingerprints(written, complaint, vitals, *lists, instant)
+    return [
+        *(*place, patient, *person, page.identifier("visit_id"), instant, fingerprint),
+        *(level, complaint, vitals, *lists, page.free("language"), page.free("provider")),
+    ]
+
+
+def _fingerprints(*content: Iterable[str]) -> list[str]:
+    """128 bits per row, as hexadecimal digits that PostgreSQL reads as a uuid."""
+    return [
+        md5(row.encode(), usedforsecurity=False).hexdigest()
+        for row in map("\x1f".join, zip(*content, strict=True))
+    ]
+
+
+_DATASETS: dict[Dataset, Callable[[_Page, _Parsers], list[Sequence[Any]]]] = {
+    Dataset.FACILITIES: _facilities,
+    Dataset.PATIENTS: _patients,
+    Dataset.MEDICAL_RECORDS: _records,
+    Dataset.TRIAGE_VISITS: _visits,
+}

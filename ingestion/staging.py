@@ -1,0 +1,288 @@
+"""The tables between a file and the clinical tables: temporary, one set per batch, gone with its transaction.
+
+Described by models, so that names are resolved by querysets over them. Their app label is of no installed app: they
+have no migrations and nothing but a load ever sees them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import connection, models
+
+from clinical.models import Facility, FacilityAlias, FacilityName, MedicalRecord, Patient, PatientAlias, PatientName
+from clinical.models import TriageVisit, key_of
+from ingestion.datasets import Dataset
+from ingestion.models import RejectedRow
+
+
+class Match(models.ForeignObject):
+    """A join on columns that are equal. No key of the database: it may meet no row, one or several."""
+
+    requires_unique_target = False
+
+
+def match(to: Any, **on: str) -> Match:
+    """Joins `to` where each column named left equals the column of `to` named right."""
+    return Match(to, models.DO_NOTHING, from_fields=[*on], to_fields=[*on.values()], null=True, related_name="+")
+
+
+class Place(models.Model):
+    """The facility cells of one or many rows, and the facility that they mean: one, none or several candidates."""
+
+    facility_key = models.TextField(primary_key=True)  # together with the next two; the table itself has no key
+    facility_state = models.TextField()
+    lga_key = models.TextField()
+    facility_id = models.BigIntegerField(null=True)
+    candidates = models.IntegerField(default=0, db_default=0)
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_places"
+
+
+class Belonging(models.Model):
+    """The patients (and their facility) that an event's cells name: one per row, or the row is refused."""
+
+    line = models.IntegerField(primary_key=True)
+    facility_id = models.BigIntegerField()
+    patient_id = models.BigIntegerField()
+    patient = match(Patient, patient_id="id")
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_belongings"
+
+
+class Known(models.Model):
+    """The row of the dataset's table that a staged row meets."""
+
+    line = models.IntegerField(primary_key=True)
+    row_id = models.BigIntegerField()
+    facility = match(Facility, row_id="id")
+    patient = match(Patient, row_id="id")
+    medical_record = match(MedicalRecord, row_id="id")
+    triage_visit = match(TriageVisit, row_id="id")
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_known"
+
+
+class Stopped(models.Model):
+    """A row that goes no further: refused for a reason, or (null) collapsed into a later line of its file."""
+
+    line = models.IntegerField(primary_key=True)  # several reasons, several rows
+    reason = models.TextField(null=True)
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_stopped"
+
+
+class Protection(models.Model):
+    """The columns (bits) of a row that a newer delivery has filled; an older one leaves them alone."""
+
+    row_id = models.BigIntegerField(primary_key=True)
+    columns = models.IntegerField()
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_protections"
+
+
+class RawRow(models.Model):
+    """The cells of a refused row as they were delivered, and of a replayed one the refused row it comes from."""
+
+    line = models.IntegerField(primary_key=True)
+    raw = models.JSONField()
+    row_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_raw_rows"
+
+
+class Staged(models.Model):
+    """One row of the file, cleaned. Cells that a reason speaks of are null."""
+
+    line = models.IntegerField(primary_key=True)
+    reasons = ArrayField(models.TextField(), null=True)
+    ordinal = models.IntegerField(default=1, db_default=1)
+
+    stopped = match(Stopped, line="line")
+    known = match(Known, line="line")
+    raw_row = match(RawRow, line="line")
+
+    class Meta:
+        abstract = True
+
+
+class StagedChild(Staged):
+    """A row that names its facility. What is not given is empty, so that equality finds it."""
+
+    facility_name = models.TextField(default="")
+    facility_state = models.TextField(default="")
+    facility_lga = models.TextField(default="")
+    given_facility_id = models.BigIntegerField(null=True)
+    facility_key = key_of("facility_name")
+    lga_key = key_of("facility_lga")
+    place = match(Place, facility_key="facility_key", facility_state="facility_state", lga_key="lga_key")
+
+    class Meta:
+        abstract = True
+
+
+class StagedFacility(Staged):
+    name = models.TextField(default="")
+    state = models.TextField(null=True)
+    lga = models.TextField(default="")
+    lga_name = models.TextField(default="")
+    lat = models.DecimalField(max_digits=10, decimal_places=7, null=True)
+    lon = models.DecimalField(max_digits=10, decimal_places=7, null=True)
+    type = models.TextField(null=True)
+    ownership = models.TextField(null=True)
+    level = models.TextField(null=True)
+    hfr_code = models.TextField(null=True)
+    name_key = key_of("name")
+    lga_key = key_of("lga_name")
+
+    namesake = match(Facility, name_key="name_key", state="state")
+    identity = match(Facility, name_key="name_key", state="state", lga_key="lga_key")
+    alias = match(FacilityAlias, name_key="name_key", state="state", lga_key="lga_key")
+    protection = match(Protection, line="row_id")
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_facilities"
+
+
+class StagedPatient(StagedChild):
+    first_name = models.TextField(default="")
+    last_name = models.TextField(default="")
+    sex = models.TextField(null=True)
+    dob = models.DateField(null=True)
+    dob_is_estimated = models.BooleanField(default=False)
+    phone = models.TextField(null=True)
+    patient_number = models.TextField(null=True)
+    first_name_key = key_of("first_name")
+    last_name_key = key_of("last_name")
+
+    identity = match(Patient, first_name_key="first_name_key", last_name_key="last_name_key", dob="dob")
+    alias = match(PatientAlias, first_name_key="first_name_key", last_name_key="last_name_key", dob="dob")
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_patients"
+
+
+class StagedEvent(StagedChild):
+    given_patient_id = models.BigIntegerField(null=True)
+    patient_first_name = models.TextField(default="")
+    patient_last_name = models.TextField(default="")
+    patient_dob = models.DateField(null=True)
+    patient_phone = models.TextField(null=True)
+    fingerprint = models.UUIDField()
+    first_name_key = key_of("patient_first_name")
+    last_name_key = key_of("patient_last_name")
+
+    named = match(PatientName, first_name_key="first_name_key", last_name_key="last_name_key")
+    doubt = match(RejectedRow, first_name_key="first_name_key", last_name_key="last_name_key")
+    belonging = match(Belonging, line="line")
+
+    class Meta:
+        abstract = True
+
+
+class StagedMedicalRecord(StagedEvent):
+    record_id = models.TextField(null=True)
+    recorded_at = models.DateTimeField(null=True)
+    record_type = models.TextField(null=True)
+    diagnosis = models.TextField(null=True)
+    treatment = models.TextField(null=True)
+    medications = models.TextField(null=True)
+    notes = models.TextField(null=True)
+
+    same_content = match(MedicalRecord, fingerprint="fingerprint")
+    same_id = match(MedicalRecord, record_id="record_id")
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_medical_records"
+
+
+class StagedTriageVisit(StagedEvent):
+    visit_id = models.TextField(null=True)
+    visited_at = models.DateTimeField(null=True)
+    triage_level = models.SmallIntegerField(null=True)
+    chief_complaint = models.TextField(null=True)
+    vital_signs = models.TextField(null=True)
+    conditions = ArrayField(models.TextField(), default=list)
+    recommendations = ArrayField(models.TextField(), default=list)
+    language = models.TextField(null=True)
+    provider = models.TextField(null=True)
+
+    same_content = match(TriageVisit, fingerprint="fingerprint")
+    same_id = match(TriageVisit, visit_id="visit_id")
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_triage_visits"
+
+
+STAGES: dict[Dataset, type[Any]] = {
+    Dataset.FACILITIES: StagedFacility,
+    Dataset.PATIENTS: StagedPatient,
+    Dataset.MEDICAL_RECORDS: StagedMedicalRecord,
+    Dataset.TRIAGE_VISITS: StagedTriageVisit,
+}
+_AROUND: tuple[type[models.Model], ...] = (Place, Belonging, Known, Stopped, Protection, RawRow)
+
+
+def create(dataset: Dataset) -> type[Any]:
+    """Makes the tables of one load anew and returns the model of its rows. Needs a transaction around it."""
+    stage = STAGES[dataset]
+    drop()
+    with connection.schema_editor(atomic=False) as editor, connection.cursor() as cursor:
+        for model in (stage, *_AROUND):
+            sql, params = editor.table_sql(model)
+            # No keys: nothing is looked up by them, and each would be built row by row under the COPY.
+            sql = sql.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1).replace(" PRIMARY KEY", "")
+            cursor.execute(sql + " ON COMMIT DROP", params)
+    return stage
+
+
+def drop() -> None:
+    with connection.cursor() as cursor:
+        tables = ", ".join(connection.ops.quote_name(m._meta.db_table) for m in (*STAGES.values(), *_AROUND))
+        cursor.execute(f"DROP TABLE IF EXISTS {tables}")
+
+
+def copy(model: type[models.Model], columns: Sequence[str], blocks: Iterator[bytes]) -> None:
+    """Fills the table from blocks of CSV. An empty cell is null, or empty where the column is never null."""
+    quote = connection.ops.quote_name
+    filled = [c for c in columns if not (f := model._meta.get_field(c)).null and f.get_internal_type() == "TextField"]
+    options = "FORMAT csv" + (f", FORCE_NOT_NULL ({', '.join(map(quote, filled))})" if filled else "")
+    names = ", ".join(map(quote, columns))
+    with connection.cursor() as cursor:
+        cursor.copy_expert(
+            f"COPY {quote(model._meta.db_table)} ({names}) FROM STDIN WITH ({options})", _Reading(blocks)
+        )
+    analyze(model)
+
+
+def analyze(*models_: type[models.Model]) -> None:
+    """So that the planner knows what was just written."""
+    with connection.cursor() as cursor:
+        for model in models_:
+            cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")
+
+
+class _Reading:
+    """Blocks as the file that psycopg2 reads from; PostgreSQL works on one block while Python makes the next."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+
+    def read(self, _size: int) -> bytes:
+        return next(self._blocks, b"")
