@@ -4,7 +4,7 @@
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 UV = uv==0.13.9
-INTO = --python .venv/bin/python --quiet --require-hashes
+INTO = --python .venv/bin/python
 LOOK_ONLY = MEDILINK_EMBEDDED=true DATABASE_URL=postgres:///medilink
 
 .PHONY: demo test lint lock
@@ -32,7 +32,7 @@ lock: .venv/synced
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; name it with PYTHON=/path/to/python.'; exit 1; }
 	@echo 'Installing what requirements.lock names into .venv'
 	@test -x .venv/bin/python || $(PYTHON) -m venv --without-pip .venv
-	@$(PYTHON) -m pip --python .venv/bin/python install --quiet $(UV) \
-		&& .venv/bin/python -m uv pip sync $(INTO) requirements.lock \
-		|| $(PYTHON) -m pip $(INTO) install -r requirements.lock
+	@$(PYTHON) -m pip $(INTO) install --quiet $(UV) \
+		&& .venv/bin/python -m uv pip sync --quiet $(INTO) --require-hashes requirements.lock \
+		|| $(PYTHON) -m pip $(INTO) install --quiet --no-compile --require-hashes -r requirements.lock
 	@touch $@

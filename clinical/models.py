@@ -305,7 +305,7 @@ class TriageVisit(Event):
 class FacilityName(models.Model):
     """A view: every identity by which a facility that is not deleted can be named, present and past."""
 
-    facility = models.ForeignKey(Facility, models.DO_NOTHING, related_name="+", primary_key=True)
+    facility = models.OneToOneField(Facility, models.DO_NOTHING, related_name="+", primary_key=True)
     name_key = models.TextField()
     state = models.TextField()
     lga_key = models.TextField()
@@ -318,7 +318,7 @@ class FacilityName(models.Model):
 class PatientName(models.Model):
     """A view: every identity by which a patient that is not deleted can be named, present and past."""
 
-    patient = models.ForeignKey(Patient, models.DO_NOTHING, related_name="+", primary_key=True)
+    patient = models.OneToOneField(Patient, models.DO_NOTHING, related_name="+", primary_key=True)
     facility = models.ForeignKey(Facility, models.DO_NOTHING, related_name="+")
     first_name_key = models.TextField()
     last_name_key = models.TextField()

@@ -181,9 +181,7 @@ class IngestBatch(models.Model):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(
-                    rows_read=F("inserted") + F("updated") + F("unchanged") + F("collapsed") + F("rejected")
-                ),
+                condition=Q(rows_read=F("inserted") + F("updated") + F("unchanged") + F("collapsed") + F("rejected")),
                 name="ingest_batches_counts_add_up",
             ),
             models.CheckConstraint(
@@ -217,6 +215,30 @@ class IngestBatch(models.Model):
         return f"Batch {self.pk}"
 
 
+def hash_of(field: str) -> models.GeneratedField:
+    """128 bits over the cells as jsonb writes them: sorted by column, so that their order in a file says nothing."""
+    return models.GeneratedField(
+        expression=Func(F(field), template="(md5((%(expressions)s)::text))::uuid"),
+        output_field=models.UUIDField(),
+        db_persist=True,
+    )
+
+
+class Codes(Func):
+    """The codes of an array of reasons, without their columns."""
+
+    template = "ARRAY(SELECT split_part(reason, ':', 1) FROM unnest(%(expressions)s) AS reason)"
+    output_field = ArrayField(models.TextField())
+
+
+class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
+    def with_reason(self, reason: str) -> "RejectedRowQuerySet":
+        """Refused for `CODE:column`, or for a bare CODE whatever the column."""
+        if ":" in reason:
+            return self.filter(reasons__contains=[reason])
+        return self.alias(codes=Codes("reasons")).filter(codes__contains=[reason])
+
+
 class RejectedRow(models.Model):
     """One row that could not be loaded, kept with its evidence until a steward has dealt with it.
 
@@ -237,11 +259,7 @@ class RejectedRow(models.Model):
     source = models.TextField()
     event_on = models.DateField(null=True, blank=True)
     ordinal = models.IntegerField(default=1)
-    raw_hash = models.GeneratedField(
-        expression=Func(F("raw"), template="(md5((%(expressions)s)::text))::uuid"),
-        output_field=models.UUIDField(),
-        db_persist=True,
-    )
+    raw_hash = hash_of("raw")
     # As far as they are known: who may see the row, and which names are in doubt while it is open.
     facility = models.ForeignKey("clinical.Facility", models.SET_NULL, null=True, blank=True, related_name="+")
     facility_key = models.TextField(blank=True, default="")
@@ -257,6 +275,8 @@ class RejectedRow(models.Model):
     settled_why = models.TextField(blank=True, default="")
     replay_batch = models.ForeignKey(IngestBatch, models.PROTECT, null=True, blank=True, related_name="replayed_rows")
     became_id = models.BigIntegerField(null=True, blank=True, help_text="the id in the dataset's table")
+
+    objects = RejectedRowQuerySet.as_manager()
 
     class Meta:
         db_table = "rejected_rows"

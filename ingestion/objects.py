@@ -11,11 +11,10 @@ from ingestion.datasets import Dataset
 
 LAGOS = ZoneInfo("Africa/Lagos")
 FIRST_DAY = date(2000, 1, 1)
+KEY_LIMIT = 1024  # bytes
 
-# ASCII: without it "patientſ" (long s) would be a patients file.
-DATASET_NAME = re.compile(
-    rf"({'|'.join(Dataset.values)}).*\.csv(?:\.gz)?", re.IGNORECASE | re.ASCII | re.DOTALL
-)
+# ASCII: without it "patient" with a long s (U+017F) at its end would be a patients file.
+DATASET_NAME = re.compile(rf"({'|'.join(Dataset.values)}).*\.csv(?:\.gz)?", re.IGNORECASE | re.ASCII | re.DOTALL)
 SUFFIX = re.compile(r"\.csv(?:\.gz)?\Z", re.IGNORECASE)
 # A lookahead, so that dates written into one another are all seen and the last valid one wins.
 DATE = re.compile(r"(?<![0-9])(?=([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})(?![0-9]))")
@@ -51,8 +50,13 @@ def source_of(key: str, prefix: str) -> str:
 
 def business_date(key: str, prefix: str, last_modified: datetime) -> date:
     """The day the delivery speaks of. `prefix` is the input prefix; the folders considered are those below it."""
+    return named_date(key, prefix, last_modified) or lagos_day(last_modified)
+
+
+def named_date(key: str, prefix: str, last_modified: datetime) -> date | None:
+    """The last valid date in the file name, else the nearest folder that is one."""
     named = [day for match in DATE.finditer(file_name(key)) if (day := _valid_date(match[1], last_modified))]
-    return named[-1] if named else folder_date(key, prefix, last_modified) or lagos_day(last_modified)
+    return named[-1] if named else folder_date(key, prefix, last_modified)
 
 
 def folder_date(key: str, prefix: str, last_modified: datetime) -> date | None:
@@ -78,15 +82,22 @@ def _valid_date(text: str, last_modified: datetime) -> date | None:
 
 
 def archive_key(prefix: str, business_date: date, key: str) -> str:
-    return f"{prefix}{business_date:%Y-%m-%d}/{file_name(key)}"
-
-
-def alternative_archive_key(prefix: str, business_date: date, key: str, sha256: str) -> str:
-    """For a name that other bytes of the same day have taken already."""
-    name = file_name(key)
-    suffix = found[0] if (found := SUFFIX.search(name)) else ""
-    return f"{prefix}{business_date:%Y-%m-%d}/{name.removesuffix(suffix)}__{sha256[:12]}{suffix}"
+    return _fitting(f"{prefix}{business_date:%Y-%m-%d}/", file_name(key))
 
 
 def held_key(prefix: str, business_date: date, batch_id: int, key: str) -> str:
-    return f"{prefix}{business_date:%Y-%m-%d}/{batch_id}/{file_name(key)}"
+    return _fitting(f"{prefix}{business_date:%Y-%m-%d}/{batch_id}/", file_name(key))
+
+
+def alternative_key(safe_key: str, digest: str) -> str:
+    """For an archive or held key that other bytes have taken already."""
+    folder, slash, name = safe_key.rpartition("/")
+    return _fitting(folder + slash, name, f"__{digest[:12]}")
+
+
+def _fitting(folder: str, name: str, mark: str = "") -> str:
+    """The mark goes before the suffix. The stem is cut where a copy's longer folder would break S3's limit."""
+    suffix = found[0] if (found := SUFFIX.search(name)) else ""
+    room = KEY_LIMIT - len(f"{folder}{mark}{suffix}".encode())
+    stem = name.removesuffix(suffix).encode()[:room].decode(errors="ignore")
+    return f"{folder}{stem}{mark}{suffix}"

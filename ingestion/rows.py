@@ -23,17 +23,6 @@ from ingestion.objects import lagos_day
 # The definition of an event's fingerprint: MD5 over the content columns, each normalised, a list's items kept apart,
 # absent as empty. A change of it, or of what normalises, is a new number.
 FINGERPRINT_VERSION = 1
-CONTENT: dict[Dataset, tuple[str, ...]] = {
-    Dataset.MEDICAL_RECORDS: ("record_type", "diagnosis", "treatment", "medications", "notes", "recorded_at"),
-    Dataset.TRIAGE_VISITS: (
-        "triage_level",
-        "chief_complaint",
-        "vital_signs",
-        "conditions",
-        "recommendations",
-        "visited_at",
-    ),
-}
 STEWARD_CELLS = ("facility_id", "patient_id")  # what a correction may add to the cells of a child row
 MEMO = 1 << 16
 
@@ -158,7 +147,7 @@ class _Page:
         self._absent: list[str] = [""] * self.size
 
     def _of_width(self, rows: Sequence[Sequence[str]], width: int) -> Sequence[Sequence[str]]:
-        """Rows of another width, and those whose quotes cannot be trusted, become empty: nothing else is said of them."""
+        """Rows of another width, or with quotes that cannot be trusted, become empty: nothing else is said of them."""
         if not self._void and set(map(len, rows)) == {width}:
             return rows
         for index, row in enumerate(rows):
@@ -274,7 +263,11 @@ def _facilities(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
 
 
 def _warn_of_unknown_lgas(page: _Page, lgas: Sequence[str], states: Sequence[str]) -> None:
-    known = {(lga, state): values.lga(lga, state) is not None for lga, state in set(zip(lgas, states, strict=True)) if lga and state}
+    known = {
+        (lga, state): values.lga(lga, state) is not None
+        for lga, state in set(zip(lgas, states, strict=True))
+        if lga and state
+    }
     if not all(known.values()):
         for index, pair in enumerate(zip(lgas, states, strict=True)):
             if not known.get(pair, True):
@@ -365,8 +358,7 @@ def _visits(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
 def _fingerprints(*content: Iterable[str]) -> list[str]:
     """128 bits per row, as hexadecimal digits that PostgreSQL reads as a uuid."""
     return [
-        md5(row.encode(), usedforsecurity=False).hexdigest()
-        for row in map("\x1f".join, zip(*content, strict=True))
+        md5(row.encode(), usedforsecurity=False).hexdigest() for row in map("\x1f".join, zip(*content, strict=True))
     ]
 
 

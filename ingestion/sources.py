@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, BinaryIO
@@ -216,9 +216,9 @@ def put_safe(obj: S3Object, destination_key: str, metadata: dict[str, str], loca
             return
         if local is None:
             raise
-        _upload_local(local, destination_key, metadata)
+        _upload_local(obj, local, destination_key, metadata)
     if not _is_settled(obj, destination_key, metadata):
-        raise StorageUnavailable("The copy in S3 differs from the file that was read; it will be copied again.")
+        raise StorageUnavailable("The copy in S3 is not to be seen; it will be copied again.")
 
 
 def delete(obj: S3Object) -> bool:
@@ -253,28 +253,23 @@ def _is_same(found: S3Object, listed: S3Object) -> bool:
 
 def _is_ours(found: Head, metadata: Mapping[str, str]) -> bool:
     sha256 = metadata.get("sha256")
-    return found.metadata == metadata or (sha256 is not None and found.metadata.get("sha256") == sha256)
+    return _is_own_copy(found, metadata) or (sha256 is not None and found.metadata.get("sha256") == sha256)
+
+
+def _is_own_copy(found: Head, metadata: Mapping[str, str]) -> bool:
+    """Written for the same batch. Only the hash may be missing on one: an earlier attempt may not have got so far."""
+    return found.metadata | {"sha256": ""} == {**metadata, "sha256": ""}
 
 
 def _is_settled(obj: S3Object, destination_key: str, metadata: dict[str, str]) -> bool:
-    """True where the bytes lie at the destination. A damaged copy of our own making is removed."""
+    """True where the bytes lie at the destination. Whatever else lies there stays: it may be all there is."""
     found = head(destination_key)
     if found is None:
         return False
-    if found.metadata != metadata:
-        if _is_ours(found, metadata):
-            return True
-        raise DestinationTaken("The key for the safe copy holds other bytes; the next run chooses another one.")
-    if found.object.size == obj.size and _md5s_agree(obj, found):
+    is_whole = found.object.size == obj.size or not _is_own_copy(found, metadata)
+    if is_whole and _is_ours(found, metadata):
         return True
-    with _translated():
-        _delete(destination_key, {"IfMatch": f'"{found.object.etag}"'})
-    return False
-
-
-def _md5s_agree(obj: S3Object, copy: Head) -> bool:
-    """Both ETags as MD5, where both are: the one sign that a server which knows no conditional copy took newer bytes."""
-    return copy.md5 is None or MD5.fullmatch(obj.etag) is None or copy.md5 == obj.etag
+    raise DestinationTaken("The key for the safe copy holds other bytes; the next run chooses another one.")
 
 
 def _copy(obj: S3Object, destination_key: str, metadata: dict[str, str]) -> None:
@@ -295,9 +290,21 @@ def _copy(obj: S3Object, destination_key: str, metadata: dict[str, str]) -> None
             _client().copy(source, bucket, destination_key, ExtraArgs=written)
         else:
             _client().copy_object(Bucket=bucket, Key=destination_key, CopySource=source, IfNoneMatch="*", **written)
+    _verify_copy(found, destination_key)
 
 
-def _upload_local(local: BinaryIO, destination_key: str, metadata: dict[str, str]) -> None:
+def _verify_copy(source: Head, destination_key: str) -> None:
+    """A stand-in that knows no conditional copy may have taken newer bytes: such a copy of our own is undone."""
+    copy = head(destination_key)
+    if copy is not None and copy.md5 and source.md5 and copy.md5 != source.md5:
+        with _translated():
+            _delete(destination_key, {"IfMatch": f'"{copy.object.etag}"'})
+        raise ObjectChanged("The object was overwritten in the input while it was copied.")
+
+
+def _upload_local(obj: S3Object, local: BinaryIO, destination_key: str, metadata: dict[str, str]) -> None:
+    if local.seek(0, os.SEEK_END) != obj.size:
+        raise ObjectChanged("The object was overwritten in the input, and what was read of it is incomplete.")
     local.seek(0)
     with _translated():
         _client().put_object(
@@ -367,8 +374,9 @@ def _ascii(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _plain(value: str) -> str:
-    if value.startswith("b64="):  # `quote` writes no "=", so nothing else begins so
-        return base64.urlsafe_b64decode(value[4:]).decode()
+    if value.startswith("b64="):  # `quote` writes no "=", so nothing else of ours begins so
+        with suppress(ValueError):
+            return base64.urlsafe_b64decode(value[4:]).decode()
     return unquote(value)
 
 
@@ -460,5 +468,7 @@ def _named(error: ClientError) -> StorageError:
     if code in GONE_CODES:
         return ObjectGone("The object is no longer in the bucket.")
     if status in (401, 403) or code in DENIED_CODES:
-        return StorageDenied(f"S3 refuses {error.operation_name} ({code}); check the credentials and the bucket policy.")
+        return StorageDenied(
+            f"S3 refuses {error.operation_name} ({code}); check the credentials and the bucket policy."
+        )
     return StorageUnavailable(f"S3 failed at {error.operation_name} ({code}, status {status}).")

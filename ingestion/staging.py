@@ -10,10 +10,18 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 
-from clinical.models import Facility, FacilityAlias, FacilityName, MedicalRecord, Patient, PatientAlias, PatientName
-from clinical.models import TriageVisit, key_of
+from clinical.models import (
+    Facility,
+    FacilityAlias,
+    MedicalRecord,
+    Patient,
+    PatientAlias,
+    PatientName,
+    TriageVisit,
+    key_of,
+)
 from ingestion.datasets import Dataset
-from ingestion.models import RejectedRow
+from ingestion.models import RejectedRow, hash_of
 
 
 class Match(models.ForeignObject):
@@ -46,27 +54,12 @@ class Belonging(models.Model):
 
     line = models.IntegerField(primary_key=True)
     facility_id = models.BigIntegerField()
-    patient_id = models.BigIntegerField()
+    patient_id = models.BigIntegerField(null=True)  # null: several, and nothing chooses among them
     patient = match(Patient, patient_id="id")
 
     class Meta:
         app_label = "staging"
         db_table = "staged_belongings"
-
-
-class Known(models.Model):
-    """The row of the dataset's table that a staged row meets."""
-
-    line = models.IntegerField(primary_key=True)
-    row_id = models.BigIntegerField()
-    facility = match(Facility, row_id="id")
-    patient = match(Patient, row_id="id")
-    medical_record = match(MedicalRecord, row_id="id")
-    triage_visit = match(TriageVisit, row_id="id")
-
-    class Meta:
-        app_label = "staging"
-        db_table = "staged_known"
 
 
 class Stopped(models.Model):
@@ -91,16 +84,75 @@ class Protection(models.Model):
         db_table = "staged_protections"
 
 
+class Known(models.Model):
+    """The row of the dataset's table that a staged row meets."""
+
+    line = models.IntegerField(primary_key=True)
+    row_id = models.BigIntegerField()
+    facility = match(Facility, row_id="id")
+    patient = match(Patient, row_id="id")
+    medical_record = match(MedicalRecord, row_id="id")
+    triage_visit = match(TriageVisit, row_id="id")
+    protection = match(Protection, row_id="row_id")
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_known"
+
+
+class Repeated(models.Model):
+    """The ordinal of an event that its file holds more than once, from the second on."""
+
+    line = models.IntegerField(primary_key=True)
+    ordinal = models.IntegerField()
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_repeated"
+
+
 class RawRow(models.Model):
-    """The cells of a refused row as they were delivered, and of a replayed one the refused row it comes from."""
+    """The cells of a refused row as they were delivered."""
 
     line = models.IntegerField(primary_key=True)
     raw = models.JSONField()
-    row_id = models.BigIntegerField(null=True)
+    raw_hash = hash_of("raw")
 
     class Meta:
         app_label = "staging"
         db_table = "staged_raw_rows"
+
+
+class Reasons(models.Model):
+    """All reasons against a row."""
+
+    line = models.IntegerField(primary_key=True)
+    reasons = ArrayField(models.TextField())
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_reasons"
+
+
+class Refusal(models.Model):
+    """A refused row as it will be kept, and the one that it is, if it was refused before."""
+
+    line = models.IntegerField(primary_key=True)
+    reasons = ArrayField(models.TextField())
+    raw = models.JSONField()
+    raw_hash = models.UUIDField()
+    event_on = models.DateField(null=True)
+    ordinal = models.IntegerField()
+    facility_id = models.BigIntegerField(null=True)
+    facility_key = models.TextField(default="")
+    first_name_key = models.TextField(default="")
+    last_name_key = models.TextField(default="")
+
+    seen = match(RejectedRow, raw_hash="raw_hash", ordinal="ordinal")
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_refusals"
 
 
 class Staged(models.Model):
@@ -108,11 +160,11 @@ class Staged(models.Model):
 
     line = models.IntegerField(primary_key=True)
     reasons = ArrayField(models.TextField(), null=True)
-    ordinal = models.IntegerField(default=1, db_default=1)
 
-    stopped = match(Stopped, line="line")
     known = match(Known, line="line")
+    repeated = match(Repeated, line="line")
     raw_row = match(RawRow, line="line")
+    why = match(Reasons, line="line")
 
     class Meta:
         abstract = True
@@ -150,7 +202,6 @@ class StagedFacility(Staged):
     namesake = match(Facility, name_key="name_key", state="state")
     identity = match(Facility, name_key="name_key", state="state", lga_key="lga_key")
     alias = match(FacilityAlias, name_key="name_key", state="state", lga_key="lga_key")
-    protection = match(Protection, line="row_id")
 
     class Meta:
         app_label = "staging"
@@ -188,6 +239,7 @@ class StagedEvent(StagedChild):
 
     named = match(PatientName, first_name_key="first_name_key", last_name_key="last_name_key")
     doubt = match(RejectedRow, first_name_key="first_name_key", last_name_key="last_name_key")
+    given_patient = match(Patient, given_patient_id="id")
     belonging = match(Belonging, line="line")
 
     class Meta:
@@ -236,7 +288,17 @@ STAGES: dict[Dataset, type[Any]] = {
     Dataset.MEDICAL_RECORDS: StagedMedicalRecord,
     Dataset.TRIAGE_VISITS: StagedTriageVisit,
 }
-_AROUND: tuple[type[models.Model], ...] = (Place, Belonging, Known, Stopped, Protection, RawRow)
+_AROUND: tuple[type[models.Model], ...] = (
+    Place,
+    Belonging,
+    Stopped,
+    Protection,
+    Known,
+    Repeated,
+    RawRow,
+    Reasons,
+    Refusal,
+)
 
 
 def create(dataset: Dataset) -> type[Any]:
@@ -276,6 +338,14 @@ def analyze(*models_: type[models.Model]) -> None:
     with connection.cursor() as cursor:
         for model in models_:
             cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")
+
+
+def analyze_grown(model: type[models.Model], grown_by: int) -> None:
+    """The same for a clinical table that has grown by a tenth or more, before it is joined again."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])
+        if grown_by > 1000 and grown_by > 0.1 * cursor.fetchone()[0]:
+            analyze(model)
 
 
 class _Reading:

@@ -1,47 +1,50 @@
 """INSERT … SELECT … ON CONFLICT in the words of `bulk_create`: rows that are in the database already never leave it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import connections, router
+from django.db.models import F, Model, QuerySet
 from django.db.models.constants import OnConflict
 
 
 def upsert(
-    model: type[models.Model],
-    rows: "models.QuerySet[Any, Any]",
+    model: type[Model],
+    rows: "QuerySet[Any, Any]",
+    columns: Mapping[str, Any],
     *,
     ignore_conflicts: bool = False,
     update_conflicts: bool = False,
     unique_fields: Sequence[str] = (),
     update_fields: Sequence[str] = (),
 ) -> int:
-    """Inserts what `rows` selects and returns how many rows were inserted or updated.
+    """Inserts one row of `model` per row of `rows` and returns how many rows were inserted or updated.
 
-    `rows` is a `.values(…)` queryset whose names are fields of `model` (`facility_id` for a foreign key). With
-    `update_conflicts`, a row that meets another one in `unique_fields` sets `update_fields` of it; two rows of
-    `rows` must not meet the same one. With `ignore_conflicts` it is left out. Other conflicts raise IntegrityError.
+    `columns` says for each field of `model` (`facility_id` for a foreign key) what stands in it: an expression over
+    `rows`, or the name of one of its columns. With `update_conflicts`, a row that meets another one in `unique_fields`
+    sets `update_fields` of it; two rows of `rows` must not meet the same one. With `ignore_conflicts` it is left out.
+    Any other conflict raises IntegrityError.
     """
     connection = connections[router.db_for_write(model)]
-    opts = model._meta
-    fields = [_field(opts, name) for name in rows.query.selected or ()]
-    select, params = rows.query.get_compiler(connection=connection).as_sql()
-    quote = connection.ops.quote_name
+    expressions = [F(value) if isinstance(value, str) else value for value in columns.values()]
+    select, params = rows.order_by().values_list(*expressions).query.get_compiler(connection=connection).as_sql()
+    fields = [_field(model, name) for name in columns]
     on_conflict = connection.ops.on_conflict_suffix_sql(
         fields,
         OnConflict.IGNORE if ignore_conflicts else OnConflict.UPDATE if update_conflicts else None,
-        [_field(opts, name).column for name in update_fields],
-        [_field(opts, name).column for name in unique_fields],
+        [_field(model, name).column for name in update_fields],
+        [_field(model, name).column for name in unique_fields],
     )
-    columns = ", ".join(quote(field.column) for field in fields)
+    quote = connection.ops.quote_name
+    names = ", ".join(quote(field.column) for field in fields)
     with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {quote(opts.db_table)} ({columns}) {select} {on_conflict}", params)
+        cursor.execute(f"INSERT INTO {quote(model._meta.db_table)} ({names}) {select} {on_conflict}", params)
         return int(cursor.rowcount)
 
 
-def _field(opts: Any, name: str) -> Any:
+def _field(model: type[Model], name: str) -> Any:
     """A field by its own name or, for a foreign key, by its column's."""
-    for field in opts.concrete_fields:
+    for field in model._meta.concrete_fields:
         if name in (field.name, field.attname):
             return field
-    raise ValueError(f"{opts.label} has no column for {name!r}.")
+    raise ValueError(f"{model._meta.label} has no column for {name!r}.")

@@ -1,16 +1,20 @@
 """What every list of the API has in common: who may ask, and how the answer is cut into pages."""
 
+from typing import TYPE_CHECKING
+
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
+
+if TYPE_CHECKING:  # it reads the settings that name this module
+    from rest_framework.views import APIView
 
 
 class StaffOnly(BasePermission):
     """People who may enter the stewards' desk."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: "APIView") -> bool:
         return bool(request.user and request.user.is_active and request.user.is_staff)
 
 

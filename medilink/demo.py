@@ -28,14 +28,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ingestion import tasks
+from ingestion import sources, tasks
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Status
 from ingestion.refusals import code_of
 from medilink import delivery
-from medilink.embedded import RUN_FOLDER
+from medilink.embedded import PROJECT, RUN_FOLDER
 from medilink.supervisor import Group
 
-ALREADY_RUNNING = 75
+ALREADY_RUNNING, INTERRUPTED = 75, 130
 FIRST_NIGHT = timedelta(days=3)  # before today; each further run delivers the night after the last one
 PATIENCE = 600.0
 PORTS = range(5000, 5100)
@@ -81,6 +81,8 @@ def run(*, is_once: bool) -> None:
                 raise SystemExit(1)
     except KeyboardInterrupt:
         console.print("\nStopping.")
+        if not is_shown:
+            raise SystemExit(INTERRUPTED) from None
     finally:
         group.stop()
 
@@ -123,12 +125,12 @@ def _prepare() -> None:
 
 def _start_worker(group: Group) -> None:
     options = ["--loglevel", "INFO", "--concurrency", "2", "--without-gossip", "--without-mingle"]
-    group.start("worker", [sys.executable, "-m", "celery", "-A", "medilink", "worker", *options])
+    group.start("worker", [sys.executable, "-m", "celery", "-A", "medilink", "worker", *options], cwd=PROJECT)
 
 
 def _start_site(group: Group, port: int) -> None:
     options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "8", "--access-logfile", "-"]
-    group.start("web", [sys.executable, "-m", "gunicorn", "medilink.wsgi:application", *options])
+    group.start("web", [sys.executable, "-m", "gunicorn", "medilink.wsgi:application", *options], cwd=PROJECT)
 
 
 def _start_beat(group: Group) -> None:
@@ -155,7 +157,10 @@ def _deliver() -> IngestRun:
     """One more night into the bucket, and the queued run that shall load it."""
     night = _next_night()
     with console.status(f"Delivering the night of {night} to the bucket"):
-        delivery.upload(night)
+        try:
+            delivery.upload(night)
+        except sources.StorageError as error:
+            raise CommandError(str(error)) from error
         return _queue()
 
 

@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 import environ
 import psycopg2
@@ -95,7 +96,8 @@ class Servers:
         if os.getpid() == self._starter and self._running:
             users = self.folder / "users.lock"
             if (lock := _try_lock(users)) is None:
-                print("Another command still uses the embedded servers; waiting for it (Ctrl-C ends them).")
+                # Not to stdout, which may be read by a program.
+                print("Another command uses the embedded servers; waiting for it.", file=sys.stderr, flush=True)
                 lock = _lock(users, patience=math.inf)
             self.stop()
             os.close(lock)
@@ -202,7 +204,7 @@ def _settings(servers: Servers) -> list[str]:
     return [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
 
 
-def _create_cluster(initdb: list[str], data_folder: Path, log: Path, options: dict[str, object]) -> None:
+def _create_cluster(initdb: list[str], data_folder: Path, log: Path, options: dict[str, Any]) -> None:
     """Beside its place and then renamed, so that a cluster half made is never taken for one."""
     half = data_folder.with_name("postgres.new")
     shutil.rmtree(half, ignore_errors=True)
@@ -228,7 +230,7 @@ def _has_database(socket_folder: Path) -> bool:
     return True
 
 
-def _account(servers: Servers, binaries: Path) -> tuple[Path, Path, list[str], dict[str, object]]:
+def _account(servers: Servers, binaries: Path) -> tuple[Path, Path, list[str], dict[str, Any]]:
     """Binaries, data folder, command prefix and process options with which PostgreSQL runs.
 
     It refuses to be root, and to be a user whom the system does not know: both become `nobody` for it alone.

@@ -93,6 +93,14 @@ FROM patient_aliases a JOIN patients p ON p.id = a.patient_id AND p.facility_id 
 WHERE p.deleted_at IS NULL;
 """
 
+# Transactions that have only read so far count too: they may write rows that carry the instant of their beginning.
+OLDEST_WRITER = """
+CREATE FUNCTION oldest_writer() RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT least(now(), min(xact_start)) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend'
+$$
+"""
+
 TABLES = ("facilities", "patients", "medical_records", "triage_visits")
 EDITED = {
     "facilities": ("lat", "lon", "type", "ownership", "level", "hfr_code"),
@@ -121,6 +129,7 @@ class Migration(migrations.Migration):
             )
             for table in ("medical_records", "triage_visits")
         ),
+        migrations.RunSQL(OLDEST_WRITER, "DROP FUNCTION oldest_writer()"),
         migrations.RunSQL(TOUCH, "DROP FUNCTION touch()"),
         *(
             migrations.RunSQL(

@@ -1,11 +1,11 @@
 """What every step of one load shares: the batch, its staged rows, and the questions that all datasets ask of them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
-from django.db.models import BooleanField, Exists, Func, OuterRef, QuerySet, Value
-from django.db.models.expressions import RawSQL
+from django.db.models import BooleanField, Count, Exists, F, Func, Max, OuterRef, QuerySet, TextField, Value, Window
 
 from ingestion import staging
 from ingestion.datasets import Dataset
@@ -25,6 +25,8 @@ class Load:
     stage: Any  # the staging model of the dataset
     folder_state: str | None
     is_replay: bool
+    is_snapshot: bool  # events stored under any day are the same events
+    is_older: bool = False  # a newer delivery of the dataset is loaded already
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -38,8 +40,7 @@ class Load:
 
     def stop(self, rows: "QuerySet[Any, Any]", reason: str | None) -> int:
         """Refuses the rows for a reason, or (None) collapses them."""
-        why = Value(reason) if reason else RawSQL("null::text", ())
-        stopped = upsert(Stopped, rows.annotate(reason=why).values("line", "reason"))
+        stopped = upsert(Stopped, rows, {"line": "line", "reason": Value(reason, TextField())})
         if stopped:
             staging.analyze(Stopped)
         return stopped
@@ -66,3 +67,32 @@ def prepare_session(batch: IngestBatch) -> None:
             " set_config('jit', 'off', true), set_config('temp_buffers', '64MB', true)",
             [str(batch.pk)],
         )
+
+
+def is_known() -> Exists:
+    """That a staged row meets a stored one."""
+    return Exists(staging.Known.objects.filter(line=OuterRef("line")))
+
+
+def meet(load: Load, rows: "QuerySet[Any, Any]", row_id: str) -> None:
+    """Notes the stored row that each of `rows` meets; rows that meet one already keep it."""
+    if upsert(
+        staging.Known, rows.filter(~is_known(), **{f"{row_id}__isnull": False}), {"line": "line", "row_id": row_id}
+    ):
+        staging.analyze(staging.Known)
+
+
+def collapse(load: Load, rows: "QuerySet[Any, Any]", partition: Sequence[Any], conflict: Mapping[str, Any]) -> None:
+    """Of rows that are equal in `partition` the last line stays; where they conflict, none of them.
+
+    `conflict` is one window function over the partition under a name, true where its rows contradict one another.
+    """
+    if not rows.values(*partition).annotate(n=Count("line")).filter(n__gt=1).exists():
+        return
+    groups = rows.annotate(last=Window(Max("line"), partition_by=[*partition]), **conflict)
+    (is_conflict,) = conflict
+    load.stop(groups.filter(**{is_conflict: True}), "DUP_IN_FILE_CONFLICT")
+    groups = load.good.filter(line__in=rows.values("line")).annotate(
+        last=Window(Max("line"), partition_by=[*partition])
+    )
+    load.stop(groups.filter(last__gt=F("line")), None)

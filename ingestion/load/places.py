@@ -15,7 +15,7 @@ from ingestion.upsert import upsert
 def resolve(load: Load) -> None:
     """Fills `staged_places` and refuses the rows whose facility is unknown or uncertain."""
     cells = ("facility_key", "facility_state", "lga_key")
-    upsert(Place, load.rows.exclude(facility_name="").values(*cells).distinct())
+    upsert(Place, load.rows.distinct(), {cell: cell for cell in cells})
     staging.analyze(Place)
     candidates = _consistent(load, FacilityName.objects.filter(name_key=OuterRef("facility_key")))
     grouped = candidates.order_by().values("name_key")

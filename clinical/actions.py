@@ -1,0 +1,43 @@
+"""What people do to clinical rows beyond editing one: mark them as deleted, take the mark away.
+
+Nothing here removes a row: its identity stays taken, so that the source's next delivery does not bring it back.
+"""
+
+from typing import Any
+
+from django.contrib.postgres.functions import TransactionNow
+from django.db.models import Exists, Model, OuterRef, QuerySet
+
+from clinical.models import Facility, MedicalRecord, Patient, TriageVisit, User
+
+# Who refers to a row, and by which column: what is referred to cannot be deleted, what it refers to must be there.
+CHILDREN: dict[type[Model], list[tuple[type[Any], str]]] = {
+    Facility: [(Patient, "facility")],
+    Patient: [(MedicalRecord, "patient"), (TriageVisit, "patient")],
+}
+PARENTS: dict[type[Model], list[str]] = {
+    Patient: ["facility"],
+    MedicalRecord: ["patient", "facility"],
+    TriageVisit: ["patient", "facility"],
+}
+
+
+def mark_deleted(rows: "QuerySet[Any]", *, by: User) -> int:
+    """Marks the rows that nothing undeleted refers to; returns how many."""
+    rows = rows.filter(deleted_at=None)
+    for child, column in CHILDREN.get(rows.model, []):
+        rows = rows.exclude(Exists(child.objects.filter(**{column: OuterRef("pk")}, deleted_at=None)))
+    return rows.update(deleted_at=TransactionNow(), deleted_by=by)
+
+
+def restore(rows: "QuerySet[Any]") -> int:
+    """Takes the mark from the rows whose own patient and facility are not deleted; returns how many."""
+    rows = rows.filter(deleted_at__isnull=False)
+    for parent in PARENTS.get(rows.model, []):
+        rows = rows.filter(**{f"{parent}__deleted_at": None})
+    return rows.update(deleted_at=None, deleted_by=None)
+
+
+def settle_differences(rows: "QuerySet[Any]") -> int:
+    """A person has seen where the source has overruled a person, and leaves it so; returns how many rows."""
+    return rows.exclude(overridden={}).update(overridden={})

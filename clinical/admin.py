@@ -1,0 +1,385 @@
+"""The stewards' desk for people, facilities, patients and their events: search, filters, and few ways to change.
+
+Events are read here, never written: what identifies them is made of their content. Nothing is ever removed.
+"""
+
+from typing import Any, ClassVar, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import label_for_field
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Collate, Lower
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from clinical import actions, values
+from clinical.models import (
+    Facility,
+    FacilityAlias,
+    MedicalRecord,
+    Patient,
+    PatientAlias,
+    TriageVisit,
+    User,
+)
+
+ORIGIN = ("id", "origin", "created_at", "updated_at", "deleted_at", "deleted_by")
+
+
+class DeletedFilter(DropdownFilter):
+    title = "deletion mark"
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "Not deleted"), ("yes", "Marked as deleted")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        return queryset.filter(deleted_at__isnull=self.value() == "no") if self.value() else queryset
+
+
+class DifferenceFilter(DropdownFilter):
+    title = "source against people"
+    parameter_name = "differences"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("overruled", "The source has overruled a person"), ("set", "A person has set a value")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        column = {"overruled": "overridden", "set": "delivered"}.get(self.value() or "")
+        return queryset.exclude(**{column: {}}) if column else queryset
+
+
+class Desk(ModelAdmin):
+    """A clinical table: counted once, never emptied."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    list_filter_sheet = True
+    actions: tuple[str, ...] = ("mark_deleted", "restore")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="first delivered")
+    def origin(self, row: Any) -> str:
+        return f"Batch {row.batch_id}, line {row.line}" if row.batch_id else "by a person"
+
+    @admin.display(description="deleted", boolean=True)
+    def is_deleted(self, row: Any) -> bool:
+        return row.deleted_at is not None
+
+    @admin.action(description="Mark as deleted", permissions=["change"])
+    def mark_deleted(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:
+        chosen = rows.filter(deleted_at=None).count()
+        marked = actions.mark_deleted(rows, by=cast(User, request.user))
+        self.message_user(request, f"{marked} marked as deleted; the files cannot bring them back.")
+        if marked < chosen:
+            others = (
+                f"{chosen - marked} are still referred to: delete or move their patients, records and visits first."
+            )
+            self.message_user(request, others, messages.WARNING)
+
+    @admin.action(description="Take the deletion mark away", permissions=["change"])
+    def restore(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:
+        chosen = rows.filter(deleted_at__isnull=False).count()
+        restored = actions.restore(rows)
+        self.message_user(request, f"{restored} restored.")
+        if restored < chosen:
+            others = f"{chosen - restored} belong to a deleted patient or facility: restore that one first."
+            self.message_user(request, others, messages.WARNING)
+
+
+# --- What the source says and what people have set
+
+
+def differences(row: Facility | Patient) -> SafeString:
+    """Each column where the source and a person differ, in words; empty where they never did."""
+    lines = []
+    for column in row.UPDATABLE:
+        name, now = label_for_field(column, type(row)), getattr(row, column)
+        if column in row.overridden:
+            lines.append((name, f"the source now says {_said(now)}; a person had set {_said(row.overridden[column])}"))
+        elif column in row.delivered:
+            lines.append((name, f"the source says {_said(row.delivered[column])}; a person has set {_said(now)}"))
+    return format_html_join("", "<p><strong>{}</strong>: {}.</p>", lines)
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value in (None, "") else f"“{value}”"
+
+
+class EditedDesk(Desk):
+    """Tables that people and their source both write."""
+
+    actions = (*Desk.actions, "settle")
+
+    @admin.display(description="source and people")
+    def differences(self, row: Any) -> str:
+        return differences(row) or "No person has changed what the source delivers."
+
+    @admin.action(description="The source was right to overrule", permissions=["change"])
+    def settle(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:
+        self.message_user(request, f"{actions.settle_differences(rows)} settled; the values stay as they are now.")
+
+
+def _clean_name(name: str) -> str:
+    cleaned, has_removable = values.text(name, is_name=True)
+    if has_removable:
+        raise forms.ValidationError("Holds an invisible or control character; type it anew.")
+    return cleaned
+
+
+def _key(name: str) -> Lower:
+    return Lower(Collate(Value(name), "pg_c_utf8"))
+
+
+class FacilityForm(forms.ModelForm):
+    """The rules of ingestion, but what a file would load with a warning is an error here."""
+
+    def clean_name(self) -> str:
+        return _clean_name(self.cleaned_data["name"])
+
+    def clean_lga(self) -> str:
+        return _clean_name(self.cleaned_data["lga"])
+
+    def clean_ownership(self) -> str | None:
+        return self.cleaned_data["ownership"] or None
+
+    def clean_level(self) -> str | None:
+        return self.cleaned_data["level"] or None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        lat, lon = cleaned.get("lat"), cleaned.get("lon")
+        _, _, problem = values.point(_plain(lat), _plain(lon))
+        if problem:
+            self.add_error("lat", "Give both coordinates or neither, inside Nigeria.")
+        if "name" in cleaned and "state" in cleaned and "lga" in cleaned:
+            self._refuse_taken(cleaned)
+        return cleaned
+
+    def _refuse_taken(self, cleaned: dict[str, Any]) -> None:
+        lga_name = values.lga(cleaned["lga"], cleaned["state"]) or cleaned["lga"]
+        identity = {"name_key": _key(cleaned["name"]), "state": cleaned["state"], "lga_key": _key(lga_name)}
+        taken = Facility.objects.filter(**identity).exclude(pk=self.instance.pk).first()
+        alias = FacilityAlias.objects.filter(**identity).exclude(facility=self.instance.pk).first()
+        if taken or alias:
+            pk = taken.pk if taken else alias and alias.facility_id
+            self.add_error("name", f"Facility {pk} has, or had, this name in this state and LGA.")
+
+
+def _plain(coordinate: Any) -> str:
+    return "" if coordinate is None else f"{coordinate:f}"
+
+
+class PatientForm(forms.ModelForm):
+    """The rules of ingestion, but what a file would load with a warning is an error here."""
+
+    def clean_first_name(self) -> str:
+        return _clean_name(self.cleaned_data["first_name"])
+
+    def clean_last_name(self) -> str:
+        return _clean_name(self.cleaned_data["last_name"])
+
+    def clean_phone(self) -> str | None:
+        typed = self.cleaned_data["phone"]
+        phone = values.phone(typed) if typed else None
+        if typed and phone is None:
+            raise forms.ValidationError("This is no phone number; write it as 0803 123 4567 or +234 803 123 4567.")
+        return phone
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        names = ("facility", "first_name", "last_name", "dob")
+        if any(name not in cleaned for name in names):
+            return cleaned
+        facility, first, last, dob = (cleaned[name] for name in names)
+        identity = {"facility": facility, "first_name_key": _key(first), "last_name_key": _key(last), "dob": dob}
+        taken = Patient.objects.filter(**identity).exclude(pk=self.instance.pk).first()
+        alias = PatientAlias.objects.filter(**identity).exclude(patient=self.instance.pk).first()
+        if taken or alias:
+            pk = taken.pk if taken else alias and alias.patient_id
+            self.add_error("last_name", f"Patient {pk} of this facility has, or had, this name and date of birth.")
+        return cleaned
+
+
+class AliasInline(TabularInline):
+    """Former identities: kept by the database, read here."""
+
+    extra = 0
+    can_delete = False
+    verbose_name_plural = "earlier identities, by which files still find it"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class FacilityAliasInline(AliasInline):
+    model = FacilityAlias
+    fields = ("name", "state", "lga_name")
+
+
+class PatientAliasInline(AliasInline):
+    model = PatientAlias
+    fields = ("first_name", "last_name", "dob", "facility")
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[PatientAlias]":
+        return super().get_queryset(request).select_related("facility")
+
+
+def _list_link(model: str, query: str, text: str) -> SafeString:
+    return format_html(
+        '<a class="text-link" href="{}?{}">{}</a>', reverse(f"admin:clinical_{model}_changelist"), query, text
+    )
+
+
+@admin.register(Facility)
+class FacilityAdmin(EditedDesk):
+    form = FacilityForm
+    list_display = ("name", "lga", "state", "type", "ownership", "level", "is_deleted")
+    list_filter = (("state", ChoicesDropdownFilter), DeletedFilter, DifferenceFilter)
+    search_fields = ("name", "lga", "hfr_code")
+    readonly_fields = (*ORIGIN, "lga_name", "differences", "patients")
+    inlines = (FacilityAliasInline,)
+    fieldsets = (
+        ("Identity", {"fields": ("name", "state", "lga", "lga_name")}),
+        ("What is known of it", {"fields": ("type", "ownership", "level", "hfr_code", "lat", "lon", "differences")}),
+        ("Row", {"fields": (*ORIGIN, "patients")}),
+    )
+
+    def patients(self, facility: Facility) -> str:
+        return _list_link("patient", f"facility__id__exact={facility.pk}", "Patients of this facility")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
+    ) -> "tuple[QuerySet[Any], bool]":
+        """A deleted facility is found in the list, but not offered where one is to be chosen."""
+        if request.path.endswith("/autocomplete/"):
+            queryset = queryset.filter(deleted_at=None)
+        return super().get_search_results(request, queryset, search_term)
+
+
+@admin.register(Patient)
+class PatientAdmin(EditedDesk):
+    form = PatientForm
+    list_display = ("last_name", "first_name", "sex", "dob", "phone", "facility", "is_deleted")
+    list_display_links = ("last_name", "first_name")
+    list_select_related = ("facility",)
+    list_filter = (
+        ("sex", ChoicesDropdownFilter),
+        ("facility__state", ChoicesDropdownFilter),
+        DeletedFilter,
+        DifferenceFilter,
+    )
+    search_fields = ("last_name", "first_name", "phone", "patient_number")
+    autocomplete_fields = ("facility",)
+    readonly_fields = (*ORIGIN, "differences", "events")
+    inlines = (PatientAliasInline,)
+    fieldsets = (
+        ("Identity", {"fields": ("facility", "first_name", "last_name", "dob", "dob_is_estimated")}),
+        ("What is known of the person", {"fields": ("sex", "phone", "patient_number", "differences")}),
+        ("Row", {"fields": (*ORIGIN, "events")}),
+    )
+
+    @admin.display(description="what happened")
+    def events(self, patient: Patient) -> SafeString:
+        query = f"patient__id__exact={patient.pk}"
+        visits = _list_link("triagevisit", query, "Triage visits")
+        return format_html("{} · {}", visits, _list_link("medicalrecord", query, "Medical records"))
+
+
+class EventDesk(Desk):
+    """Lists by id alone are ordered by an index; other orders would sort millions of rows."""
+
+    list_select_related = ("patient", "facility")
+    sortable_by = ("id",)
+    list_filter: ClassVar[tuple[Any, ...]] = (("facility__state", ChoicesDropdownFilter), DeletedFilter)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [name for _, options in self.fieldsets or () for name in options["fields"]]
+
+
+IDENTITY = ("event_on", "fingerprint", "fingerprint_version", "ordinal")
+
+
+@admin.register(MedicalRecord)
+class MedicalRecordAdmin(EventDesk):
+    list_display = ("id", "record_type", "patient", "facility", "recorded_at", "record_id", "is_deleted")
+    list_filter = (("recorded_at", RangeDateFilter), *EventDesk.list_filter)
+    search_fields = ("record_id", "record_type", "patient__last_name", "patient__first_name")
+    fieldsets = (
+        ("Record", {"fields": ("patient", "facility", "record_type", "recorded_at", "time_is_estimated", "record_id")}),
+        ("Content", {"fields": MedicalRecord.CONTENT}),
+        ("Row", {"fields": (*ORIGIN, *IDENTITY)}),
+    )
+
+    def diagnosis(self, record: MedicalRecord) -> str | None:
+        return record.data["diagnosis"]
+
+    def treatment(self, record: MedicalRecord) -> str | None:
+        return record.data["treatment"]
+
+    def medications(self, record: MedicalRecord) -> str | None:
+        return record.data["medications"]
+
+    def notes(self, record: MedicalRecord) -> str | None:
+        return record.data["notes"]
+
+
+@admin.register(TriageVisit)
+class TriageVisitAdmin(EventDesk):
+    list_display = ("id", "triage_level", "patient", "facility", "chief_complaint_start", "visited_at", "is_deleted")
+    list_filter = ("triage_level", ("visited_at", RangeDateFilter), *EventDesk.list_filter)
+    search_fields = ("visit_id", "patient__last_name", "patient__first_name")
+    fieldsets = (
+        ("Visit", {"fields": ("patient", "facility", "triage_level", "visited_at", "time_is_estimated", "visit_id")}),
+        (
+            "Content",
+            {"fields": ("chief_complaint", "vital_signs", "conditions", "recommendations", "language", "provider")},
+        ),
+        ("Row", {"fields": (*ORIGIN, *IDENTITY)}),
+    )
+
+    @admin.display(description="chief complaint")
+    def chief_complaint_start(self, visit: TriageVisit) -> str:
+        complaint = visit.chief_complaint or ""
+        return complaint if len(complaint) <= 60 else complaint[:57] + "…"
+
+
+# --- Who may log in
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    pass
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
+    """A person who leaves is made inactive, so that what they decided keeps their name."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "first_name", "last_name", "is_active", "is_staff", "is_superuser", "last_login")
+    readonly_fields = ("last_login", "date_joined")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

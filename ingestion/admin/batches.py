@@ -1,0 +1,270 @@
+"""What became of each delivered object: runs, batches, the audit log; and a steward's decision where one is needed."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import F, Func, QuerySet, TextField, Value
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidget
+
+from ingestion import stewards
+from ingestion.admin.desk import Desk, Why, WhyForm, link, person, sentences
+from ingestion.models import STOPPED, AuditLog, IngestBatch, IngestRun, RejectedRow, Release, Sighting, Status
+from ingestion.refusals import CODES, Level
+
+COLOURS = {
+    Status.DISCOVERED: "info",
+    Status.LOADING: "info",
+    Status.LOADED: "success",
+    Status.ARCHIVED: "success",
+    Status.HELD: "warning",
+    Status.REJECTED: "danger",
+    Status.FAILED: "danger",
+}
+NONE = "\N{EN DASH}"
+COUNTS = ("rows_read", "inserted", "updated", "unchanged", "collapsed", "rejected")
+
+
+class ReleaseForm(forms.Form):
+    release_as = forms.ChoiceField(
+        label="Load it",
+        choices=[
+            (Release.LOADED, "as it is (whatever was refused stays refused)"),
+            (Release.NEW_EVENTS, "as new events of its own day"),
+            (Release.SNAPSHOT, "as a snapshot: events stored under an earlier day are the same events"),
+        ],
+        widget=UnfoldAdminRadioSelectWidget(),
+    )
+    remember = forms.BooleanField(
+        label="Answer so for every later file of this source",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget(),
+        help_text="For new events and snapshots only; to be changed under Sources.",
+    )
+
+
+class BatchReasonFilter(DropdownFilter):
+    """By code, whatever the line, byte or column behind it."""
+
+    title = "reason"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name, code in CODES.items() if code.level not in (Level.ROW, Level.WARNING)]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        code = self.value()
+        if code not in CODES:
+            return queryset
+        words = Func(F("reasons"), Value("\n"), function="array_to_string", output_field=TextField())
+        return queryset.alias(words=words).filter(words__regex=rf"(^|\n){code}(:|\n|$)")
+
+
+@admin.register(IngestBatch)
+class BatchAdmin(Desk):
+    list_display = (
+        "id",
+        "status_label",
+        "dataset",
+        "object",
+        "business_date",
+        *("read", "inserted", "updated", "unchanged", "collapsed", "refused"),
+        "seconds",
+    )
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("dataset", ChoicesDropdownFilter),
+        ("kind", ChoicesDropdownFilter),
+        BatchReasonFilter,
+        ("business_date", RangeDateFilter),
+    )
+    list_fullwidth = True
+    search_fields = ("id__exact", "object_key", "source", "sha256")
+    actions = ("release", "discard", "retry")
+    change_form_outer_before_template = "ingestion/batch.html"
+    fieldsets = (
+        ("Object", {"fields": ("bucket", "object_key", "etag", "version_id", "last_modified", "size", "sha256")}),
+        ("Where its bytes are", {"fields": ("held_key", "archive_key", "archived_at")}),
+        ("Origin", {"fields": ("kind", "run", "parent", "duplicate_of", "source", "folder")}),
+        ("Work", {"fields": ("attempts", "discovered_at", "started_at", "finished_at", "lease_until")}),
+    )
+
+    @display(description="status", label=COLOURS, ordering="status")
+    def status_label(self, batch: IngestBatch) -> str:
+        return batch.status
+
+    @admin.display(description="object", ordering="object_key")
+    def object(self, batch: IngestBatch) -> SafeString:
+        return format_html('<div class="desk-key">{}</div>{}', batch.object_key, sentences(batch.reasons))
+
+    @admin.display(description="read", ordering="rows_read")
+    def read(self, batch: IngestBatch) -> SafeString | str:
+        return format_html("<strong>{}</strong>", f"{batch.rows_read:,}") if batch.rows_read else NONE
+
+    @admin.display(ordering="inserted")
+    def inserted(self, batch: IngestBatch) -> str:
+        return _count(batch.inserted)
+
+    @admin.display(ordering="updated")
+    def updated(self, batch: IngestBatch) -> str:
+        return _count(batch.updated)
+
+    @admin.display(ordering="unchanged")
+    def unchanged(self, batch: IngestBatch) -> str:
+        return _count(batch.unchanged)
+
+    @admin.display(ordering="collapsed")
+    def collapsed(self, batch: IngestBatch) -> str:
+        return _count(batch.collapsed)
+
+    @admin.display(ordering="rejected")
+    def refused(self, batch: IngestBatch) -> SafeString | str:
+        if not batch.rejected:
+            return _count(0)
+        return format_html('<a class="desk-refused" href="{}">{}</a>', _refused_rows(batch), f"{batch.rejected:,}")
+
+    @admin.display(description="s", ordering=F("finished_at") - F("started_at"))
+    def seconds(self, batch: IngestBatch) -> str:
+        return _seconds(batch)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        batch = self.get_object(request, object_id)
+        extra = _story(batch) | {"may_decide": self.has_decide_permission(request)} if batch else {}
+        return super().change_view(request, object_id, form_url, extra | (extra_context or {}))
+
+    @admin.action(description="Release…", permissions=["decide"])
+    def release(self, request: HttpRequest, batches: "QuerySet[IngestBatch]") -> HttpResponse | None:
+        answer = self.ask(request, batches, ReleaseForm, title="Release what was held", button="Release")
+        if isinstance(answer, HttpResponse):
+            return answer
+        return self._decide(request, batches, lambda batch: stewards.release(batch, by=person(request), **answer))
+
+    @admin.action(description="Discard…", permissions=["decide"])
+    def discard(self, request: HttpRequest, batches: "QuerySet[IngestBatch]") -> HttpResponse | None:
+        answer = self.ask(request, batches, WhyForm, title="Discard: nothing of it will load", button="Discard")
+        if isinstance(answer, HttpResponse):
+            return answer
+        return self._decide(request, batches, lambda batch: stewards.discard(batch, by=person(request), **answer))
+
+    @admin.action(description="Retry", permissions=["decide"])
+    def retry(self, request: HttpRequest, batches: "QuerySet[IngestBatch]") -> HttpResponse | None:
+        return self._decide(request, batches, lambda batch: stewards.retry(batch, by=person(request)))
+
+    def _decide(
+        self, request: HttpRequest, batches: "QuerySet[IngestBatch]", decide: Callable[[IngestBatch], None]
+    ) -> HttpResponse | None:
+        done, refusals = [], []
+        for batch in batches:
+            try:
+                decide(batch)
+            except stewards.NotPossible as error:
+                refusals.append(str(error))
+            else:
+                done.append(str(batch.pk))
+        self.tell(
+            request, f"Decided for batch {', '.join(done)}; the next run carries it out." if done else None, refusals
+        )
+        return self.back(request)
+
+
+def _count(count: int) -> str:
+    return f"{count:,}" if count else NONE
+
+
+def _seconds(batch: IngestBatch) -> str:
+    if not (batch.started_at and batch.finished_at):
+        return NONE
+    return f"{(batch.finished_at - batch.started_at).total_seconds():,.1f}"
+
+
+def _refused_rows(batch: IngestBatch) -> str:
+    return f"{reverse('admin:ingestion_rejectedrow_changelist')}?batch__id__exact={batch.pk}"
+
+
+def _story(batch: IngestBatch) -> dict[str, Any]:
+    """What the page on a batch tells above its columns."""
+    return {
+        "batch": batch,
+        "status_colour": COLOURS.get(Status(batch.status), ""),
+        "whys": [Why(reason) for reason in batch.reasons],
+        "warnings": [(Why(reason), count) for reason, count in sorted(batch.warnings.items())],
+        "counts": [(name.replace("rows_", "").replace("rejected", "refused"), getattr(batch, name)) for name in COUNTS],
+        "seconds": _seconds(batch),
+        "held_reasons": [(Why(reason), count) for reason, count in batch.evidence.get("reasons", {}).items()],
+        "kept_rows": RejectedRow.objects.filter(batch=batch).count(),
+        "open_rows": RejectedRow.objects.filter(batch=batch, state=RejectedRow.State.OPEN).count(),
+        "refused_rows": _refused_rows(batch),
+        "replays": [*batch.replays.order_by("id")[:10]],
+        "is_held": batch.status == Status.HELD,
+        "is_stopped": batch.status in STOPPED,
+        "release_form": ReleaseForm(initial={"release_as": Release.LOADED}),
+        "why_form": WhyForm(),
+    }
+
+
+@admin.register(IngestRun)
+class RunAdmin(Desk):
+    list_display = ("id", "kind", "status_label", "night_on", "requested_by", "created_at", "started_at", "finished_at")
+    list_select_related = ("requested_by",)
+    list_filter = (("kind", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter))
+    fields = (
+        *("kind", "night_on", "prefix", "keys", "status", "requested_by"),
+        *("created_at", "started_at", "finished_at", "error", "its_batches"),
+    )
+    readonly_fields = ("its_batches",)
+
+    @display(
+        description="status",
+        ordering="status",
+        label={
+            IngestRun.State.QUEUED: "info",
+            IngestRun.State.RUNNING: "info",
+            IngestRun.State.DONE: "success",
+            IngestRun.State.SOME_ROWS_REFUSED: "warning",
+            IngestRun.State.SOME_FILES_STOPPED: "danger",
+            IngestRun.State.BROKEN_OFF: "danger",
+        },
+    )
+    def status_label(self, run: IngestRun) -> tuple[str, str]:
+        return run.status, run.get_status_display()
+
+    @admin.display(description="batches")
+    def its_batches(self, run: IngestRun) -> SafeString:
+        url = f"{reverse('admin:ingestion_ingestbatch_changelist')}?run__id__exact={run.pk}"
+        return format_html('<a class="text-link" href="{}">Batches of this run</a>', url)
+
+
+@admin.register(AuditLog)
+class AuditLogAdmin(Desk):
+    """By batch, in the words that SQL users know."""
+
+    list_display = (
+        *("batch_id", "table_name", "records_processed", "records_inserted", "records_updated", "records_failed"),
+        *("started_at", "completed_at", "error_message"),
+    )
+    list_filter = ("table_name",)
+    ordering = ("-batch_id",)
+
+
+@admin.register(Sighting)
+class SightingAdmin(Desk):
+    list_display = ("id", "of_batch", "columns", "rows")
+    list_select_related = ("batch",)
+    fields = ("of_batch", "columns", "rows")
+    readonly_fields = ("of_batch", "rows")
+
+    @admin.display(description="batch", ordering="batch_id")
+    def of_batch(self, sighting: Sighting) -> SafeString:
+        return link("ingestion_ingestbatch", sighting.batch_id, sighting.batch)
+
+    def rows(self, sighting: Sighting) -> int:
+        return len(sighting.ids)

@@ -1,0 +1,40 @@
+"""What stewards have answered once for all about a source: how it delivers, and which facility it means by a name."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.postgres.functions import TransactionNow
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from ingestion.models import FacilityNaming, Source
+
+
+class DecisionDesk(ModelAdmin):
+    show_full_result_count = False
+    list_select_related: tuple[str, ...] = ("decided_by",)
+    readonly_fields = ("decided_by", "decided_at")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
+        obj.decided_by = request.user
+        if change:  # rows that wait for a facility are tried again where an answer is newer than the last attempt
+            obj.decided_at = TransactionNow()
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Source)
+class SourceAdmin(DecisionDesk):
+    list_display = ("source", "delivers", "decided_by", "decided_at")
+    list_filter = ("delivers",)
+    search_fields = ("source",)
+    fields = ("source", "delivers", "decided_by", "decided_at")
+
+
+@admin.register(FacilityNaming)
+class FacilityNamingAdmin(DecisionDesk):
+    list_display = ("name", "source", "facility", "decided_by", "decided_at")
+    list_select_related = ("facility", "decided_by")
+    search_fields = ("name", "source")
+    autocomplete_fields = ("facility",)
+    fields = ("source", "name", "facility", "decided_by", "decided_at")

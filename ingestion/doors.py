@@ -1,0 +1,74 @@
+"""What the ingestion commands share: dates from the command line, the telling of a run, and its exit code."""
+
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import NoReturn
+
+from django.db import InterfaceError, OperationalError
+
+from ingestion import backfill, runs, sources
+from ingestion.models import IngestBatch, IngestRun
+from ingestion.reports import reporter
+from ingestion.runs import Find, Outcome
+
+
+def day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no date; write it as 2026-11-22") from None
+
+
+def only(batch: IngestBatch) -> Find:
+    """This batch and nothing else, whatever else is due."""
+
+    def find(run: IngestRun) -> list[IngestBatch]:
+        IngestBatch.objects.filter(pk=batch.pk).update(run=run)
+        return []
+
+    return find
+
+
+def carry_out(run: IngestRun, *, find: Find, is_dry: bool, is_json: bool) -> NoReturn:
+    """Carries the run out, tells it, and exits with its code."""
+    telling = reporter(is_json=is_json)
+    with services_away():
+        try:
+            outcome = runs.carry_out(run, find=find, is_dry=is_dry, watch=telling)
+        except runs.AlreadyRunning as error:
+            _exit(str(error), runs.ALREADY_RUNNING)
+        except backfill.NoDate as error:
+            _exit(str(error), runs.USAGE)
+    telling.end(outcome)
+    sys.exit(outcome.exit_code())
+
+
+def tell(outcome: Outcome, *, is_json: bool) -> NoReturn:
+    telling = reporter(is_json=is_json)
+    for report in outcome.reports:
+        telling(report)
+    telling.end(outcome)
+    sys.exit(outcome.exit_code())
+
+
+def refuse(message: str) -> NoReturn:
+    _exit(message, runs.USAGE)
+
+
+@contextmanager
+def services_away() -> Iterator[None]:
+    """The database or S3 away is exit code 69; what was begun is taken up by the next run."""
+    try:
+        yield
+    except sources.StorageError as error:
+        _exit(str(error), runs.AWAY)
+    except (OperationalError, InterfaceError):
+        _exit("The database does not answer; check DATABASE_URL and try again.", runs.AWAY)
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    sys.exit(code)

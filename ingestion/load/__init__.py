@@ -1,0 +1,142 @@
+"""From records to tables, set-based, inside one transaction that the caller owns. The only bulk writer of clinical tables.
+
+stage → resolve → judge → publish. Callers never learn which way a row went; they get counts, warnings, or `Held`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from django.db.models import F, Func, QuerySet, TextField
+
+from clinical import values
+from ingestion import rows, staging
+from ingestion.datasets import Dataset
+from ingestion.load import events, facilities, patients, refused
+from ingestion.load.context import Load, prepare_session
+from ingestion.models import IngestBatch, RejectedRow, Release, Source
+from ingestion.rows import Chunk, Delivery
+from ingestion.upsert import upsert
+
+ERROR_RATIO, ERRORS_AT_LEAST = 0.1, 20
+_SUBJECTS: dict[Dataset, Any] = {
+    Dataset.FACILITIES: facilities,
+    Dataset.PATIENTS: patients,
+    Dataset.MEDICAL_RECORDS: events,
+    Dataset.TRIAGE_VISITS: events,
+}
+
+
+class Held(Exception):
+    """The rows were read and judged, and a steward must say whether they may load; nothing was written."""
+
+    def __init__(self, reasons: list[str], evidence: dict[str, Any]) -> None:
+        super().__init__(", ".join(reasons))
+        self.reasons, self.evidence = reasons, evidence
+
+
+def stage(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk], pick: refused.Pick) -> Load:
+    """Reads and judges every row against the tables; writes none of them. Raises what the chunks raise."""
+    load = _begin(batch, header, chunks)
+    _SUBJECTS[load.dataset].resolve(load)
+    refused.stage(load, header, pick)
+    return load
+
+
+def stage_again(
+    batch: IngestBatch, again: "QuerySet[RejectedRow]", header: Sequence[str], chunks: Iterable[Chunk]
+) -> Load:
+    """The same for refused rows, whose ordinals were fixed when their file was read."""
+    load = _begin(batch, header, chunks)
+    refused.number_replayed(load, again)
+    _SUBJECTS[load.dataset].resolve(load)
+    refused.stage(load, header, lambda lines: ((line, ()) for line in lines))
+    return load
+
+
+def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -> Load:
+    prepare_session(batch)
+    dataset = Dataset(batch.dataset)
+    model = staging.create(dataset)
+    delivery = Delivery(dataset, batch.last_modified)
+    staging.copy(model, rows.columns_of(dataset), rows.staged(delivery, header, chunks))
+    load = Load(
+        batch,
+        dataset,
+        delivery,
+        model,
+        folder_state=_folder_state(batch),
+        is_replay=batch.parent_id is not None,
+        is_snapshot=_is_snapshot(batch),
+    )
+    reasons = load.rows.filter(reasons__isnull=False)
+    upsert(
+        staging.Stopped,
+        reasons,
+        {"line": "line", "reason": Func(F("reasons"), function="unnest", output_field=TextField())},
+    )
+    return load
+
+
+def _is_snapshot(batch: IngestBatch) -> bool:
+    """A steward's answer for the batch, else the one kept for its source."""
+    if batch.release_as:
+        return batch.release_as == Release.SNAPSHOT
+    return Source.objects.filter(source=batch.source, delivers=Source.Delivers.SNAPSHOT).exists()
+
+
+def _folder_state(batch: IngestBatch) -> str | None:
+    """The nearest folder under the input prefix that is a state's name."""
+    for folder in reversed(batch.folder.split("/")):
+        try:
+            if len(folder) > 2:  # "la" and "on" are ISO codes, and folders of many another meaning
+                return values.state(folder)
+        except values.Invalid:
+            continue
+    return None
+
+
+def judge(load: Load) -> bool:
+    """Whether rows were refused for their own content. Raises Held where so many were, or so much was loaded before,
+    that a steward must say what the delivery is."""
+    own = refused.count_own(load)
+    if load.batch.release_as or load.is_replay:
+        return own > 0
+    reasons = []
+    if own >= ERRORS_AT_LEAST and own > ERROR_RATIO * load.delivery.rows_read:
+        reasons.append("ROW_ERROR_RATIO")
+    is_asked = load.dataset.is_event and not Source.objects.filter(source=load.batch.source).exists()
+    overlap = events.overlap(load) if is_asked else 0.0
+    if overlap > events.OVERLAP:
+        reasons.append("OVERLAP_SUSPECT")
+    if reasons:
+        raise Held(reasons, _evidence(load, own, overlap))
+    return own > 0
+
+
+def _evidence(load: Load, own: int, overlap: float) -> dict[str, Any]:
+    """Counts and line numbers only: what a steward needs to decide, and nothing of a patient."""
+    stopped = staging.Stopped.objects.filter(reason__isnull=False)
+    by_reason: Counter[str] = Counter(stopped.values_list("reason", flat=True))
+    first_lines = [*stopped.order_by("line").values_list("line", flat=True)[:20]]
+    return {
+        "rows_read": load.delivery.rows_read,
+        "refused_for_own_content": own,
+        "reasons": dict(by_reason.most_common()),
+        "first_lines": sorted({*first_lines}),
+        "overlap_pct": round(100 * overlap, 1),
+    }
+
+
+def publish(load: Load, settle: Callable[[Load], None] = refused.keep) -> dict[str, int]:
+    """Writes the good rows and keeps (or, of a replay, settles) the refused ones; returns counts that add up."""
+    counts = load.counts = dict.fromkeys(("inserted", "updated", "unchanged", "collapsed", "rejected"), 0)
+    _SUBJECTS[load.dataset].publish(load)
+    counts["rejected"] = staging.Reasons.objects.count()
+    settle(load)
+    counts["collapsed"] += staging.Stopped.objects.filter(reason=None).count()
+    counts["rows_read"] = load.delivery.rows_read
+    settled = ("inserted", "updated", "collapsed", "rejected")
+    counts["unchanged"] = counts["rows_read"] - sum(counts[name] for name in settled)
+    staging.drop()
+    return counts

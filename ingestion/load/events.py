@@ -1,0 +1,279 @@
+"""Records and visits: whose they are, which are known already, and what is new."""
+
+from datetime import datetime, time
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Value, When, Window
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, JSONObject, RowNumber
+
+from clinical.models import LagosDate, MedicalRecord, TriageVisit
+from ingestion import staging
+from ingestion.datasets import Dataset
+from ingestion.load import merge, places
+from ingestion.load.context import IsDistinct, Load, collapse, is_known, meet
+from ingestion.models import RejectedRow
+from ingestion.objects import LAGOS
+from ingestion.rows import FINGERPRINT_VERSION
+from ingestion.staging import Belonging, Repeated
+from ingestion.upsert import upsert
+
+MODELS: dict[Dataset, Any] = {Dataset.MEDICAL_RECORDS: MedicalRecord, Dataset.TRIAGE_VISITS: TriageVisit}
+EXTERNAL_ID = {Dataset.MEDICAL_RECORDS: "record_id", Dataset.TRIAGE_VISITS: "visit_id"}
+INSTANT = {Dataset.MEDICAL_RECORDS: "recorded_at", Dataset.TRIAGE_VISITS: "visited_at"}
+PERSON = ("first_name_key", "last_name_key")
+CELLS = ("facility_key", "facility_state", "lga_key", *PERSON, "patient_dob", "patient_phone")
+# What a later version of an event with an id may change, besides its instant.
+CONTENT: dict[Dataset, tuple[str, ...]] = {
+    Dataset.MEDICAL_RECORDS: ("record_type",),
+    Dataset.TRIAGE_VISITS: (
+        *("triage_level", "chief_complaint", "vital_signs", "conditions", "recommendations", "language", "provider"),
+    ),
+}
+LISTS = ("conditions", "recommendations")
+SAMPLE, SAMPLE_AT_LEAST, OVERLAP = 1000, 20, 0.8
+
+
+def resolve(load: Load) -> None:
+    places.resolve(load)
+    _number_repetitions(load)
+    _find_patients(load)
+    _refuse_before_birth(load)
+    if _with_id(load).exists():
+        _resolve_ids(load)
+    _meet_by_content(load)
+
+
+# --- Whose it is
+
+
+def _number_repetitions(load: Load) -> None:
+    """The second, third… of rows that are equal in facility, patient and content."""
+    if load.is_replay:
+        return  # fixed when the file was read: load/refused.py
+    twice = load.rows.values("fingerprint").annotate(n=Count("line")).filter(n__gt=1)
+    if twice.exists():
+        nth = Window(RowNumber(), partition_by=["fingerprint", *CELLS], order_by="line")
+        rows = load.rows.filter(fingerprint__in=twice.values("fingerprint")).annotate(nth=nth)
+        upsert(Repeated, rows.filter(nth__gt=1), {"line": "line", "ordinal": "nth"})
+        staging.analyze(Repeated)
+
+
+def ordinal() -> Coalesce:
+    return Coalesce("repeated__ordinal", 1)
+
+
+def _find_patients(load: Load) -> None:
+    """The one patient whom name, facility and (where given) date of birth mean, or a refusal. Never the first match."""
+    certain = load.rows.filter(places.is_certain())
+    named = certain.filter(given_patient_id=None, named__facility_id=places.facility_of_row())
+    named = named.filter(Q(patient_dob=None) | Q(patient_dob=F("named__dob")))
+    same_phone = Q(named__phone=F("patient_phone"))
+    found = named.values("line", at=places.facility_of_row()).annotate(
+        first=Min("named__patient_id"),
+        last=Max("named__patient_id"),
+        first_by_phone=Min("named__patient_id", filter=same_phone),
+        last_by_phone=Max("named__patient_id", filter=same_phone),
+    )
+    one = Case(
+        When(first=F("last"), then=F("first")), When(first_by_phone=F("last_by_phone"), then=F("first_by_phone"))
+    )
+    upsert(Belonging, found, {"line": "line", "facility_id": "at", "patient_id": one})
+    if load.is_replay:
+        given = load.rows.filter(given_patient__deleted_at=None, given_patient__facility_id__isnull=False)
+        columns = {"line": "line", "facility_id": "given_patient__facility_id", "patient_id": "given_patient_id"}
+        upsert(Belonging, given, columns)
+    staging.analyze(Belonging)
+    belongs = Exists(Belonging.objects.filter(line=OuterRef("line")))
+    asked = certain.exclude(patient_first_name="").exclude(patient_last_name="")
+    load.stop(asked.filter(~belongs), "PATIENT_NOT_FOUND")
+    several = Q(belonging__facility_id__isnull=False, belonging__patient_id=None)
+    load.stop(asked.filter(several | _is_doubtful(load)), "PATIENT_AMBIGUOUS")
+
+
+def _is_doubtful(load: Load) -> Q:
+    """A name that an open refused patient row carries at that facility may be that other person's."""
+    open_rows = RejectedRow.objects.filter(dataset=Dataset.PATIENTS, state=RejectedRow.State.OPEN)
+    if not open_rows.exists():
+        return Q(pk__in=[])
+    same_name = open_rows.filter(**{key: OuterRef(key) for key in PERSON})
+    same_place = Q(facility_id=OuterRef("belonging__facility_id")) | Q(
+        facility_id=None, facility_key=OuterRef("facility_key")
+    )
+    is_name_only = Q(patient_dob=None, given_patient_id=None, belonging__patient_id__isnull=False)
+    return is_name_only & Q(Exists(same_name.filter(same_place)))
+
+
+def _refuse_before_birth(load: Load) -> None:
+    instant = INSTANT[load.dataset]
+    dated = load.good.filter(**{f"{instant}__isnull": False})
+    if dated.exists():
+        born_later = dated.annotate(day=LagosDate(instant)).filter(day__lt=F("belonging__patient__dob"))
+        load.stop(born_later, f"RANGE:{instant}")
+
+
+# --- What is known already
+
+
+def _with_id(load: Load) -> "QuerySet[Any, Any]":
+    return load.good.filter(**{f"{EXTERNAL_ID[load.dataset]}__isnull": False})
+
+
+def _resolve_ids(load: Load) -> None:
+    """Events with ids are (facility, id): within the file, against the table, and against events that had none yet."""
+    key = EXTERNAL_ID[load.dataset]
+    partition = ["at", key]
+    first, last = (Window(of("belonging__patient_id"), partition_by=partition) for of in (Min, Max))
+    rows = _with_id(load).annotate(at=F("belonging__facility_id"))
+    collapse(load, rows, partition, {"is_torn": IsDistinct(first, last)})
+    same = _with_id(load).filter(same_id__facility_id=F("belonging__facility_id"))
+    load.stop(same.exclude(same_id__patient_id=F("belonging__patient_id")), "IDENTITY_CONFLICT:patient")
+    meet(load, _with_id(load).filter(same_id__facility_id=F("belonging__facility_id")), "same_id__id")
+    content = _same_content(load, _with_id(load)).filter(**{f"same_content__{key}": None})
+    meet(load, content.filter(same_content__event_on=event_on(load)), "same_content__id")
+
+
+def _meet_by_content(load: Load) -> None:
+    """Rows without ids whose event has one, or is deleted; as a snapshot, whose event is stored under any day.
+
+    The rest is left to the unique constraint, which answers while it inserts.
+    """
+    model, key = MODELS[load.dataset], EXTERNAL_ID[load.dataset]
+    rows = _same_content(load, load.good.filter(**{key: None}))
+    if load.is_snapshot:
+        first = rows.values("line").annotate(earliest=Min("same_content__id"))
+        meet(load, first, "earliest")
+        return
+    rows = rows.filter(same_content__event_on=event_on(load))
+    if model.objects.filter(**{f"{key}__isnull": False}).exists():
+        with_id = rows.filter(**{f"same_content__{key}__isnull": False})
+        meet(load, with_id.values("line").annotate(earliest=Min("same_content__id")), "earliest")
+    if model.objects.filter(deleted_at__isnull=False).exists():
+        meet(
+            load,
+            rows.filter(same_content__deleted_at__isnull=False, **{f"same_content__{key}": None}),
+            "same_content__id",
+        )
+
+
+def _same_content(load: Load, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
+    # Not equality with `ordinal()`: Django would join the repetitions as if every row were one.
+    nth = Q(repeated__ordinal=None, same_content__ordinal=1) | Q(same_content__ordinal=F("repeated__ordinal"))
+    return rows.filter(nth, same_content__patient_id=F("belonging__patient_id"))
+
+
+def _midnight(load: Load) -> Value:
+    return Value(datetime.combine(load.batch.business_date, time(), LAGOS))
+
+
+def event_on(load: Load) -> LagosDate:
+    return LagosDate(Coalesce(INSTANT[load.dataset], _midnight(load)))
+
+
+def overlap(load: Load) -> float:
+    """The share of a sample that is stored for the same patients under an earlier day, all from one earlier batch."""
+    model = MODELS[load.dataset]
+    rows = load.good.filter(**{EXTERNAL_ID[load.dataset]: None})
+    sample = [*rows.order_by("fingerprint", "line").values_list("line", flat=True)[:SAMPLE]]
+    if len(sample) < SAMPLE_AT_LEAST or not model.objects.exists():
+        return 0.0
+    earlier = (
+        _same_content(load, rows.filter(line__in=sample))
+        .filter(same_content__event_on__lt=event_on(load))
+        .exclude(same_content__batch_id=load.batch.pk)
+        .values("same_content__batch_id")
+        .annotate(n=Count("line", distinct=True))
+        .order_by("-n")
+        .first()
+    )
+    return earlier["n"] / len(sample) if earlier else 0.0
+
+
+# --- Into the table
+
+
+def publish(load: Load) -> None:
+    model, new = MODELS[load.dataset], load.good.filter(~is_known())
+    has_ids = _with_id(load).exists()
+    if has_ids:
+        merge.protect_newer(load)
+        load.counts["updated"] = _update(load)
+    load.counts["inserted"] = upsert(model, new, _columns(load), ignore_conflicts=True)
+    staging.analyze_grown(model, load.counts["inserted"])
+    load.counts["collapsed"] = _count_said_twice(load, new)
+    if has_ids:
+        meet(load, _with_id(load).filter(same_id__facility_id=F("belonging__facility_id")), "same_id__id")
+        merge.remember_sightings(load, _with_id(load), tuple(_filled(load).values()))
+    if load.is_replay:
+        meet(load, _same_content(load, load.good).filter(same_content__event_on=event_on(load)), "same_content__id")
+    load.warn("DELETED_BY_STEWARD", load.good.filter(**{f"{_old(load)}deleted_at__isnull": False}).count())
+
+
+def _old(load: Load) -> str:
+    return "known__medical_record__" if load.dataset == Dataset.MEDICAL_RECORDS else "known__triage_visit__"
+
+
+def _columns(load: Load) -> dict[str, Any]:
+    instant, key = INSTANT[load.dataset], EXTERNAL_ID[load.dataset]
+    columns: dict[str, Any] = {
+        "patient_id": "belonging__patient_id",
+        "facility_id": "belonging__facility_id",
+        "time_is_estimated": Case(When(**{instant: None}, then=Value(True)), default=Value(False)),
+        instant: Coalesce(instant, _midnight(load)),
+        key: key,
+        "fingerprint": "fingerprint",
+        "fingerprint_version": Value(FINGERPRINT_VERSION),
+        "ordinal": ordinal(),
+        "batch_id": Value(load.batch.pk),
+        "line": "line",
+    } | {column: column for column in CONTENT[load.dataset]}
+    if load.dataset == Dataset.MEDICAL_RECORDS:
+        columns["data"] = JSONObject(**{name: F(name) for name in MedicalRecord.CONTENT})
+    return columns
+
+
+def _filled(load: Load) -> dict[str, Q]:
+    """Per column that a later version may change: that the row says something about it."""
+    in_data = MedicalRecord.CONTENT if load.dataset == Dataset.MEDICAL_RECORDS else ()
+    names = (*CONTENT[load.dataset], *in_data, INSTANT[load.dataset])
+    return {name: ~Q(**{name: []}) if name in LISTS else Q(**{f"{name}__isnull": False}) for name in names}
+
+
+def _update(load: Load) -> int:
+    """Brings the events that rows with an id meet up to date; an event without an id gets it."""
+    model, old = MODELS[load.dataset], _old(load)
+    instant, key = INSTANT[load.dataset], EXTERNAL_ID[load.dataset]
+    in_data = MedicalRecord.CONTENT if load.dataset == Dataset.MEDICAL_RECORDS else ()
+    stored = {
+        name: KeyTextTransform(name, f"{old}data") if name in in_data else F(old + name) for name in _filled(load)
+    }
+    says = {
+        name: filled & Q(IsDistinct(F(name), stored[name])) & merge.unprotected(load, bit)
+        for bit, (name, filled) in enumerate(_filled(load).items())
+    }
+    value = {name: Case(When(says[name], then=F(name)), default=stored[name]) for name in says}
+    columns: dict[str, Any] = {"id": "known__row_id"}
+    columns |= {name: old + name for name in ("patient_id", "facility_id", "ordinal")}
+    columns |= {name: value[name] for name in (*CONTENT[load.dataset], instant)}
+    if in_data:
+        columns["data"] = JSONObject(**{name: value[name] for name in in_data})
+    is_estimated = Case(When(says[instant], then=Value(False)), default=F(f"{old}time_is_estimated"))
+    columns |= {"time_is_estimated": is_estimated, key: key, "fingerprint": "fingerprint"}
+    columns["fingerprint_version"] = Value(FINGERPRINT_VERSION)
+    gives_id = Q(**{f"{old}{key}": None})
+    changed = _with_id(load).filter(**{f"{old}deleted_at": None, f"{old}id__isnull": False})
+    changed = changed.filter(reduce(or_, says.values()) | gives_id)
+    fields = [name for name in columns if name not in ("id", "patient_id", "facility_id", "ordinal")]
+    return upsert(model, changed, columns, update_conflicts=True, unique_fields=["id"], update_fields=fields)
+
+
+def _count_said_twice(load: Load, new: "QuerySet[Any, Any]") -> int:
+    """Rows without ids that differ in their cells and yet are one event, so that only one of them went in."""
+    rows = new.filter(**{EXTERNAL_ID[load.dataset]: None})
+    count = rows.count()
+    if load.counts["inserted"] >= count:
+        return 0
+    events = rows.annotate(day=event_on(load), nth=ordinal())
+    return count - events.values("belonging__patient_id", "day", "fingerprint", "nth").distinct().count()

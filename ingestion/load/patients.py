@@ -1,0 +1,60 @@
+"""Patients: (facility, first name, last name, date of birth)."""
+
+from collections.abc import Sequence
+
+from django.db.models import F, Max, Min, Q, TextField, Value, Window
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, NullIf
+from django.db.models.lookups import LessThan
+
+from clinical.models import Patient
+from ingestion import staging
+from ingestion.load import merge, places
+from ingestion.load.context import Load, collapse, is_known, meet
+from ingestion.upsert import upsert
+
+INSERTED = ("first_name", "last_name", "dob", "dob_is_estimated", "line", *Patient.UPDATABLE)
+UNKNOWN = Patient.Sex.UNKNOWN.value
+
+
+def resolve(load: Load) -> None:
+    places.resolve(load)
+    _meet_by_identity(load)
+    meet(load, load.good.filter(alias__facility_id=places.facility_of_row()), "alias__patient_id")
+    _refuse_other_sex(load)
+    identity = [places.facility_of_row(), "first_name_key", "last_name_key", "dob"]
+    rows = load.good.annotate(at=identity[0])
+    collapse(load, rows, ["at", *identity[1:]], {"is_torn": _is_torn(["at", *identity[1:]])})
+    collapse(load, load.good.filter(is_known()), ["known__row_id"], {"is_torn": _is_torn(["known__row_id"])})
+
+
+def publish(load: Load) -> None:
+    merge.protect_newer(load)
+    identity = ("facility_id", "first_name", "last_name", "dob", "dob_is_estimated")
+    load.counts["updated"] = merge.update_edited(load, "patient", Patient, identity)
+    values = {column: column for column in INSERTED}
+    values |= {"facility_id": places.facility_of_row(), "batch_id": Value(load.batch.pk)}
+    load.counts["inserted"] = upsert(Patient, load.good.filter(~is_known()), values, ignore_conflicts=True)
+    staging.analyze_grown(Patient, load.counts["inserted"])
+    _meet_by_identity(load)
+    filled = (~Q(sex=UNKNOWN), Q(phone__isnull=False), Q(patient_number__isnull=False))
+    merge.remember_sightings(load, load.good, filled)
+    load.warn("DELETED_BY_STEWARD", load.good.filter(known__patient__deleted_at__isnull=False).count())
+
+
+def _meet_by_identity(load: Load) -> None:
+    meet(load, load.good.filter(identity__facility_id=places.facility_of_row()), "identity__id")
+
+
+def _refuse_other_sex(load: Load) -> None:
+    """Another sex than the known one is another person, unless it is what the source has said all along."""
+    delivered = Coalesce(KeyTextTransform("sex", "known__patient__delivered"), Value(""), output_field=TextField())
+    known = load.good.filter(known__patient__deleted_at=None).exclude(sex=UNKNOWN)
+    known = known.exclude(known__patient__sex=UNKNOWN).annotate(said=delivered)
+    load.stop(known.exclude(sex=F("known__patient__sex")).exclude(sex=F("said")), "IDENTITY_CONFLICT:sex")
+
+
+def _is_torn(partition: Sequence[str]) -> LessThan:
+    """True where rows of the partition know different sexes."""
+    known = NullIf("sex", Value(UNKNOWN))
+    return LessThan(*(Window(of(known), partition_by=[*partition]) for of in (Min, Max)))

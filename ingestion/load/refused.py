@@ -1,0 +1,155 @@
+"""Refused rows with their evidence: staged with their raw cells, judged as a whole, kept one per row ever delivered."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.contrib.postgres.functions import TransactionNow
+from django.db import connection
+from django.db.models import F, OuterRef, QuerySet, Subquery, TextField, Value, Window
+from django.db.models.functions import RowNumber
+
+from ingestion import staging
+from ingestion.datasets import Dataset
+from ingestion.load import events, places
+from ingestion.load.context import Load
+from ingestion.models import RejectedRow
+from ingestion.refusals import PARENT_CODES
+from ingestion.staging import Known, RawRow, Reasons, Refusal, Stopped
+from ingestion.upsert import upsert
+
+Pick = Callable[[list[int]], Iterable[tuple[int, Sequence[str]]]]
+UNREADABLE = ("FIELD_COUNT", "QUOTE_SUSPECT")
+ROWS_PER_BLOCK = 2000
+
+
+def stage(load: Load, header: Sequence[str], pick: Pick) -> None:
+    """Puts together what will be kept of each refused row; the raw cells are read from the file a second time."""
+    reasons = (
+        Stopped.objects.filter(reason__isnull=False).values("line").annotate(all=ArrayAgg("reason", order_by="reason"))
+    )
+    if not upsert(Reasons, reasons, {"line": "line", "reasons": "all"}):
+        return
+    lines = [*Reasons.objects.order_by("line").values_list("line", flat=True)]
+    staging.copy(RawRow, ("line", "raw"), _blocks(header, pick(lines)))
+    staging.analyze(Reasons)
+    rows = load.rows.filter(why__reasons__isnull=False)
+    nth = Window(RowNumber(), partition_by=["raw_row__raw_hash"], order_by="line")
+    if load.dataset.is_event:
+        is_void = {"reasons__overlap": UNREADABLE}
+        _stage(load, rows.exclude(reasons__isnull=False, **is_void), events.ordinal(), header)
+        rows = rows.filter(**is_void)
+    _stage(load, rows, nth, header)
+    staging.analyze(Refusal)
+
+
+def _stage(load: Load, rows: "QuerySet[Any, Any]", ordinal: Any, header: Sequence[str]) -> None:
+    columns: dict[str, Any] = {
+        "line": "line",
+        "reasons": "why__reasons",
+        "raw": "raw_row__raw",
+        "raw_hash": "raw_row__raw_hash",
+        "ordinal": ordinal,
+    }
+    if load.dataset.is_event:
+        columns["event_on"] = events.event_on(load)
+    if load.dataset != Dataset.FACILITIES:
+        columns |= {name: name for name in ("facility_key", "first_name_key", "last_name_key")}
+        columns["facility_id"] = places.facility_of_row()
+    upsert(Refusal, rows, columns)
+
+
+def _blocks(header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[bytes]:
+    numbered = iter(rows)
+    while block := [*islice(numbered, ROWS_PER_BLOCK)]:
+        out = io.StringIO(newline="")
+        csv.writer(out, lineterminator="\r\n").writerows((line, _json(header, cells)) for line, cells in block)
+        yield out.getvalue().encode()
+
+
+def _json(header: Sequence[str], cells: Sequence[str]) -> str:
+    """jsonb holds no NUL; the sign for it stands there instead."""
+    raw: dict[str, Any] = dict(zip(header, cells, strict=False))
+    if len(cells) > len(header):
+        raw[""] = [*cells[len(header) :]]
+    return json.dumps(raw, ensure_ascii=False).replace("\\u0000", "\u2400")
+
+
+def _seen(load: Load) -> "QuerySet[Any, Any]":
+    """Those that were refused before: the same cells from the same source, for events on the same day."""
+    rows = Refusal.objects.filter(seen__dataset=load.dataset, seen__source=load.batch.source)
+    return rows.filter(seen__event_on=F("event_on") if load.dataset.is_event else None)
+
+
+def count_own(load: Load) -> int:
+    """Rows refused for their own content that nobody has dealt with: what makes a file suspect as a whole."""
+    own = Stopped.objects.filter(reason__isnull=False).exclude(reason__in=PARENT_CODES)
+    settled = _seen(load).exclude(seen__state=RejectedRow.State.OPEN)
+    return own.exclude(line__in=settled.values("line")).values("line").distinct().count()
+
+
+def keep(load: Load) -> None:
+    """Keeps what is new and counts what was seen before; a row that was replayed since is no refusal any more."""
+    counts = load.counts
+    if not counts["rejected"]:
+        return
+    seen = _seen(load)
+    counts["rejected"] -= seen.filter(seen__state=RejectedRow.State.REPLAYED).count()
+    new = Refusal.objects.exclude(line__in=seen.values("line"))
+    columns = {f.attname: f.attname for f in Refusal._meta.concrete_fields if f.attname != "raw_hash"}
+    upsert(
+        RejectedRow,
+        new,
+        columns
+        | {
+            "batch_id": Value(load.batch.pk),
+            "dataset": Value(load.dataset.value, TextField()),
+            "source": Value(load.batch.source, TextField()),
+            "corrections": Value({}, RejectedRow._meta.get_field("corrections")),
+            "state": Value(RejectedRow.State.OPEN.value, TextField()),
+            "times_seen": Value(1),
+            "settled_why": Value("", TextField()),
+            "tried_at": OldestWriter(),
+        },
+        ignore_conflicts=True,
+    )
+    known = RejectedRow.objects.filter(pk__in=[*seen.values_list("seen__id", flat=True)])
+    known.update(times_seen=F("times_seen") + 1, last_seen_at=TransactionNow())
+
+
+# --- Replays: the refused rows are there already
+
+
+class OldestWriter(Func):
+    """When the oldest transaction that may still write began: a parent that it writes is not missed for this row."""
+
+    function = "oldest_writer"
+    output_field = DateTimeField()
+    arity = 0
+
+
+def number_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
+    if load.dataset.is_event:
+        upsert(staging.Repeated, rows.filter(ordinal__gt=1), {"line": "line", "ordinal": "ordinal"})
+
+
+def settle_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
+    """What landed is linked with what it became; what did not says why now."""
+    with connection.cursor() as cursor:
+        for model in (Known, Reasons):
+            cursor.execute(f"CREATE INDEX ON {connection.ops.quote_name(model._meta.db_table)} (line)")
+    refused = Reasons.objects.filter(line=OuterRef("line"))
+    became = Known.objects.filter(line=OuterRef("line")).values("row_id")[:1]
+    still = Reasons.objects.values("line")
+    rows.filter(line__in=still).update(reasons=Subquery(refused.values("reasons")[:1]), tried_at=OldestWriter())
+    rows.exclude(line__in=still).update(
+        state=RejectedRow.State.REPLAYED,
+        settled_at=TransactionNow(),
+        replay_batch=load.batch,
+        became_id=Subquery(became),
+        tried_at=OldestWriter(),
+    )

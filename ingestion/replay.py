@@ -1,0 +1,146 @@
+"""Refused rows tried again: by themselves when parents have come, or by a steward, corrected or not.
+
+A replay is a batch of its own with the file's batch as its parent; it takes the same way through ingestion/load and
+stands in version order where the file stood. Each row lands exactly once, because only open rows are taken, locked.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max, QuerySet
+from django.db.models.functions import Now
+
+from clinical.models import Facility, Patient
+from ingestion import load
+from ingestion.datasets import COLUMNS, Dataset
+from ingestion.load import refused
+from ingestion.models import FacilityNaming, IngestBatch, IngestRun, Kind, RejectedRow, Status
+from ingestion.refusals import PARENT_CODES
+from ingestion.rows import STEWARD_CELLS
+
+ROWS_PER_CHUNK = 2000
+
+
+@dataclass(frozen=True)
+class RefusedRows:
+    """Refused rows as a chunk of records."""
+
+    lines: Sequence[int]
+    rows: Sequence[Sequence[str]]
+    suspects: frozenset[int] = field(default_factory=frozenset)
+
+
+class _NothingLanded(Exception):
+    pass
+
+
+def retry_waiting(run: IngestRun | None, *, stages: Sequence[int]) -> list[IngestBatch]:
+    """Tries the rows again that wait for a parent, where parents have changed since; makes a batch where any landed."""
+    changed_at = _parents_changed_at()
+    if changed_at is None:
+        return []
+    waiting = RejectedRow.objects.filter(
+        state=RejectedRow.State.OPEN, reasons__overlap=sorted(PARENT_CODES), tried_at__lte=changed_at
+    )
+    datasets = [dataset.value for dataset in Dataset if dataset.stage in stages]
+    batches = IngestBatch.objects.filter(pk__in=waiting.filter(dataset__in=datasets).values("batch_id"))
+    replayed = []
+    for batch in sorted(batches.in_version_order(), key=lambda b: Dataset(b.dataset).stage):
+        if again := _replay(batch, waiting.filter(batch=batch), run, is_automatic=True):
+            replayed.append(again)
+    return replayed
+
+
+def replay(rows: "QuerySet[RejectedRow]", run: IngestRun | None = None) -> list[IngestBatch]:
+    """Tries open rows again, as corrected; one batch per file that they come from, parents' files first."""
+    rows = rows.filter(state=RejectedRow.State.OPEN)
+    batches = IngestBatch.objects.filter(pk__in=rows.values("batch_id")).in_version_order()
+    done = [
+        _replay(batch, RejectedRow.objects.filter(pk__in=rows.values("pk"), batch=batch), run, is_automatic=False)
+        for batch in sorted(batches, key=lambda b: Dataset(b.dataset).stage)
+    ]
+    return [batch for batch in done if batch]
+
+
+def _parents_changed_at() -> datetime | None:
+    """The last change of anything that a row may wait for."""
+    instants = [
+        Facility.objects.aggregate(at=Max("updated_at"))["at"],
+        Patient.objects.aggregate(at=Max("updated_at"))["at"],
+        FacilityNaming.objects.aggregate(at=Max("decided_at"))["at"],
+        RejectedRow.objects.filter(dataset=Dataset.PATIENTS).aggregate(at=Max("settled_at"))["at"],
+    ]
+    return max((at for at in instants if at), default=None)
+
+
+def _replay(
+    parent: IngestBatch, rows: "QuerySet[RejectedRow]", run: IngestRun | None, *, is_automatic: bool
+) -> IngestBatch | None:
+    try:
+        with transaction.atomic():
+            return _attempt(parent, rows, run, is_automatic)
+    except _NothingLanded:
+        rows.update(tried_at=refused.OldestWriter())
+        return None
+
+
+def _attempt(
+    parent: IngestBatch, rows: "QuerySet[RejectedRow]", run: IngestRun | None, is_automatic: bool
+) -> IngestBatch | None:
+    locked = rows.filter(state=RejectedRow.State.OPEN).select_for_update().order_by("line")
+    taken = [row.pk for row in locked.only("pk", "reasons", "corrections") if _is_readable(row)]
+    if not taken:
+        return None
+    ours = RejectedRow.objects.filter(pk__in=taken)
+    header = (*COLUMNS[Dataset(parent.dataset)].all, *STEWARD_CELLS)
+    batch = _batch_of(parent, run)
+    staged = load.stage_again(batch, ours, header, _chunks(ours, header))
+    counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, ours))
+    if is_automatic:
+        counts["rows_read"] -= counts["rejected"]
+        counts["rejected"] = 0
+        if not counts["rows_read"]:
+            raise _NothingLanded
+    IngestBatch.objects.filter(pk=batch.pk).update(
+        status=Status.LOADED, lease_until=None, finished_at=Now(), warnings=dict(staged.delivery.warnings), **counts
+    )
+    batch.refresh_from_db()
+    return batch
+
+
+def _is_readable(row: RejectedRow) -> bool:
+    """A record that could not be split into cells needs a steward's cells first."""
+    return bool(row.corrections) or not set(row.reasons) & set(refused.UNREADABLE)
+
+
+def _batch_of(parent: IngestBatch, run: IngestRun | None) -> IngestBatch:
+    return IngestBatch.objects.create(
+        kind=Kind.REPLAY,
+        parent=parent,
+        run=run,
+        object_key=parent.object_key,
+        last_modified=parent.last_modified,
+        business_date=parent.business_date,
+        folder=parent.folder,
+        source=parent.source,
+        dataset=parent.dataset,
+        status=Status.LOADING,
+        attempts=1,
+        lease_until=Now(),
+        started_at=Now(),
+    )
+
+
+def _chunks(rows: "QuerySet[RejectedRow]", header: Sequence[str]) -> Iterator[RefusedRows]:
+    ordered = rows.order_by("line").only("line", "raw", "corrections").iterator(ROWS_PER_CHUNK)
+    while block := [*islice(ordered, ROWS_PER_CHUNK)]:
+        yield RefusedRows([row.line for row in block], [_cells(row, header) for row in block])
+
+
+def _cells(row: RejectedRow, header: Sequence[str]) -> list[str]:
+    cells: dict[str, Any] = row.raw | row.corrections
+    return [str(cells.get(column) or "") for column in header]

@@ -1,0 +1,217 @@
+"""One pass over what is due: discover, load in order, try waiting rows again, put bytes away.
+
+Any number may be started at once, late or twice: the lock lets one through, and the batches say what is left to do.
+"""
+
+import logging
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from ingestion import discovery, keeping, pipeline, replay, sources
+from ingestion.datasets import Dataset
+from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, Status
+from ingestion.pipeline import Report
+
+logger = logging.getLogger(__name__)
+
+DONE, STOPPED_SOME, USAGE, AWAY, ALREADY_RUNNING, REFUSED_SOME = 0, 1, 2, 69, 75, 3
+WAITS = "WAITS_FOR_PATIENTS"
+LOCKS_RUNS = 0x6D6C  # the first key of our advisory locks: "ml"
+
+
+class AlreadyRunning(Exception):
+    """Another run has this bucket and prefix."""
+
+
+@dataclass
+class Outcome:
+    """What a run did; its exit code speaks of this run alone."""
+
+    reports: list[Report] = field(default_factory=list)
+
+    def exit_code(self) -> int:
+        if any(report.is_stopped for report in self.reports):
+            return STOPPED_SOME
+        return REFUSED_SOME if any(report.has_own_refusals for report in self.reports) else DONE
+
+
+Watch = Callable[[Report], None]
+Find = Callable[[IngestRun], list[IngestBatch]]
+
+
+def request(kind: str, **columns: object) -> IngestRun:
+    """A run to be carried out later, by whoever gets its id."""
+    return IngestRun.objects.create(kind=kind, **columns)
+
+
+def carry_out(
+    run: IngestRun, *, find: Find | None = None, is_dry: bool = False, watch: Watch = lambda report: None
+) -> Outcome:
+    """Finds what is due (by default in the input) and loads it; `watch` is told of each batch as it ends.
+
+    Raises AlreadyRunning, StorageError or the database's OperationalError; the run's row then says that it broke off.
+    """
+    prefix = run.prefix or settings.S3_INPUT_PREFIX
+    try:
+        with _alone(prefix), _dry(is_dry):
+            outcome = _carry_out(run, prefix, find or in_input(), is_dry, watch)
+    except (AlreadyRunning, sources.StorageError, OperationalError, InterfaceError) as error:
+        _break_off(run, error)
+        raise
+    _end(run, outcome, is_dry)
+    return outcome
+
+
+def _carry_out(run: IngestRun, prefix: str, find: Find, is_dry: bool, watch: Watch) -> Outcome:
+    IngestRun.objects.filter(pk=run.pk).update(status=IngestRun.State.RUNNING, started_at=Now())
+    outcome = Outcome()
+
+    def report(reports: Iterable[Report]) -> None:
+        for one in reports:
+            outcome.reports.append(one)
+            watch(one)
+
+    if not is_dry:
+        keeping.keep_pending()
+    _revive(run, prefix)
+    report(Report(batch) for batch in find(run) if batch.status == Status.REJECTED)
+    # A second look finds what was overwritten while the first files were being loaded.
+    for _look in (1, 2):
+        report(_load_due(run, prefix, is_dry))
+        if is_dry or not any(r.batch.reasons == ["OBJECT_OVERWRITTEN"] for r in outcome.reports):
+            break
+        find(run)
+    report(Report(batch) for batch in replay.retry_waiting(run, stages=[0, 1, 2]))
+    return outcome
+
+
+def in_input(business_date: date | None = None) -> Find:
+    """What lies in the input under the run's prefix or keys; `business_date` in place of what names and folders say."""
+
+    def find(run: IngestRun) -> list[IngestBatch]:
+        prefix, keys = run.prefix or settings.S3_INPUT_PREFIX, run.keys or None
+        return discovery.discover(prefix, run=run, kind=run.kind, keys=keys, business_date=business_date)
+
+    return find
+
+
+def _load_due(run: IngestRun, prefix: str, is_dry: bool) -> Iterator[Report]:
+    """Facilities, patients and then, once the patients who waited for a facility have been tried again, events."""
+    are_parents_done = False
+    is_of_its_own = run.kind in (Kind.BACKFILL, Kind.REPLAY)
+    batches = IngestBatch.objects.claimable().filter(run=run) if is_of_its_own else due(prefix, run.keys)
+    for batch in discovery.in_load_order(batches):
+        dataset = Dataset(batch.dataset)
+        if dataset.is_event and not are_parents_done:
+            yield from (Report(again) for again in replay.retry_waiting(run, stages=[1]))
+            are_parents_done = True
+        if dataset.is_event and _waits(batch):
+            _wait(batch, is_dry)
+            continue
+        IngestBatch.objects.filter(pk=batch.pk, status=Status.DISCOVERED).update(run=run)
+        if report := pipeline.ingest(batch.pk, is_dry=is_dry):
+            yield report
+
+
+def due(prefix: str, keys: Collection[str] = ()) -> "QuerySet[IngestBatch]":
+    """What the database says is to be loaded now: never loaded yet, or left by a dead worker."""
+    batches = IngestBatch.objects.claimable().filter(
+        bucket=settings.S3_BUCKET_NAME, parent=None, object_key__startswith=prefix
+    )
+    return batches.filter(object_key__in=keys) if keys else batches
+
+
+def _revive(run: IngestRun, prefix: str) -> None:
+    """A run that a person starts counts attempts anew and takes failed batches along, but not what is gone."""
+    if run.kind != Kind.MANUAL:
+        return
+    failed = IngestBatch.objects.filter(bucket=settings.S3_BUCKET_NAME, parent=None, object_key__startswith=prefix)
+    failed = failed.filter(status=Status.FAILED).exclude(reasons__overlap=["OBJECT_GONE"])
+    failed = failed.filter(object_key__in=run.keys) if run.keys else failed
+    failed.update(status=Status.DISCOVERED, reasons=[], attempts=0)
+    due(prefix, run.keys).filter(status=Status.DISCOVERED).update(attempts=0)
+
+
+# --- Events wait for their patients
+
+
+def _waits(batch: IngestBatch) -> bool:
+    """While a patients file of the folder is stopped and no later delivery of it has loaded, for a day at most."""
+    if batch.release_as or batch.discovered_at + settings.INGEST_PARENT_WAIT <= timezone.now():
+        return False
+    patients = IngestBatch.objects.filter(bucket=batch.bucket, dataset=Dataset.PATIENTS, parent=None)
+    later = patients.filter(
+        source=OuterRef("source"), status__in=(*LOADED, Status.DUPLICATE), last_modified__gt=OuterRef("last_modified")
+    )
+    return patients.filter(~Exists(later), folder=batch.folder, status__in=STOPPED).exists()
+
+
+def _wait(batch: IngestBatch, is_dry: bool) -> None:
+    """The bytes are put safe, because the app will overwrite them."""
+    IngestBatch.objects.filter(pk=batch.pk, status=Status.DISCOVERED).update(reasons=[WAITS])
+    if not is_dry:
+        try:
+            keeping.keep(batch)
+        except sources.StorageError as error:
+            logger.warning("Batch %s waits and is not put safe yet: %s", batch.pk, type(error).__name__)
+
+
+# --- The run itself
+
+
+@contextmanager
+def _alone(prefix: str) -> Iterator[None]:
+    """A lock that ends with the connection, however this process ends."""
+    key = zlib.crc32(f"{settings.S3_BUCKET_NAME}/{prefix}".encode()) - 2**31
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCKS_RUNS, key])
+        if not cursor.fetchone()[0]:
+            raise AlreadyRunning("Another run is at work on this prefix; this one has nothing to do.")
+    try:
+        yield
+    finally:
+        if connection.connection and not connection.connection.closed:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCKS_RUNS, key])
+
+
+@contextmanager
+def _dry(is_dry: bool) -> Iterator[None]:
+    """The same run with the same verdicts, in one transaction that is never committed."""
+    if not is_dry:
+        yield
+        return
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def _end(run: IngestRun, outcome: Outcome, is_dry: bool) -> None:
+    if is_dry:
+        run.delete()
+        return
+    state = {
+        DONE: IngestRun.State.DONE,
+        REFUSED_SOME: IngestRun.State.SOME_ROWS_REFUSED,
+        STOPPED_SOME: IngestRun.State.SOME_FILES_STOPPED,
+    }[outcome.exit_code()]
+    IngestRun.objects.filter(pk=run.pk).update(status=state, finished_at=Now())
+
+
+def _break_off(run: IngestRun, error: Exception) -> None:
+    said = str(error) if isinstance(error, AlreadyRunning | sources.StorageError) else "The database was away."
+    try:
+        IngestRun.objects.filter(pk=run.pk).update(
+            status=IngestRun.State.BROKEN_OFF, finished_at=Now(), error=said[:500]
+        )
+    except (OperationalError, InterfaceError):
+        logger.warning("Run %s broke off and cannot be written to", run.pk)

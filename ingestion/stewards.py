@@ -1,0 +1,106 @@
+"""What stewards decide: release, discard or retry a batch; correct, replay or dismiss refused rows; name a facility."""
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from ingestion import replay as replays
+from ingestion.datasets import COLUMNS, Dataset
+from ingestion.models import STOPPED, IngestBatch, RejectedRow, Release, Source, Status
+from ingestion.rows import STEWARD_CELLS
+
+if TYPE_CHECKING:
+    from clinical.models import User
+
+ABOUT_EVENTS = {"SAME_CONTENT_NEW_DATE", "OVERLAP_SUSPECT"}
+DELIVERS = {Release.NEW_EVENTS: Source.Delivers.APPEND, Release.SNAPSHOT: Source.Delivers.SNAPSHOT}
+
+
+class NotPossible(Exception):
+    """The state does not allow it; the message says what does."""
+
+
+@transaction.atomic
+def release(batch: IngestBatch, *, release_as: str, by: "User | None", remember: bool = False) -> None:
+    """The held batch is due again and loads as the steward says; with `remember`, so do later files of its source."""
+    answer = Release(release_as)
+    batch = _locked(batch)
+    if batch.status != Status.HELD:
+        raise NotPossible(f"Batch {batch.pk} is {batch.status}, not held; only a held batch can be released.")
+    if answer in DELIVERS and not Dataset(batch.dataset).is_event:
+        raise NotPossible("Facilities and patients are released as loaded: they are no events.")
+    if remember:
+        if answer not in DELIVERS:
+            raise NotPossible("Only the answers new_events and snapshot can be remembered for a source.")
+        Source.objects.update_or_create(source=batch.source, defaults={"delivers": DELIVERS[answer], "decided_by": by})
+    _due_again(batch, by, release_as=answer)
+
+
+@transaction.atomic
+def retry(batch: IngestBatch, *, by: "User | None") -> None:
+    """A rejected or failed batch is due again, from its kept bytes, with its attempts counted anew."""
+    batch = _locked(batch)
+    if batch.status not in (Status.REJECTED, Status.FAILED):
+        raise NotPossible(f"Batch {batch.pk} is {batch.status}; only rejected and failed batches can be retried.")
+    if batch.dataset is None:
+        raise NotPossible(f"Batch {batch.pk} is of no known dataset: rename the object in the bucket.")
+    _due_again(batch, by)
+
+
+@transaction.atomic
+def discard(batch: IngestBatch, *, reason: str, by: "User | None") -> None:
+    """Nothing of the batch will load; its bytes go to the archive with the next run."""
+    if not reason.strip():
+        raise NotPossible("Say why the batch is discarded.")
+    batch = _locked(batch)
+    if batch.status not in STOPPED:
+        raise NotPossible(f"Batch {batch.pk} is {batch.status}; only held, rejected and failed ones can be discarded.")
+    IngestBatch.objects.filter(pk=batch.pk).update(
+        status=Status.DISCARDED, settled_by=by, settled_why=reason, finished_at=Now()
+    )
+
+
+def _locked(batch: IngestBatch) -> IngestBatch:
+    return IngestBatch.objects.select_for_update().get(pk=batch.pk)
+
+
+def _due_again(batch: IngestBatch, by: "User | None", **columns: object) -> None:
+    IngestBatch.objects.filter(pk=batch.pk).update(
+        status=Status.DISCOVERED, reasons=[], attempts=0, finished_at=None, settled_by=by, **columns
+    )
+
+
+# --- Refused rows
+
+
+def correct(rows: "QuerySet[RejectedRow]", cells: dict[str, str], *, by: "User | None") -> int:
+    """Puts these cells in place of what the open rows were delivered with; the raw cells stay. Returns how many."""
+    with transaction.atomic():
+        open_rows = [*rows.filter(state=RejectedRow.State.OPEN).select_for_update()]
+        for row in open_rows:
+            unknown = set(cells) - {*COLUMNS[Dataset(row.dataset)].all, *STEWARD_CELLS}
+            if unknown:
+                raise NotPossible(f"{row.dataset} has no column {', '.join(sorted(unknown))}.")
+            row.corrections |= cells
+            row.settled_by = by
+        RejectedRow.objects.bulk_update(open_rows, ["corrections", "settled_by"], batch_size=1000)
+    return len(open_rows)
+
+
+def replay(rows: "QuerySet[RejectedRow]", *, by: "User | None") -> list[IngestBatch]:
+    """Tries the open rows again, as corrected; returns the replay batches, whose counts say what landed."""
+    batches = replays.replay(rows)
+    IngestBatch.objects.filter(pk__in=[batch.pk for batch in batches]).update(settled_by=by)
+    RejectedRow.objects.filter(replay_batch__in=batches).update(settled_by=by)
+    return batches
+
+
+def dismiss(rows: "QuerySet[RejectedRow]", *, reason: str, by: "User | None") -> int:
+    """The open rows will not load, and stay dismissed when they are delivered again. Returns how many."""
+    if not reason.strip():
+        raise NotPossible("Say why the rows are dismissed.")
+    return rows.filter(state=RejectedRow.State.OPEN).update(
+        state=RejectedRow.State.DISMISSED, settled_at=Now(), settled_by=by, settled_why=reason
+    )

@@ -1,0 +1,58 @@
+"""What surrounds every page of the admin: its navigation, with what waits for a steward counted, and its style sheet.
+
+settings.UNFOLD names these functions; they are called for each page, so that they count no further than they show.
+"""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+from ingestion.models import STOPPED, IngestBatch, RejectedRow
+
+AT_MOST = 999
+
+
+def style_sheet(request: HttpRequest) -> str:
+    return static("ingestion/desk.css")
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    stopped = IngestBatch.objects.filter(status__in=STOPPED)
+    open_rows = RejectedRow.objects.filter(state=RejectedRow.State.OPEN)
+    deliveries = [
+        _page(request, "Batches", "inventory_2", "ingestion.ingestbatch", stopped),
+        _page(request, "Refused rows", "rule", "ingestion.rejectedrow", open_rows),
+        _page(request, "Runs", "nights_stay", "ingestion.ingestrun"),
+        _page(request, "Sources", "outbox", "ingestion.source"),
+        _page(request, "Facility names", "alt_route", "ingestion.facilitynaming"),
+        _page(request, "Audit log", "receipt_long", "ingestion.auditlog"),
+    ]
+    clinical = [
+        _page(request, "Facilities", "local_hospital", "clinical.facility"),
+        _page(request, "Patients", "groups", "clinical.patient"),
+        _page(request, "Medical records", "clinical_notes", "clinical.medicalrecord"),
+        _page(request, "Triage visits", "emergency", "clinical.triagevisit"),
+    ]
+    site = [
+        _page(request, "Users", "person", "clinical.user"),
+        _page(request, "Schedule", "schedule", "django_celery_beat.periodictask"),
+    ]
+    groups = {"Deliveries": deliveries, "Clinical": clinical, "Site": site}
+    return [{"title": title, "items": [page for page in pages if page]} for title, pages in groups.items()]
+
+
+def _page(
+    request: HttpRequest, title: str, icon: str, model: str, waiting: "QuerySet[Any] | None" = None
+) -> dict[str, Any] | None:
+    """The list of a model, for who may see it."""
+    app, name = model.split(".")
+    if not request.user.has_perm(f"{app}.view_{name}"):
+        return None
+    page = {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{name}_changelist")}
+    count = waiting.order_by()[: AT_MOST + 1].count() if waiting is not None else 0
+    if count:
+        page |= {"badge": f"{count}" if count <= AT_MOST else f"{AT_MOST}+", "badge_variant": "danger"}
+    return page

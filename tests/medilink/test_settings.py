@@ -1,0 +1,81 @@
+import runpy
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+SETTINGS = Path(__file__).resolve().parents[2] / "medilink" / "settings.py"
+STRONG = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PRODUCTION = {
+    "SECRET_KEY": STRONG,
+    "ALLOWED_HOSTS": "medilink.example",
+    "POSTGRES_HOST": "database.example",
+    "POSTGRES_PASSWORD": "p@ss/word:with#signs",
+    "REDIS_URL": "redis://broker.example/0",
+}
+CONFIGURING = (
+    "DATABASE_URL",
+    "POSTGRES_HOST",
+    "SECRET_KEY",
+    "ALLOWED_HOSTS",
+    "MEDILINK_EMBEDDED",
+    "HTTPS_ONLY",
+    "DEBUG",
+)
+
+
+@pytest.fixture
+def settings_with(monkeypatch):
+    """The settings as they are read under these variables."""
+
+    def read(**variables):
+        for name in CONFIGURING:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(SETTINGS))
+
+    return read
+
+
+def test_the_parts_of_the_database_address_are_taken_as_they_are(settings_with):
+    database = settings_with(**PRODUCTION)["DATABASES"]["default"]
+    assert (database["HOST"], database["NAME"], database["USER"]) == ("database.example", "medilink", "medilink")
+    assert database["PASSWORD"] == "p@ss/word:with#signs"
+
+
+def test_the_site_is_https_only_when_it_is_not_embedded(settings_with):
+    read = settings_with(**PRODUCTION)
+    assert all(read[name] for name in ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"))
+    assert read["SECURE_HSTS_SECONDS"] >= 31_536_000
+
+
+def test_plain_http_is_served_when_https_is_turned_off(settings_with):
+    read = settings_with(**PRODUCTION, HTTPS_ONLY="false")
+    assert not read["SECURE_SSL_REDIRECT"]
+    assert read["SECURE_HSTS_SECONDS"] == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY is missing or weak"),
+        ({"SECRET_KEY": STRONG[:49]}, "SECRET_KEY is missing or weak"),
+        ({"SECRET_KEY": "a" * 60}, "SECRET_KEY is missing or weak"),
+        ({"SECRET_KEY": f"django-insecure-{STRONG}"}, "SECRET_KEY is missing or weak"),
+        ({"DEBUG": "true"}, "DEBUG is for the embedded mode only"),
+        ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name the hosts"),
+        ({"ALLOWED_HOSTS": "medilink.example,*"}, "ALLOWED_HOSTS must name the hosts"),
+        ({"POSTGRES_HOST": "http://database.example"}, "without http://"),
+        ({"POSTGRES_HOST": ""}, "set DATABASE_URL or POSTGRES_HOST"),
+    ],
+)
+def test_the_start_is_refused_with_the_reason_when_it_would_be_unsafe(settings_with, variables, reason):
+    with pytest.raises(ImproperlyConfigured, match=reason):
+        settings_with(**PRODUCTION | variables)
+
+
+def test_the_embedded_mode_needs_no_secret(settings_with):
+    read = settings_with(DATABASE_URL="postgres:///medilink", MEDILINK_EMBEDDED="true")
+    assert len(read["SECRET_KEY"]) >= 50
+    assert not read["SECURE_SSL_REDIRECT"]
