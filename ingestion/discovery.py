@@ -109,7 +109,7 @@ def _met(listed: list[S3Object]) -> set[tuple[str, str]]:
     versions = seen.values_list("object_key", "version_id", "etag", "last_modified")
     met = {(key, _version_name(version_id, etag, instant)) for key, version_id, etag, instant in versions}
     if _has_versions(listed):
-        ruled_out = batches.filter(older_versions__overlap=[_name_of(obj) for obj in listed])
+        ruled_out = batches.exclude(older_versions=[])
         met |= {(key, older) for key, names in ruled_out.values_list("object_key", "older_versions") for older in names}
     return met
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import connection, models
+from django.db import DatabaseError, connection, models
 
 from clinical.models import (
     Facility,
@@ -144,9 +144,9 @@ class Refusal(models.Model):
     event_on = models.DateField(null=True)
     ordinal = models.IntegerField()
     facility_id = models.BigIntegerField(null=True)
-    facility_key = models.TextField(default="")
-    first_name_key = models.TextField(default="")
-    last_name_key = models.TextField(default="")
+    facility_key = models.TextField(default="", db_default="")
+    first_name_key = models.TextField(default="", db_default="")
+    last_name_key = models.TextField(default="", db_default="")
 
     seen = match(RejectedRow, raw_hash="raw_hash", ordinal="ordinal")
 
@@ -326,10 +326,17 @@ def copy(model: type[models.Model], columns: Sequence[str], blocks: Iterator[byt
     filled = [c for c in columns if not (f := model._meta.get_field(c)).null and f.get_internal_type() == "TextField"]
     options = "FORMAT csv" + (f", FORCE_NOT_NULL ({', '.join(map(quote, filled))})" if filled else "")
     names = ", ".join(map(quote, columns))
+    reading = _Reading(blocks)
     with connection.cursor() as cursor:
-        cursor.copy_expert(
-            f"COPY {quote(model._meta.db_table)} ({names}) FROM STDIN WITH ({options})", _Reading(blocks)
-        )
+        try:
+            with connection.wrap_database_errors:
+                cursor.copy_expert(
+                    f"COPY {quote(model._meta.db_table)} ({names}) FROM STDIN WITH ({options})", reading
+                )
+        except DatabaseError:
+            if reading.error:  # what the driver has made of it names neither the file's fault nor its line
+                raise reading.error from None
+            raise
     analyze(model)
 
 
@@ -353,6 +360,11 @@ class _Reading:
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
+        self.error: Exception | None = None
 
     def read(self, _size: int) -> bytes:
-        return next(self._blocks, b"")
+        try:
+            return next(self._blocks, b"")
+        except Exception as error:
+            self.error = error
+            raise

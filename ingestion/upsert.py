@@ -27,7 +27,7 @@ def upsert(
     """
     connection = connections[router.db_for_write(model)]
     expressions = [F(value) if isinstance(value, str) else value for value in columns.values()]
-    select, params = rows.order_by().values_list(*expressions).query.get_compiler(connection=connection).as_sql()
+    select, params = rows.values_list(*expressions).query.get_compiler(connection=connection).as_sql()
     fields = [_field(model, name) for name in columns]
     on_conflict = connection.ops.on_conflict_suffix_sql(
         fields,

@@ -4,7 +4,9 @@ stage → resolve → judge → publish. Callers never learn which way a row wen
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from tempfile import TemporaryFile
 from typing import Any
 
 from django.db.models import F, Func, QuerySet, TextField
@@ -59,7 +61,10 @@ def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -
     dataset = Dataset(batch.dataset)
     model = staging.create(dataset)
     delivery = Delivery(dataset, batch.last_modified)
-    staging.copy(model, rows.columns_of(dataset), rows.staged(delivery, header, chunks))
+    blocks = rows.staged(delivery, header, chunks)
+    # Refused rows come from the very connection that COPY is about to occupy.
+    blocks = _read_first(blocks) if batch.parent_id else blocks
+    staging.copy(model, rows.columns_of(dataset), blocks)
     load = Load(
         batch,
         dataset,
@@ -76,6 +81,13 @@ def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -
         {"line": "line", "reason": Func(F("reasons"), function="unnest", output_field=TextField())},
     )
     return load
+
+
+def _read_first(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    spool = TemporaryFile()  # noqa: SIM115 - closed with its last reference
+    spool.writelines(blocks)
+    spool.seek(0)
+    return iter(partial(spool.read, 1 << 18), b"")
 
 
 def _is_snapshot(batch: IngestBatch) -> bool:

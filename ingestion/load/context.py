@@ -92,7 +92,4 @@ def collapse(load: Load, rows: "QuerySet[Any, Any]", partition: Sequence[Any], c
     groups = rows.annotate(last=Window(Max("line"), partition_by=[*partition]), **conflict)
     (is_conflict,) = conflict
     load.stop(groups.filter(**{is_conflict: True}), "DUP_IN_FILE_CONFLICT")
-    groups = load.good.filter(line__in=rows.values("line")).annotate(
-        last=Window(Max("line"), partition_by=[*partition])
-    )
     load.stop(groups.filter(last__gt=F("line")), None)

@@ -34,7 +34,7 @@ def publish(load: Load) -> None:
     load.counts["updated"] = merge.update_edited(load, "patient", Patient, identity)
     values = {column: column for column in INSERTED}
     values |= {"facility_id": places.facility_of_row(), "batch_id": Value(load.batch.pk)}
-    load.counts["inserted"] = upsert(Patient, load.good.filter(~is_known()), values, ignore_conflicts=True)
+    load.counts["inserted"] = upsert(Patient, load.good.filter(~is_known()).order_by("line"), values, ignore_conflicts=True)
     staging.analyze_grown(Patient, load.counts["inserted"])
     _meet_by_identity(load)
     filled = (~Q(sex=UNKNOWN), Q(phone__isnull=False), Q(patient_number__isnull=False))
@@ -56,5 +56,5 @@ def _refuse_other_sex(load: Load) -> None:
 
 def _is_torn(partition: Sequence[str]) -> LessThan:
     """True where rows of the partition know different sexes."""
-    known = NullIf("sex", Value(UNKNOWN))
+    known = NullIf("sex", Value(UNKNOWN, TextField()))
     return LessThan(*(Window(of(known), partition_by=[*partition]) for of in (Min, Max)))

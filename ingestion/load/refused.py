@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.contrib.postgres.functions import TransactionNow
 from django.db import connection
-from django.db.models import F, OuterRef, QuerySet, Subquery, TextField, Value, Window
+from django.db.models import DateTimeField, F, Func, OuterRef, QuerySet, Subquery, TextField, Value, Window
 from django.db.models.functions import RowNumber
 
 from ingestion import staging

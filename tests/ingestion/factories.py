@@ -1,5 +1,6 @@
 """What the tests of ingestion stand on: plain stored batches, and the bucket as it is seen from outside."""
 
+import functools
 import itertools
 from collections.abc import Iterable
 from contextlib import closing
@@ -30,12 +31,18 @@ def batch(**kwargs) -> IngestBatch:
     return IngestBatch.objects.create(**values | kwargs)
 
 
+@functools.cache
+def _client(endpoint_url: str):
+    """Making one takes longer than most tests."""
+    return boto3.client("s3", endpoint_url=endpoint_url, region_name="us-east-1")
+
+
 class Bucket:
     """The bucket of this test as the web app, or a curious person, sees it; nothing here is our own code."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.client = boto3.client("s3", endpoint_url=settings.S3_ENDPOINT_URL, region_name="us-east-1")
+        self.client = _client(settings.S3_ENDPOINT_URL)
 
     def put(self, key: str, body: bytes = b"name,state\n", **options) -> str | None:
         """The version id, where the bucket has versions."""

@@ -3,19 +3,10 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
-
-
-@dataclass
-class Faults:
-    """`bad` is asked for each request (method, path) and gives what goes wrong with it, if anything."""
-
-    url: str = ""
-    bad: Callable[[str, str], "Fault | None"] = lambda _method, _path: None
-    seen: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -24,15 +15,27 @@ class Fault:
     code: str = ""
     body: bytes = b""
     cut_at: int | None = None
-    is_announced: bool = True  # False: the cut body is announced as if it were whole
     first: Callable[[], object] = lambda: None  # what happens before the request reaches the store
     more_query: str = ""  # what the store is asked beyond the request
     edit: Callable[[bytes], bytes] | None = None  # what the body becomes on its way
 
 
+class Faults:
+    """`bad` is asked for each request (method, path) and gives what goes wrong with it, if anything."""
+
+    url = ""
+
+    def begin(self, upstream: str) -> None:
+        self.upstream, self.seen = urlsplit(upstream), []
+        self.stop()
+
+    def stop(self) -> None:
+        self.bad: Callable[[str, str], Fault | None] = lambda _method, _path: None
+
+
 @contextmanager
-def faulty_s3(upstream: str) -> Iterator[Faults]:
-    faults, address = Faults(), urlsplit(upstream)
+def proxy() -> Iterator[Faults]:
+    faults = Faults()
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -45,7 +48,7 @@ def faulty_s3(upstream: str) -> Iterator[Faults]:
             if fault.status:
                 text = fault.body or f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>".encode()
                 return self.answer(fault.status, {"Content-Type": "application/xml"}, text, len(text))
-            connection = HTTPConnection(address.hostname, address.port, timeout=30)
+            connection = HTTPConnection(faults.upstream.hostname, faults.upstream.port, timeout=30)
             connection.request(self.command, self.path + fault.more_query, body, dict(self.headers))
             answer = connection.getresponse()
             content, headers = answer.read(), dict(answer.getheaders())
@@ -56,7 +59,6 @@ def faulty_s3(upstream: str) -> Iterator[Faults]:
                 announced = len(content)
             if fault.cut_at is not None:
                 content = content[: fault.cut_at]
-                announced = announced if fault.is_announced else len(content)
             return self.answer(answer.status, headers, content, announced)
 
         def answer(self, status, headers, content, announced):

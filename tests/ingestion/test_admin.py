@@ -1,11 +1,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from clinical.models import Facility, Patient, User
-from ingestion.models import FacilityNaming, IngestBatch, IngestRun, RejectedRow, Sighting, Source
+from ingestion.models import FacilityNaming, IngestRun, RejectedRow, Sighting, Source
 from tests.ingestion import factories
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +38,7 @@ def loaded(**kwargs):
 def refused(batch=None, **kwargs):
     raw = {"facility_name": "Ajeromi General Hospital", "first_name": "Adaeze", "last_name": "Okafor", "sex": "F"}
     values = {"raw": raw | {"dob": "01/05/1990", "phone": ""}, "reasons": ["DATE_AMBIGUOUS:dob"]}
-    values |= {"dataset": "patients", "source": "*/patients.csv", "line": 14}
+    values |= {"dataset": "patients", "source": "*/patients.csv", "line": 14, "ordinal": next(factories.NUMBERS)}
     return RejectedRow.objects.create(batch=batch or loaded(), **values | kwargs)
 
 
@@ -209,8 +210,6 @@ def test_a_steward_without_the_right_to_change_cannot_decide(client):
 
 
 def permissions(*names):
-    from django.contrib.auth.models import Permission
-
     return Permission.objects.filter(codename__in=names)
 
 
@@ -322,7 +321,7 @@ def test_the_facilities_and_patients_that_may_be_meant_are_offered(desk, facilit
 
 
 def test_dismissing_asks_why_and_keeps_the_answer(desk, alice):
-    rows = [refused(), refused(line=15, ordinal=2)]
+    rows = [refused(), refused(line=15)]
     assert "will never load" in decide(desk, rows, "dismiss")
     decide(desk, rows, "dismiss", decided="yes", reason="Test rows of the sender.")
     assert {(row.state, row.settled_why, row.settled_by) for row in rows} == {
@@ -349,11 +348,13 @@ def test_a_selection_is_replayed(desk, facility):
     assert row.state == "replayed"
 
 
-def test_a_name_is_said_to_mean_a_facility_by_whom(desk, alice, facility):
+def test_a_name_is_said_to_mean_a_facility_by_whom_and_when_last(desk, alice, facility):
     data = {"source": "*/patients.csv", "name": "AGH", "facility": facility.pk}
     desk.post(page("facilitynaming", "add"), data)
     naming = FacilityNaming.objects.get()
-    assert naming.decided_by == alice
+    assert (naming.name, naming.facility, naming.decided_by) == ("AGH", facility, alice)
+    FacilityNaming.objects.update(decided_at=datetime(2020, 1, 1, tzinfo=UTC))
     desk.post(page("facilitynaming", "change", naming.pk), data | {"name": "A.G.H."})
-    assert FacilityNaming.objects.get().decided_at > naming.decided_at
-    assert IngestBatch.objects.count() == 0
+    naming.refresh_from_db()
+    assert naming.name == "A.G.H."
+    assert naming.decided_at.year > 2020

@@ -12,16 +12,11 @@ from ingestion import sources
 from ingestion.discovery import discover, in_load_order
 from ingestion.models import IngestBatch, IngestRun
 from tests.ingestion import factories
-from tests.ingestion.faults import Fault, faulty_s3
+from tests.ingestion.faults import Fault
 
 pytestmark = pytest.mark.django_db
 INPUT = "medical_records/input/"
 KEY = f"{INPUT}patients.csv"
-
-
-@pytest.fixture
-def s3(bucket):
-    return factories.Bucket(bucket)
 
 
 def found(prefix=INPUT, **options):
@@ -87,15 +82,11 @@ def test_an_unknown_name_is_rejected_once_and_stays_when_it_is_found(s3):
     assert s3.keys() == [f"{INPUT}notes.txt"]
 
 
-def test_a_key_that_the_database_cannot_store_stops_no_other(s3, settings):
+def test_a_key_that_the_database_cannot_store_stops_no_other(s3, faults):
     for name in ("a/patients.csv", "b/patients.csv"):
         s3.put(INPUT + name)
-    with faulty_s3(settings.S3_ENDPOINT_URL) as faults:
-        faults.bad = lambda _method, _path: Fault(
-            edit=lambda body: body.replace(b"a/patients.csv", b"%00/patients.csv")
-        )
-        settings.S3_ENDPOINT_URL = faults.url
-        assert found_keys() == [f"{INPUT}b/patients.csv"]
+    faults.bad = lambda _method, _path: Fault(edit=lambda body: body.replace(b"a/patients.csv", b"%00/patients.csv"))
+    assert found_keys() == [f"{INPUT}b/patients.csv"]
 
 
 # --- What is due
@@ -300,17 +291,15 @@ def test_a_new_version_is_due_when_it_bears_the_name_of_an_older_one(s3):
     ]
 
 
-def test_the_versions_of_a_key_stay_together_when_the_listing_is_paged(s3, settings):
+def test_the_versions_of_a_key_stay_together_when_the_listing_is_paged(s3, faults):
     s3.keep_versions()
     others = [f"{INPUT}{number}/patients.csv" for number in range(8)]
     for key in others:
         s3.put(key)
     versions = [s3.put(KEY, str(number).encode()) for number in range(8)]
-    with faulty_s3(settings.S3_ENDPOINT_URL) as faults:
-        faults.bad = lambda _method, path: Fault(more_query="&max-keys=5") if "prefix=" in path else None
-        settings.S3_ENDPOINT_URL = faults.url
-        batches = {batch.object_key: batch for batch in found()}
-        assert found() == []
+    faults.bad = lambda _method, path: Fault(more_query="&max-keys=5") if "prefix=" in path else None
+    batches = {batch.object_key: batch for batch in found()}
+    assert found() == []
     assert sorted(batches) == sorted([*others, KEY])
     assert batches[KEY].version_id == versions[-1]
     assert sorted(batches[KEY].older_versions) == sorted(versions[:-1])

@@ -15,7 +15,7 @@ from ingestion.keeping import keep, keep_pending, open_batch, pending
 from ingestion.models import IngestBatch
 from ingestion.sources import ObjectChanged, ObjectGone, StorageDenied
 from tests.ingestion import factories
-from tests.ingestion.faults import Fault, faulty_s3
+from tests.ingestion.faults import Fault
 
 pytestmark = pytest.mark.django_db
 INPUT = "medical_records/input/"
@@ -25,18 +25,6 @@ BODY = b"first_name\nAmina\n"
 SHA256 = hashlib.sha256(BODY).hexdigest()
 OTHER_ARCHIVED = f"medical_records/archive/2026-01-31/patients_2026-01-31__{SHA256[:12]}.csv"
 WAITS = {"status": "discovered", "reasons": ["WAITS_FOR_PATIENTS"]}
-
-
-@pytest.fixture
-def s3(bucket):
-    return factories.Bucket(bucket)
-
-
-@pytest.fixture
-def faults(s3, settings):
-    with faulty_s3(settings.S3_ENDPOINT_URL) as faults:
-        settings.S3_ENDPOINT_URL = faults.url
-        yield faults
 
 
 def delivered(s3, status, *, key=KEY, body=BODY, **values):
@@ -296,7 +284,7 @@ def deny_from(number):
 
 
 @pytest.mark.parametrize("status", ["loaded", "held"])
-@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("number", range(11))
 def test_the_next_call_takes_it_up_when_the_store_fails_at_any_request(s3, faults, status, number):
     batch = delivered(s3, status)
     faults.seen.clear()
@@ -306,7 +294,7 @@ def test_the_next_call_takes_it_up_when_the_store_fails_at_any_request(s3, fault
     except StorageDenied:
         assert pending().get() == batch
         assert BODY in [s3.get(key) for key in s3.keys()]  # noqa: SIM118
-    faults.bad = lambda _method, _path: None
+    faults.stop()
     keep(batch)
     where = {"loaded": batch.archive_key, "held": batch.held_key}[status]
     assert (s3.keys(), s3.get(where), pending().exists()) == ([where], BODY, False)
@@ -322,7 +310,7 @@ def test_the_next_call_takes_it_up_when_the_way_from_held_to_archive_fails_at_an
         keep(batch)
     except StorageDenied:
         assert BODY in [s3.get(key) for key in s3.keys()]  # noqa: SIM118
-    faults.bad = lambda _method, _path: None
+    faults.stop()
     keep(batch)
     assert (s3.keys(), s3.get(ARCHIVED), batch.status) == ([ARCHIVED], BODY, "archived")
 

@@ -18,25 +18,12 @@ from ingestion.sources import (
     StorageDenied,
     StorageUnavailable,
 )
-from tests.ingestion import factories
-from tests.ingestion.faults import Fault, faulty_s3
+from tests.ingestion.faults import Fault
 
 KEY = "medical_records/input/patients.csv"
 COPY = "medical_records/archive/2026-11-22/patients.csv"
 METADATA = {"original-key": KEY, "sha256": "ab" * 32, "batch-id": "7"}
 BODY = random.Random(7).randbytes(3 * 2**20)
-
-
-@pytest.fixture
-def s3(bucket):
-    return factories.Bucket(bucket)
-
-
-@pytest.fixture
-def faults(bucket, settings):
-    with faulty_s3(settings.S3_ENDPOINT_URL) as faults:
-        settings.S3_ENDPOINT_URL = faults.url
-        yield faults
 
 
 def listed(key=KEY):
