@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Value, When, Window
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, TextField, Value, When, Window
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, JSONObject, RowNumber
 
@@ -253,7 +253,8 @@ def _update(load: Load) -> int:
         name: filled & Q(IsDistinct(F(name), stored[name])) & merge.unprotected(load, bit)
         for bit, (name, filled) in enumerate(_filled(load).items())
     }
-    value = {name: Case(When(says[name], then=F(name)), default=stored[name]) for name in says}
+    kind = {name: TextField() if name in in_data else model._meta.get_field(name) for name in says}
+    value = {n: Case(When(says[n], then=F(n)), default=stored[n], output_field=kind[n]) for n in says}
     columns: dict[str, Any] = {"id": "known__row_id"}
     columns |= {name: old + name for name in ("patient_id", "facility_id", "ordinal")}
     columns |= {name: value[name] for name in (*CONTENT[load.dataset], instant)}
