@@ -4,6 +4,8 @@ Files and dashboards are unknown here. What "always" holds is a constraint of th
 the key columns that PostgreSQL generates, never by Python.
 """
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
@@ -114,7 +116,7 @@ class Facility(Kept, Edited):
     def __str__(self) -> str:
         return f"{self.name}, {', '.join(filter(None, (self.lga, self.state)))}"
 
-    def save(self, *args: object, **kwargs: object) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
         self.lga_name = values.lga(self.lga, self.state) or self.lga
         super().save(*args, **kwargs)
 

@@ -214,6 +214,11 @@ class IngestBatch(models.Model):
     def __str__(self) -> str:
         return f"Batch {self.pk}"
 
+    @property
+    def kind_of_rows(self) -> Dataset:
+        """The dataset of a batch that has one: of every batch that may load."""
+        return Dataset(str(self.dataset))
+
 
 def hash_of(field: str) -> models.GeneratedField:
     """128 bits over the cells as jsonb writes them: sorted by column, so that their order in a file says nothing."""
@@ -236,7 +241,7 @@ class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
         """Refused for `CODE:column`, or for a bare CODE whatever the column."""
         if ":" in reason:
             return self.filter(reasons__contains=[reason])
-        return self.alias(codes=Codes("reasons")).filter(codes__contains=[reason])
+        return self.alias(codes=Codes("reasons")).filter(codes__contains=[reason])  # type: ignore[misc]  # an alias
 
 
 class RejectedRow(models.Model):

@@ -15,7 +15,6 @@ from django.db.models.functions import Now
 
 from ingestion import backfill, claims, keeping, load, reader, sources
 from ingestion.claims import Claim
-from ingestion.datasets import Dataset
 from ingestion.load import Held
 from ingestion.models import MAX_ATTEMPTS, STOPPED, IngestBatch, Source, Status
 from ingestion.reader import Fetched
@@ -121,11 +120,11 @@ def _content(fetched: Fetched | None) -> dict[str, Any]:
 
 def _load(claim: Claim, batch: IngestBatch, fetched: Fetched) -> bool:
     """Publishes the file's rows; returns whether some were refused for their own content."""
-    found = records(fetched, Dataset(batch.dataset))  # its verdict on the file comes first
+    found = records(fetched, batch.kind_of_rows)  # its verdict on the file comes first
     _compare(batch, fetched)
     with transaction.atomic():
         staged = load.stage(
-            batch, found.header, found.chunks(), lambda lines: records(fetched, Dataset(batch.dataset)).pick(lines)
+            batch, found.header, found.chunks(), lambda lines: records(fetched, batch.kind_of_rows).pick(lines)
         )
         has_own_refusals = load.judge(staged)
         counts = load.publish(staged)
@@ -142,7 +141,7 @@ def _compare(batch: IngestBatch, fetched: Fetched) -> None:
     """Raises _Duplicate or Held where the same content is loaded already and no steward has said what that means."""
     same = IngestBatch.objects.loaded().filter(dataset=batch.dataset, sha256=fetched.sha256, rows_read__gt=0)
     same = same.filter(parent=None).exclude(pk=batch.pk)
-    if not Dataset(batch.dataset).is_event:
+    if not batch.kind_of_rows.is_event:
         last = same.in_version_order().last()
         if last and not _is_a_return(batch, last):
             raise _Duplicate(last)

@@ -19,6 +19,7 @@ class Level(StrEnum):
     FILE = "file"  # the batch is rejected
     HOLD = "hold"  # the batch waits for a steward
     WAIT = "wait"  # the batch goes on by itself
+    BATCH = "batch"  # the batch could not be read or loaded to the end
     ROW = "row"  # the row is refused, the others load
     WARNING = "warning"  # it loads all the same
 
@@ -121,6 +122,26 @@ _WAIT = _codes(
     WAITS_FOR_PATIENTS=(
         "The patients file of the same folder could not be loaded, so its events wait.",
         "Settle the patients batch: a corrected delivery, a release or a discard lets this one go on.",
+    ),
+)
+
+_BATCH = _codes(
+    Level.BATCH,
+    OBJECT_GONE=(
+        "The object was deleted from the bucket before it was read.",
+        "Ask the sender to deliver it again.",
+    ),
+    OBJECT_OVERWRITTEN=(
+        "The object was overwritten before it was read; the newer one is a batch of its own.",
+        "Nothing: the newer delivery is loaded in its place.",
+    ),
+    ATTEMPTS_EXHAUSTED=(
+        "Three workers began to load it and none came to an end.",
+        "Look at the workers' logs and memory, then retry the batch.",
+    ),
+    INTERNAL_ERROR=(
+        "Loading it failed in a way that Medilink does not know, three times.",
+        "Report the batch to whoever runs Medilink: its log names the kind of error; then retry.",
     ),
 )
 
@@ -236,4 +257,4 @@ _WARNING = _codes(
     ),
 )
 
-CODES: dict[str, Code] = _FILE | _HOLD | _WAIT | _ROW | _WARNING
+CODES: dict[str, Code] = _FILE | _HOLD | _WAIT | _BATCH | _ROW | _WARNING

@@ -49,7 +49,7 @@ def retry_waiting(run: IngestRun | None, *, stages: Sequence[int]) -> list[Inges
     datasets = [dataset.value for dataset in Dataset if dataset.stage in stages]
     batches = IngestBatch.objects.filter(pk__in=waiting.filter(dataset__in=datasets).values("batch_id"))
     replayed = []
-    for batch in sorted(batches.in_version_order(), key=lambda b: Dataset(b.dataset).stage):
+    for batch in sorted(batches.in_version_order(), key=lambda b: b.kind_of_rows.stage):
         if again := _replay(batch, waiting.filter(batch=batch), run, is_automatic=True):
             replayed.append(again)
     return replayed
@@ -61,7 +61,7 @@ def replay(rows: "QuerySet[RejectedRow]", run: IngestRun | None = None) -> list[
     batches = IngestBatch.objects.filter(pk__in=rows.values("batch_id")).in_version_order()
     done = [
         _replay(batch, RejectedRow.objects.filter(pk__in=rows.values("pk"), batch=batch), run, is_automatic=False)
-        for batch in sorted(batches, key=lambda b: Dataset(b.dataset).stage)
+        for batch in sorted(batches, key=lambda b: b.kind_of_rows.stage)
     ]
     return [batch for batch in done if batch]
 
@@ -96,7 +96,7 @@ def _attempt(
     if not taken:
         return None
     ours = RejectedRow.objects.filter(pk__in=taken)
-    header = (*COLUMNS[Dataset(parent.dataset)].all, *STEWARD_CELLS)
+    header = (*COLUMNS[parent.kind_of_rows].all, *STEWARD_CELLS)
     batch = _batch_of(parent, run)
     staged = load.stage_again(batch, ours, header, _chunks(ours, header))
     counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, ours))

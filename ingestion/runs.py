@@ -110,7 +110,7 @@ def _load_due(run: IngestRun, prefix: str, is_dry: bool) -> Iterator[Report]:
     is_of_its_own = run.kind in (Kind.BACKFILL, Kind.REPLAY)
     batches = IngestBatch.objects.claimable().filter(run=run) if is_of_its_own else due(prefix, run.keys)
     for batch in discovery.in_load_order(batches):
-        dataset = Dataset(batch.dataset)
+        dataset = batch.kind_of_rows
         if dataset.is_event and not are_parents_done:
             yield from (Report(again) for again in replay.retry_waiting(run, stages=[1]))
             are_parents_done = True

@@ -5,7 +5,7 @@ have no migrations and nothing but a load ever sees them.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import DatabaseError, connection, models
@@ -35,7 +35,16 @@ def match(to: Any, **on: str) -> Match:
     return Match(to, models.DO_NOTHING, from_fields=[*on], to_fields=[*on.values()], null=True, related_name="+")
 
 
-class Place(models.Model):
+class Temporary(models.Model):
+    """A table that only a load sees."""
+
+    objects: ClassVar[models.Manager[Any]] = models.Manager()
+
+    class Meta:
+        abstract = True
+
+
+class Place(Temporary):
     """The facility cells of one or many rows, and the facility that they mean: one, none or several candidates."""
 
     facility_key = models.TextField(primary_key=True)  # together with the next two; the table itself has no key
@@ -49,7 +58,7 @@ class Place(models.Model):
         db_table = "staged_places"
 
 
-class Belonging(models.Model):
+class Belonging(Temporary):
     """The patients (and their facility) that an event's cells name: one per row, or the row is refused."""
 
     line = models.IntegerField(primary_key=True)
@@ -62,7 +71,7 @@ class Belonging(models.Model):
         db_table = "staged_belongings"
 
 
-class Stopped(models.Model):
+class Stopped(Temporary):
     """A row that goes no further: refused for a reason, or (null) collapsed into a later line of its file."""
 
     line = models.IntegerField(primary_key=True)  # several reasons, several rows
@@ -73,7 +82,7 @@ class Stopped(models.Model):
         db_table = "staged_stopped"
 
 
-class Protection(models.Model):
+class Protection(Temporary):
     """The columns (bits) of a row that a newer delivery has filled; an older one leaves them alone."""
 
     row_id = models.BigIntegerField(primary_key=True)
@@ -84,7 +93,7 @@ class Protection(models.Model):
         db_table = "staged_protections"
 
 
-class Known(models.Model):
+class Known(Temporary):
     """The row of the dataset's table that a staged row meets."""
 
     line = models.IntegerField(primary_key=True)
@@ -100,7 +109,7 @@ class Known(models.Model):
         db_table = "staged_known"
 
 
-class Repeated(models.Model):
+class Repeated(Temporary):
     """The ordinal of an event that its file holds more than once, from the second on."""
 
     line = models.IntegerField(primary_key=True)
@@ -111,7 +120,7 @@ class Repeated(models.Model):
         db_table = "staged_repeated"
 
 
-class RawRow(models.Model):
+class RawRow(Temporary):
     """The cells of a refused row as they were delivered."""
 
     line = models.IntegerField(primary_key=True)
@@ -123,7 +132,7 @@ class RawRow(models.Model):
         db_table = "staged_raw_rows"
 
 
-class Reasons(models.Model):
+class Reasons(Temporary):
     """All reasons against a row."""
 
     line = models.IntegerField(primary_key=True)
@@ -134,7 +143,7 @@ class Reasons(models.Model):
         db_table = "staged_reasons"
 
 
-class Refusal(models.Model):
+class Refusal(Temporary):
     """A refused row as it will be kept, and the one that it is, if it was refused before."""
 
     line = models.IntegerField(primary_key=True)
@@ -155,7 +164,7 @@ class Refusal(models.Model):
         db_table = "staged_refusals"
 
 
-class Staged(models.Model):
+class Staged(Temporary):
     """One row of the file, cleaned. Cells that a reason speaks of are null."""
 
     line = models.IntegerField(primary_key=True)
@@ -288,7 +297,7 @@ STAGES: dict[Dataset, type[Any]] = {
     Dataset.MEDICAL_RECORDS: StagedMedicalRecord,
     Dataset.TRIAGE_VISITS: StagedTriageVisit,
 }
-_AROUND: tuple[type[models.Model], ...] = (
+_AROUND: tuple[type[Temporary], ...] = (
     Place,
     Belonging,
     Stopped,
@@ -330,9 +339,7 @@ def copy(model: type[models.Model], columns: Sequence[str], blocks: Iterator[byt
     with connection.cursor() as cursor:
         try:
             with connection.wrap_database_errors:
-                cursor.copy_expert(
-                    f"COPY {quote(model._meta.db_table)} ({names}) FROM STDIN WITH ({options})", reading
-                )
+                cursor.copy_expert(f"COPY {quote(model._meta.db_table)} ({names}) FROM STDIN WITH ({options})", reading)
         except DatabaseError:
             if reading.error:  # what the driver has made of it names neither the file's fault nor its line
                 raise reading.error from None

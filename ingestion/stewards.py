@@ -29,7 +29,7 @@ def release(batch: IngestBatch, *, release_as: str, by: "User | None", remember:
     batch = _locked(batch)
     if batch.status != Status.HELD:
         raise NotPossible(f"Batch {batch.pk} is {batch.status}, not held; only a held batch can be released.")
-    if answer in DELIVERS and not Dataset(batch.dataset).is_event:
+    if answer in DELIVERS and not batch.kind_of_rows.is_event:
         raise NotPossible("Facilities and patients are released as loaded: they are no events.")
     if remember:
         if answer not in DELIVERS:

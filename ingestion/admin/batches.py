@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import F, Func, QuerySet, TextField, Value
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
@@ -28,7 +30,7 @@ COLOURS = {
     Status.REJECTED: "danger",
     Status.FAILED: "danger",
 }
-NONE = "\N{EN DASH}"
+NONE = format_html('<span class="desk-none">{}</span>', "\N{EN DASH}")  # not told on a phone
 COUNTS = ("rows_read", "inserted", "updated", "unchanged", "collapsed", "rejected")
 
 
@@ -67,15 +69,22 @@ class BatchReasonFilter(DropdownFilter):
         return queryset.alias(words=words).filter(words__regex=rf"(^|\n){code}(:|\n|$)")
 
 
+def _count_of(column: str, description: str) -> Callable[[Any, IngestBatch], SafeString]:
+    @admin.display(description=description, ordering=column)
+    def shown(self: Any, batch: IngestBatch) -> SafeString:
+        count = getattr(batch, column)
+        return format_html('<span class="desk-count">{}</span>', f"{count:,}") if count else NONE
+
+    return shown
+
+
 @admin.register(IngestBatch)
 class BatchAdmin(Desk):
     list_display = (
         "id",
         "status_label",
-        "dataset",
         "object",
-        "business_date",
-        *("read", "inserted", "updated", "unchanged", "collapsed", "refused"),
+        *("read", "inserted_rows", "updated_rows", "unchanged_rows", "collapsed_rows", "refused"),
         "seconds",
     )
     list_filter = (
@@ -85,7 +94,6 @@ class BatchAdmin(Desk):
         BatchReasonFilter,
         ("business_date", RangeDateFilter),
     )
-    list_fullwidth = True
     search_fields = ("id__exact", "object_key", "source", "sha256")
     actions = ("release", "discard", "retry")
     change_form_outer_before_template = "ingestion/batch.html"
@@ -96,43 +104,33 @@ class BatchAdmin(Desk):
         ("Work", {"fields": ("attempts", "discovered_at", "started_at", "finished_at", "lease_until")}),
     )
 
+    read = _count_of("rows_read", "read")
+    inserted_rows = _count_of("inserted", "inserted")
+    updated_rows = _count_of("updated", "updated")
+    unchanged_rows = _count_of("unchanged", "unchanged")
+    collapsed_rows = _count_of("collapsed", "collapsed")
+
     @display(description="status", label=COLOURS, ordering="status")
     def status_label(self, batch: IngestBatch) -> str:
         return batch.status
 
-    @admin.display(description="object", ordering="object_key")
+    @admin.display(description="object", ordering="business_date")
     def object(self, batch: IngestBatch) -> SafeString:
-        return format_html('<div class="desk-key">{}</div>{}', batch.object_key, sentences(batch.reasons))
+        key = batch.object_key.removeprefix(settings.S3_INPUT_PREFIX)
+        dataset = batch.get_dataset_display() if batch.dataset else "no known dataset"
+        day = date_format(batch.business_date, "j M Y")
+        what = format_html('<div class="desk-key">{}</div><div>{} of {}</div>', key, dataset, day)
+        return format_html('<div class="desk-object">{}{}</div>', what, sentences(batch.reasons))
 
-    @admin.display(description="read", ordering="rows_read")
-    def read(self, batch: IngestBatch) -> SafeString | str:
-        return format_html("<strong>{}</strong>", f"{batch.rows_read:,}") if batch.rows_read else NONE
-
-    @admin.display(ordering="inserted")
-    def inserted(self, batch: IngestBatch) -> str:
-        return _count(batch.inserted)
-
-    @admin.display(ordering="updated")
-    def updated(self, batch: IngestBatch) -> str:
-        return _count(batch.updated)
-
-    @admin.display(ordering="unchanged")
-    def unchanged(self, batch: IngestBatch) -> str:
-        return _count(batch.unchanged)
-
-    @admin.display(ordering="collapsed")
-    def collapsed(self, batch: IngestBatch) -> str:
-        return _count(batch.collapsed)
-
-    @admin.display(ordering="rejected")
-    def refused(self, batch: IngestBatch) -> SafeString | str:
+    @admin.display(description="refused", ordering="rejected")
+    def refused(self, batch: IngestBatch) -> SafeString:
         if not batch.rejected:
-            return _count(0)
+            return NONE
         return format_html('<a class="desk-refused" href="{}">{}</a>', _refused_rows(batch), f"{batch.rejected:,}")
 
     @admin.display(description="s", ordering=F("finished_at") - F("started_at"))
     def seconds(self, batch: IngestBatch) -> str:
-        return _seconds(batch)
+        return _seconds(batch) or NONE
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -176,13 +174,9 @@ class BatchAdmin(Desk):
         return self.back(request)
 
 
-def _count(count: int) -> str:
-    return f"{count:,}" if count else NONE
-
-
 def _seconds(batch: IngestBatch) -> str:
     if not (batch.started_at and batch.finished_at):
-        return NONE
+        return ""
     return f"{(batch.finished_at - batch.started_at).total_seconds():,.1f}"
 
 

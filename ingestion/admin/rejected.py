@@ -106,7 +106,7 @@ class OneCellForm(forms.Form):
 
 @admin.register(RejectedRow)
 class RejectedRowAdmin(Desk):
-    list_display = ("id", "place", "dataset", "reason_labels", "state_label", "times_seen", "last_seen_at")
+    list_display = ("id", "place", "reason_labels", "state_label", "times_seen", "last_seen_at")
     list_select_related = ("batch",)
     list_filter = (("state", ChoicesDropdownFilter), ("dataset", ChoicesDropdownFilter), RowReasonFilter)
     sortable_by = ("id", "times_seen", "last_seen_at")
@@ -133,9 +133,10 @@ class RejectedRowAdmin(Desk):
     @admin.display(description="where", ordering="batch_id")
     def place(self, row: RejectedRow) -> SafeString:
         return format_html(
-            '<div class="desk-key">{}</div>line {} · {}',
+            '<div class="desk-object"><div class="desk-key">{}, line {}</div><div>{} · {}</div></div>',
             row.batch.object_key.rpartition("/")[2],
-            f"{row.line:,}",
+            row.line,
+            row.get_dataset_display(),
             link("ingestion_ingestbatch", row.batch_id, row.batch),
         )
 

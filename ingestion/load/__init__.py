@@ -58,7 +58,7 @@ def stage_again(
 
 def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -> Load:
     prepare_session(batch)
-    dataset = Dataset(batch.dataset)
+    dataset = batch.kind_of_rows
     model = staging.create(dataset)
     delivery = Delivery(dataset, batch.last_modified)
     blocks = rows.staged(delivery, header, chunks)

@@ -31,7 +31,9 @@ def publish(load: Load) -> None:
     merge.protect_newer(load)
     load.counts["updated"] = merge.update_edited(load, "facility", Facility, ("name", "state", "lga", "lga_name"))
     values = {column: column for column in INSERTED} | {"batch_id": Value(load.batch.pk)}
-    load.counts["inserted"] = upsert(Facility, load.good.filter(~is_known()).order_by("line"), values, ignore_conflicts=True)
+    load.counts["inserted"] = upsert(
+        Facility, load.good.filter(~is_known()).order_by("line"), values, ignore_conflicts=True
+    )
     staging.analyze_grown(Facility, load.counts["inserted"])
     meet(load, load.good, "identity__id")
     filled = tuple(Q(**{f"{column}__isnull": False}) for column in Facility.UPDATABLE)

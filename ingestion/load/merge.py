@@ -4,7 +4,7 @@ Rows that change nothing are not written; that a delivery contained them is kept
 """
 
 from functools import reduce
-from operator import or_
+from operator import add, or_
 from typing import Any
 
 from django.contrib.postgres.aggregates import ArrayAgg
@@ -105,11 +105,9 @@ def _what_people_set(old: str, says: dict[str, Q]) -> dict[str, Any]:
 
 
 def remember_sightings(load: Load, rows: "QuerySet[Any, Any]", columns: tuple[Any, ...]) -> None:
-    """Keeps which stored rows the delivery contained and which of `columns` it filled (a Q for each, in their order)."""
-    bits = reduce(
-        lambda sum_, bit: sum_ + bit,
-        (Case(When(filled, then=Value(1 << n)), default=Value(0)) for n, filled in enumerate(columns)),
-    )
+    """Keeps which stored rows the delivery contained and which columns it filled: a Q for each, in their order."""
+    each = [Case(When(filled, then=Value(1 << n)), default=Value(0)) for n, filled in enumerate(columns)]
+    bits = reduce(add, each[1:], each[0])
     seen = (
         rows.filter(known__row_id__isnull=False)
         .annotate(bits=bits, block=F("known__row_id") / IDS_PER_SIGHTING)

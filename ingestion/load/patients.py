@@ -1,6 +1,7 @@
 """Patients: (facility, first name, last name, date of birth)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db.models import F, Max, Min, Q, TextField, Value, Window
 from django.db.models.fields.json import KeyTextTransform
@@ -22,9 +23,9 @@ def resolve(load: Load) -> None:
     _meet_by_identity(load)
     meet(load, load.good.filter(alias__facility_id=places.facility_of_row()), "alias__patient_id")
     _refuse_other_sex(load)
-    identity = [places.facility_of_row(), "first_name_key", "last_name_key", "dob"]
-    rows = load.good.annotate(at=identity[0])
-    collapse(load, rows, ["at", *identity[1:]], {"is_torn": _is_torn(["at", *identity[1:]])})
+    identity = ["at", "first_name_key", "last_name_key", "dob"]
+    rows = load.good.annotate(at=places.facility_of_row())
+    collapse(load, rows, identity, {"is_torn": _is_torn(identity)})
     collapse(load, load.good.filter(is_known()), ["known__row_id"], {"is_torn": _is_torn(["known__row_id"])})
 
 
@@ -32,9 +33,11 @@ def publish(load: Load) -> None:
     merge.protect_newer(load)
     identity = ("facility_id", "first_name", "last_name", "dob", "dob_is_estimated")
     load.counts["updated"] = merge.update_edited(load, "patient", Patient, identity)
-    values = {column: column for column in INSERTED}
+    values: dict[str, Any] = {column: column for column in INSERTED}
     values |= {"facility_id": places.facility_of_row(), "batch_id": Value(load.batch.pk)}
-    load.counts["inserted"] = upsert(Patient, load.good.filter(~is_known()).order_by("line"), values, ignore_conflicts=True)
+    load.counts["inserted"] = upsert(
+        Patient, load.good.filter(~is_known()).order_by("line"), values, ignore_conflicts=True
+    )
     staging.analyze_grown(Patient, load.counts["inserted"])
     _meet_by_identity(load)
     filled = (~Q(sex=UNKNOWN), Q(phone__isnull=False), Q(patient_number__isnull=False))

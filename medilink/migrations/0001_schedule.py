@@ -1,9 +1,11 @@
 """What runs when, as stewards find it at first: they may change it in the admin, and a change stays."""
 
+from typing import Any
+
 from django.db import migrations
 
 
-def seed(apps, schema_editor):
+def seed(apps: Any, _schema_editor: Any) -> None:
     crontabs = apps.get_model("django_celery_beat", "CrontabSchedule")
     tasks = apps.get_model("django_celery_beat", "PeriodicTask")
     at_two, _ = crontabs.objects.get_or_create(
