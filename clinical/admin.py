@@ -11,7 +11,7 @@ from django.contrib.admin.utils import label_for_field
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import QuerySet, Value
+from django.db.models import QuerySet, TextField, Value
 from django.db.models.functions import Collate, Lower
 from django.http import HttpRequest
 from django.urls import reverse
@@ -19,7 +19,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
 from clinical import actions, values
 from clinical.models import (
@@ -73,9 +75,9 @@ class Desk(ModelAdmin):
     def origin(self, row: Any) -> str:
         return f"Batch {row.batch_id}, line {row.line}" if row.batch_id else "by a person"
 
-    @admin.display(description="deleted", boolean=True)
-    def is_deleted(self, row: Any) -> bool:
-        return row.deleted_at is not None
+    @display(description="deleted", label={"deleted": "danger"})
+    def is_deleted(self, row: Any) -> str:
+        return "deleted" if row.deleted_at else ""
 
     @admin.action(description="Mark as deleted", permissions=["change"])
     def mark_deleted(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:
@@ -120,7 +122,11 @@ def _said(value: Any) -> str:
 class EditedDesk(Desk):
     """Tables that people and their source both write."""
 
+    formfield_overrides = {TextField: {"widget": UnfoldAdminExpandableTextareaWidget({"rows": 1})}}
     actions = (*Desk.actions, "settle")
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> "list[type[AliasInline]]":
+        return [*super().get_inlines(request, obj)] if obj and obj.aliases.exists() else []
 
     @admin.display(description="source and people")
     def differences(self, row: Any) -> str:

@@ -138,6 +138,9 @@ class FacilityAlias(models.Model):
             models.UniqueConstraint(fields=["name_key", "state", "lga_key"], name="facility_aliases_identity")
         ]
 
+    def __str__(self) -> str:
+        return f"{self.name}, {self.state}"
+
 
 class Patient(Kept, Edited):
     """One person as one facility knows them: (facility, first name, last name, date of birth)."""
@@ -200,6 +203,9 @@ class PatientAlias(models.Model):
                 fields=["facility", "first_name_key", "last_name_key", "dob"], name="patient_aliases_identity"
             )
         ]
+
+    def __str__(self) -> str:
+        return f"{self.first_name} {self.last_name}"
 
 
 class LagosDate(Func):
@@ -316,6 +322,9 @@ class FacilityName(models.Model):
         managed = False
         db_table = "facility_names"
 
+    def __str__(self) -> str:
+        return self.name_key
+
 
 class PatientName(models.Model):
     """A view: every identity by which a patient that is not deleted can be named, present and past."""
@@ -330,3 +339,6 @@ class PatientName(models.Model):
     class Meta:
         managed = False
         db_table = "patient_names"
+
+    def __str__(self) -> str:
+        return f"{self.first_name_key} {self.last_name_key}"

@@ -183,8 +183,8 @@ class StagedChild(Staged):
     """A row that names its facility. What is not given is empty, so that equality finds it."""
 
     facility_name = models.TextField(default="")
-    facility_state = models.TextField(default="")
-    facility_lga = models.TextField(default="")
+    facility_state = models.TextField(default="", db_default="")
+    facility_lga = models.TextField(default="", db_default="")
     given_facility_id = models.BigIntegerField(null=True)
     facility_key = key_of("facility_name")
     lga_key = key_of("facility_lga")
@@ -330,10 +330,10 @@ def drop() -> None:
 
 
 def copy(model: type[models.Model], columns: Sequence[str], blocks: Iterator[bytes]) -> None:
-    """Fills the table from blocks of CSV. An empty cell is null, or empty where the column is never null."""
+    """Fills the table from blocks of tab-separated CSV. An empty cell is null, or empty where a text is never null."""
     quote = connection.ops.quote_name
     filled = [c for c in columns if not (f := model._meta.get_field(c)).null and f.get_internal_type() == "TextField"]
-    options = "FORMAT csv" + (f", FORCE_NOT_NULL ({', '.join(map(quote, filled))})" if filled else "")
+    options = r"FORMAT csv, DELIMITER E'\t'" + (f", FORCE_NOT_NULL ({', '.join(map(quote, filled))})" if filled else "")
     names = ", ".join(map(quote, columns))
     reading = _Reading(blocks)
     with connection.cursor() as cursor:

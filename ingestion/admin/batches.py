@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidg
 
 from ingestion import stewards
 from ingestion.admin.desk import Desk, Why, WhyForm, link, person, sentences
+from ingestion.datasets import Dataset
 from ingestion.models import STOPPED, AuditLog, IngestBatch, IngestRun, RejectedRow, Release, Sighting, Status
 from ingestion.refusals import CODES, Level
 
@@ -52,6 +53,15 @@ class ReleaseForm(forms.Form):
     )
 
 
+def _release_form(batch: IngestBatch) -> ReleaseForm:
+    """Without what only events can be: new ones, or a snapshot, now and for later files."""
+    form = ReleaseForm(initial={"release_as": Release.LOADED})
+    if not (batch.dataset and Dataset(batch.dataset).is_event):
+        form.fields["release_as"].choices = form.fields["release_as"].choices[:1]
+        del form.fields["remember"]
+    return form
+
+
 class BatchReasonFilter(DropdownFilter):
     """By code, whatever the line, byte or column behind it."""
 
@@ -81,12 +91,10 @@ def _count_of(column: str, description: str) -> Callable[[Any, IngestBatch], Saf
 @admin.register(IngestBatch)
 class BatchAdmin(Desk):
     list_display = (
-        "id",
-        "status_label",
-        "object",
-        *("read", "inserted_rows", "updated_rows", "unchanged_rows", "collapsed_rows", "refused"),
-        "seconds",
+        *("status_label", "object", "read", "inserted_rows", "updated_rows"),
+        *("unchanged_rows", "collapsed_rows", "refused"),
     )
+    list_display_links = ("object",)
     list_filter = (
         ("status", ChoicesDropdownFilter),
         ("dataset", ChoicesDropdownFilter),
@@ -118,8 +126,9 @@ class BatchAdmin(Desk):
     def object(self, batch: IngestBatch) -> SafeString:
         key = batch.object_key.removeprefix(settings.S3_INPUT_PREFIX)
         dataset = batch.get_dataset_display() if batch.dataset else "no known dataset"
-        day = date_format(batch.business_date, "j M Y")
-        what = format_html('<div class="desk-key">{}</div><div>{} of {}</div>', key, dataset, day)
+        seconds = f" · {_seconds(batch)}\N{NO-BREAK SPACE}s" if _seconds(batch) else ""
+        about = f"{batch} · {dataset} of {date_format(batch.business_date, 'j M Y')}{seconds}"
+        what = format_html('<div class="desk-key">{}</div><div class="desk-about">{}</div>', key, about)
         return format_html('<div class="desk-object">{}{}</div>', what, sentences(batch.reasons))
 
     @admin.display(description="refused", ordering="rejected")
@@ -127,10 +136,6 @@ class BatchAdmin(Desk):
         if not batch.rejected:
             return NONE
         return format_html('<a class="desk-refused" href="{}">{}</a>', _refused_rows(batch), f"{batch.rejected:,}")
-
-    @admin.display(description="s", ordering=F("finished_at") - F("started_at"))
-    def seconds(self, batch: IngestBatch) -> str:
-        return _seconds(batch) or NONE
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -200,7 +205,7 @@ def _story(batch: IngestBatch) -> dict[str, Any]:
         "replays": [*batch.replays.order_by("id")[:10]],
         "is_held": batch.status == Status.HELD,
         "is_stopped": batch.status in STOPPED,
-        "release_form": ReleaseForm(initial={"release_as": Release.LOADED}),
+        "release_form": _release_form(batch),
         "why_form": WhyForm(),
     }
 

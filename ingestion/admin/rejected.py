@@ -106,10 +106,10 @@ class OneCellForm(forms.Form):
 
 @admin.register(RejectedRow)
 class RejectedRowAdmin(Desk):
-    list_display = ("id", "place", "reason_labels", "state_label", "times_seen", "last_seen_at")
+    list_display = ("place", "reason_labels", "state_label", "times_seen", "last_seen_at")
     list_select_related = ("batch",)
     list_filter = (("state", ChoicesDropdownFilter), ("dataset", ChoicesDropdownFilter), RowReasonFilter)
-    sortable_by = ("id", "times_seen", "last_seen_at")
+    sortable_by = ("place", "times_seen", "last_seen_at")
     search_fields = ("facility_key", "last_name_key", "first_name_key", "source")
     search_help_text = "Facility, last name, first name or source"
     actions = ("replay", "correct", "dismiss")
@@ -130,15 +130,12 @@ class RejectedRowAdmin(Desk):
         rows = super().get_queryset(request)
         return rows.defer("raw", "corrections") if request.path.endswith("/rejectedrow/") else rows
 
-    @admin.display(description="where", ordering="batch_id")
+    @admin.display(description="row", ordering="id")
     def place(self, row: RejectedRow) -> SafeString:
-        return format_html(
-            '<div class="desk-object"><div class="desk-key">{}, line {}</div><div>{} · {}</div></div>',
-            row.batch.object_key.rpartition("/")[2],
-            row.line,
-            row.get_dataset_display(),
-            link("ingestion_ingestbatch", row.batch_id, row.batch),
-        )
+        file_name = row.batch.object_key.rpartition("/")[2]
+        where = format_html('<div class="desk-key">{}, line {}</div>', file_name, row.line)
+        about = f"Row {row.pk} · {row.get_dataset_display()} · {row.batch}"
+        return format_html('<div class="desk-object">{}<div class="desk-about">{}</div></div>', where, about)
 
     @admin.display(description="reasons")
     def reason_labels(self, row: RejectedRow) -> SafeString:

@@ -1,4 +1,4 @@
-"""From records to tables, set-based, inside one transaction that the caller owns. The only bulk writer of clinical tables.
+"""From records to tables, set-based, inside one transaction that the caller owns. The only bulk writer.
 
 stage → resolve → judge → publish. Callers never learn which way a row went; they get counts, warnings, or `Held`.
 """
@@ -64,7 +64,7 @@ def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -
     blocks = rows.staged(delivery, header, chunks)
     # Refused rows come from the very connection that COPY is about to occupy.
     blocks = _read_first(blocks) if batch.parent_id else blocks
-    staging.copy(model, rows.columns_of(dataset), blocks)
+    staging.copy(model, rows.columns_of(dataset, header), blocks)
     load = Load(
         batch,
         dataset,

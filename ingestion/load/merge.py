@@ -1,4 +1,4 @@
-"""How a delivered row changes a stored one: column by column, people before files, an older delivery never over a newer.
+"""How a delivered row changes a stored one: column by column, people first, older never over newer.
 
 Rows that change nothing are not written; that a delivery contained them is kept as a sighting.
 """

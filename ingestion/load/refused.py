@@ -1,7 +1,5 @@
 """Refused rows with their evidence: staged with their raw cells, judged as a whole, kept one per row ever delivered."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -19,6 +17,7 @@ from ingestion.load import events, places
 from ingestion.load.context import Load
 from ingestion.models import RejectedRow
 from ingestion.refusals import PARENT_CODES
+from ingestion.rows import csv_block
 from ingestion.staging import Known, RawRow, Reasons, Refusal, Stopped
 from ingestion.upsert import upsert
 
@@ -66,9 +65,7 @@ def _stage(load: Load, rows: "QuerySet[Any, Any]", ordinal: Any, header: Sequenc
 def _blocks(header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[bytes]:
     numbered = iter(rows)
     while block := [*islice(numbered, ROWS_PER_BLOCK)]:
-        out = io.StringIO(newline="")
-        csv.writer(out, lineterminator="\r\n").writerows((line, _json(header, cells)) for line, cells in block)
-        yield out.getvalue().encode()
+        yield csv_block((line, _json(header, cells)) for line, cells in block)
 
 
 def _json(header: Sequence[str], cells: Sequence[str]) -> str:
