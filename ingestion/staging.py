@@ -317,9 +317,12 @@ def create(dataset: Dataset) -> type[Any]:
     with connection.schema_editor(atomic=False) as editor, connection.cursor() as cursor:
         for model in (stage, *_AROUND):
             sql, params = editor.table_sql(model)
-            # No keys: nothing is looked up by them, and each would be built row by row under the COPY.
-            sql = sql.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1).replace(" PRIMARY KEY", "")
+            sql = sql.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
+            if model is not Known:  # the others have no key: it would be built row by row under the COPY
+                sql = sql.replace(" PRIMARY KEY", "")
             cursor.execute(sql + " ON COMMIT DROP", params)
+        # Known and Stopped are asked for each row of the file while they fill, when nobody can tell the planner yet.
+        cursor.execute(f"CREATE INDEX ON {connection.ops.quote_name(Stopped._meta.db_table)} (line)")
     return stage
 
 

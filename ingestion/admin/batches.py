@@ -1,7 +1,7 @@
 """What became of each delivered object: runs, batches, the audit log; and a steward's decision where one is needed."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -35,11 +35,14 @@ NONE = format_html('<span class="desk-none">{}</span>', "\N{EN DASH}")  # not to
 COUNTS = ("rows_read", "inserted", "updated", "unchanged", "collapsed", "rejected")
 
 
+AS_IT_IS = [(Release.LOADED, "as it is (whatever was refused stays refused)")]
+
+
 class ReleaseForm(forms.Form):
     release_as = forms.ChoiceField(
         label="Load it",
         choices=[
-            (Release.LOADED, "as it is (whatever was refused stays refused)"),
+            *AS_IT_IS,
             (Release.NEW_EVENTS, "as new events of its own day"),
             (Release.SNAPSHOT, "as a snapshot: events stored under an earlier day are the same events"),
         ],
@@ -57,7 +60,7 @@ def _release_form(batch: IngestBatch) -> ReleaseForm:
     """Without what only events can be: new ones, or a snapshot, now and for later files."""
     form = ReleaseForm(initial={"release_as": Release.LOADED})
     if not (batch.dataset and Dataset(batch.dataset).is_event):
-        form.fields["release_as"].choices = form.fields["release_as"].choices[:1]
+        cast(forms.ChoiceField, form.fields["release_as"]).choices = AS_IT_IS
         del form.fields["remember"]
     return form
 
@@ -153,7 +156,7 @@ class BatchAdmin(Desk):
 
     @admin.action(description="Discard…", permissions=["decide"])
     def discard(self, request: HttpRequest, batches: "QuerySet[IngestBatch]") -> HttpResponse | None:
-        answer = self.ask(request, batches, WhyForm, title="Discard: nothing of it will load", button="Discard")
+        answer = self.ask(request, batches, WhyForm, title="Discard, so that nothing of it loads", button="Discard")
         if isinstance(answer, HttpResponse):
             return answer
         return self._decide(request, batches, lambda batch: stewards.discard(batch, by=person(request), **answer))

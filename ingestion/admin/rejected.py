@@ -206,7 +206,7 @@ class RejectedRowAdmin(Desk):
 
     @admin.action(description="Dismiss…", permissions=["decide"])
     def dismiss(self, request: HttpRequest, rows: "QuerySet[RejectedRow]") -> HttpResponse | None:
-        answer = self.ask(request, rows, WhyForm, title="Dismiss: these rows will never load", button="Dismiss")
+        answer = self.ask(request, rows, WhyForm, title="Dismiss, so that they never load", button="Dismiss")
         if isinstance(answer, HttpResponse):
             return answer
         try:

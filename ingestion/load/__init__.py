@@ -4,7 +4,7 @@ stage → resolve → judge → publish. Callers never learn which way a row wen
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from tempfile import TemporaryFile
 from typing import Any
@@ -20,6 +20,7 @@ from ingestion.models import IngestBatch, RejectedRow, Release, Source
 from ingestion.rows import Chunk, Delivery
 from ingestion.upsert import upsert
 
+SPOOL_BLOCK = 1 << 18
 ERROR_RATIO, ERRORS_AT_LEAST = 0.1, 20
 _SUBJECTS: dict[Dataset, Any] = {
     Dataset.FACILITIES: facilities,
@@ -62,9 +63,14 @@ def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -
     model = staging.create(dataset)
     delivery = Delivery(dataset, batch.last_modified)
     blocks = rows.staged(delivery, header, chunks)
-    # Refused rows come from the very connection that COPY is about to occupy.
-    blocks = _read_first(blocks) if batch.parent_id else blocks
-    staging.copy(model, rows.columns_of(dataset, header), blocks)
+    columns = rows.columns_of(dataset, header)
+    if batch.parent_id is None:
+        staging.copy(model, columns, blocks)
+    else:  # refused rows come from the very connection that COPY is about to occupy
+        with TemporaryFile() as spool:
+            spool.writelines(blocks)
+            spool.seek(0)
+            staging.copy(model, columns, iter(partial(spool.read, SPOOL_BLOCK), b""))
     load = Load(
         batch,
         dataset,
@@ -81,13 +87,6 @@ def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -
         {"line": "line", "reason": Func(F("reasons"), function="unnest", output_field=TextField())},
     )
     return load
-
-
-def _read_first(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    spool = TemporaryFile()  # noqa: SIM115 - closed with its last reference
-    spool.writelines(blocks)
-    spool.seek(0)
-    return iter(partial(spool.read, 1 << 18), b"")
 
 
 def _is_snapshot(batch: IngestBatch) -> bool:

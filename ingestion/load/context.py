@@ -77,7 +77,10 @@ def is_known() -> Exists:
 def meet(load: Load, rows: "QuerySet[Any, Any]", row_id: str) -> None:
     """Notes the stored row that each of `rows` meets; rows that meet one already keep it."""
     if upsert(
-        staging.Known, rows.filter(~is_known(), **{f"{row_id}__isnull": False}), {"line": "line", "row_id": row_id}
+        staging.Known,
+        rows.filter(~is_known(), **{f"{row_id}__isnull": False}),
+        {"line": "line", "row_id": row_id},
+        ignore_conflicts=True,
     ):
         staging.analyze(staging.Known)
 

@@ -96,6 +96,7 @@ def keep(load: Load) -> None:
         return
     seen = _seen(load)
     counts["rejected"] -= seen.filter(seen__state=RejectedRow.State.REPLAYED).count()
+    known = RejectedRow.objects.filter(pk__in=[*seen.values_list("seen__id", flat=True)])
     new = Refusal.objects.exclude(line__in=seen.values("line"))
     columns = {f.attname: f.attname for f in Refusal._meta.concrete_fields if f.attname != "raw_hash"}
     upsert(
@@ -114,7 +115,6 @@ def keep(load: Load) -> None:
         },
         ignore_conflicts=True,
     )
-    known = RejectedRow.objects.filter(pk__in=[*seen.values_list("seen__id", flat=True)])
     known.update(times_seen=F("times_seen") + 1, last_seen_at=TransactionNow())
 
 
@@ -137,8 +137,7 @@ def number_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
 def settle_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
     """What landed is linked with what it became; what did not says why now."""
     with connection.cursor() as cursor:
-        for model in (Known, Reasons):
-            cursor.execute(f"CREATE INDEX ON {connection.ops.quote_name(model._meta.db_table)} (line)")
+        cursor.execute(f"CREATE INDEX ON {connection.ops.quote_name(Reasons._meta.db_table)} (line)")
     refused = Reasons.objects.filter(line=OuterRef("line"))
     became = Known.objects.filter(line=OuterRef("line")).values("row_id")[:1]
     still = Reasons.objects.values("line")

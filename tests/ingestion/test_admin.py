@@ -128,7 +128,7 @@ def test_the_list_of_batches_tells_counts_and_reasons_in_words(desk):
     factories.batch(status="held", reasons=["ROW_ERROR_RATIO"])
     shown = text(desk, page("ingestbatch"))
     assert "More than a tenth of the rows would be refused" in shown
-    assert "<strong>9</strong>" in shown
+    assert '<span class="desk-count">9</span>' in shown
 
 
 def test_batches_are_found_by_the_code_of_a_reason(desk):
@@ -171,6 +171,14 @@ def test_a_release_asks_how_and_carries_the_answer_out(desk, alice):
     decide(desk, [batch], "release", decided="yes", release_as="snapshot", remember="on")
     assert (batch.status, batch.release_as, batch.settled_by) == ("discovered", "snapshot", alice)
     assert Source.objects.get().delivers == "snapshot"
+
+
+def test_a_hold_of_patients_cannot_be_released_as_events(desk):
+    batch = factories.batch(status="held", reasons=["ROW_ERROR_RATIO"], dataset="patients")
+    form = desk.get(page("ingestbatch", "change", batch.pk)).context["release_form"]
+    assert [answer for answer, _ in form.fields["release_as"].choices] == ["loaded"]
+    assert "they are no events" in decide(desk, [batch], "release", decided="yes", release_as="snapshot")
+    assert batch.status == "held"
 
 
 def test_a_decision_taken_on_the_page_of_a_batch_leads_back_to_it(desk):
@@ -322,7 +330,7 @@ def test_the_facilities_and_patients_that_may_be_meant_are_offered(desk, facilit
 
 def test_dismissing_asks_why_and_keeps_the_answer(desk, alice):
     rows = [refused(), refused(line=15)]
-    assert "will never load" in decide(desk, rows, "dismiss")
+    assert "so that they never load" in decide(desk, rows, "dismiss")
     decide(desk, rows, "dismiss", decided="yes", reason="Test rows of the sender.")
     assert {(row.state, row.settled_why, row.settled_by) for row in rows} == {
         ("dismissed", "Test rows of the sender.", alice)
