@@ -15,7 +15,7 @@ from clinical import values
 from ingestion import rows, staging
 from ingestion.datasets import Dataset
 from ingestion.load import events, facilities, patients, refused
-from ingestion.load.context import Load, prepare_session
+from ingestion.load.context import Load, end_session, prepare_session
 from ingestion.models import IngestBatch, RejectedRow, Release, Source
 from ingestion.rows import Chunk, Delivery
 from ingestion.upsert import upsert
@@ -150,4 +150,5 @@ def publish(load: Load, settle: Callable[[Load], None] = refused.keep) -> dict[s
     settled = ("inserted", "updated", "collapsed", "rejected")
     counts["unchanged"] = counts["rows_read"] - sum(counts[name] for name in settled)
     staging.drop()
+    end_session()
     return counts

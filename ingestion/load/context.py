@@ -69,6 +69,12 @@ def prepare_session(batch: IngestBatch) -> None:
         )
 
 
+def end_session() -> None:
+    """Whoever writes next in this transaction is a person again."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('medilink.batch', '', true)")
+
+
 def is_known() -> Exists:
     """That a staged row meets a stored one."""
     return Exists(staging.Known.objects.filter(line=OuterRef("line")))
