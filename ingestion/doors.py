@@ -2,17 +2,28 @@
 
 import sys
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError
 
 from ingestion import backfill, runs, sources
 from ingestion.models import IngestBatch, IngestRun
 from ingestion.reports import reporter
 from ingestion.runs import Find, Outcome
+
+
+class Door(BaseCommand):
+    """A command for which a service that is away is exit code 69; what was begun is taken up by the next run."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except sources.StorageError as error:
+            _exit(str(error), runs.AWAY)
+        except (OperationalError, InterfaceError):
+            _exit("The database does not answer; check DATABASE_URL and try again.", runs.AWAY)
 
 
 def day(text: str) -> date:
@@ -35,13 +46,12 @@ def only(batch: IngestBatch) -> Find:
 def carry_out(run: IngestRun, *, find: Find, is_dry: bool, is_json: bool) -> NoReturn:
     """Carries the run out, tells it, and exits with its code."""
     telling = reporter(is_json=is_json)
-    with services_away():
-        try:
-            outcome = runs.carry_out(run, find=find, is_dry=is_dry, watch=telling)
-        except runs.AlreadyRunning as error:
-            _exit(str(error), runs.ALREADY_RUNNING)
-        except backfill.NoDate as error:
-            _exit(str(error), runs.USAGE)
+    try:
+        outcome = runs.carry_out(run, find=find, is_dry=is_dry, watch=telling)
+    except runs.AlreadyRunning as error:
+        _exit(str(error), runs.ALREADY_RUNNING)
+    except backfill.NoDate as error:
+        _exit(str(error), runs.USAGE)
     telling.end(outcome)
     sys.exit(outcome.exit_code())
 
@@ -56,17 +66,6 @@ def tell(outcome: Outcome, *, is_json: bool) -> NoReturn:
 
 def refuse(message: str) -> NoReturn:
     _exit(message, runs.USAGE)
-
-
-@contextmanager
-def services_away() -> Iterator[None]:
-    """The database or S3 away is exit code 69; what was begun is taken up by the next run."""
-    try:
-        yield
-    except sources.StorageError as error:
-        _exit(str(error), runs.AWAY)
-    except (OperationalError, InterfaceError):
-        _exit("The database does not answer; check DATABASE_URL and try again.", runs.AWAY)
 
 
 def _exit(message: str, code: int) -> NoReturn:

@@ -18,6 +18,7 @@ from clinical.models import Facility, Patient
 from ingestion import load
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.load import refused
+from ingestion.load.context import oldest_writer
 from ingestion.models import FacilityNaming, IngestBatch, IngestRun, Kind, RejectedRow, Status
 from ingestion.refusals import PARENT_CODES
 from ingestion.rows import STEWARD_CELLS
@@ -80,11 +81,12 @@ def _parents_changed_at() -> datetime | None:
 def _replay(
     parent: IngestBatch, rows: "QuerySet[RejectedRow]", run: IngestRun | None, *, is_automatic: bool
 ) -> IngestBatch | None:
+    looked_at = oldest_writer()
     try:
         with transaction.atomic():
             return _attempt(parent, rows, run, is_automatic)
     except _NothingLanded:
-        rows.update(tried_at=refused.OldestWriter())
+        rows.update(tried_at=looked_at)
         return None
 
 

@@ -66,16 +66,16 @@ class Lines:
         said = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
         colour = COLOURS.get(batch.status, "red")
         self._console.print(f"[{colour}]{batch.status:>10}[/]  {batch.pk:>6}  ", end="")
-        self._console.print(f"{batch.object_key}  {said}", markup=False)
+        self._console.print(f"{batch.object_key}  {said}", markup=False, soft_wrap=True)
         for reason in batch.reasons:
             code = CODES.get(code_of(reason))
             advice = f": {code.meaning} {code.action}" if code else ""
-            self._console.print(f"{'':20}{reason}{advice}", markup=False)
+            self._console.print(f"{'':20}{reason}{advice}", markup=False, soft_wrap=True)
 
     def end(self, outcome: Outcome) -> None:
         total = totals(outcome)
         said = ", ".join(f"{name} {count:,}" for name, count in total["totals"].items() if count) or "nothing was due"
-        self._console.print(f"{total['batches']} batches: {said}", markup=False)
+        self._console.print(f"{total['batches']} batches: {said}", markup=False, soft_wrap=True)
 
 
 def reporter(*, is_json: bool) -> JsonLines | Lines:

@@ -12,7 +12,7 @@ from datetime import date
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -58,13 +58,14 @@ def carry_out(
 ) -> Outcome:
     """Finds what is due (by default in the input) and loads it; `watch` is told of each batch as it ends.
 
-    Raises AlreadyRunning, StorageError or the database's OperationalError; the run's row then says that it broke off.
+    Raises AlreadyRunning, StorageError or the database's OperationalError. Whatever it raises, the run's row says that
+    it broke off.
     """
     prefix = run.prefix or settings.S3_INPUT_PREFIX
     try:
         with _alone(prefix), _dry(is_dry):
             outcome = _carry_out(run, prefix, find or in_input(), is_dry, watch)
-    except (AlreadyRunning, sources.StorageError, OperationalError, InterfaceError) as error:
+    except Exception as error:
         _break_off(run, error)
         raise
     _end(run, outcome, is_dry)
@@ -149,9 +150,10 @@ def _waits(batch: IngestBatch) -> bool:
     if batch.release_as or batch.discovered_at + settings.INGEST_PARENT_WAIT <= timezone.now():
         return False
     patients = IngestBatch.objects.filter(bucket=batch.bucket, dataset=Dataset.PATIENTS, parent=None)
-    later = patients.filter(
-        source=OuterRef("source"), status__in=(*LOADED, Status.DUPLICATE), last_modified__gt=OuterRef("last_modified")
-    )
+    # LastModified has whole seconds; of two deliveries in one, the later one was found later.
+    is_later = Q(last_modified__gt=OuterRef("last_modified"))
+    is_later |= Q(last_modified=OuterRef("last_modified"), pk__gt=OuterRef("pk"))
+    later = patients.filter(is_later, source=OuterRef("source"), status__in=(*LOADED, Status.DUPLICATE))
     return patients.filter(~Exists(later), folder=batch.folder, status__in=STOPPED).exists()
 
 
@@ -208,7 +210,13 @@ def _end(run: IngestRun, outcome: Outcome, is_dry: bool) -> None:
 
 
 def _break_off(run: IngestRun, error: Exception) -> None:
-    said = str(error) if isinstance(error, AlreadyRunning | sources.StorageError) else "The database was away."
+    """Of an error that is none of ours only the class is told: its text may hold a patient's data."""
+    if isinstance(error, AlreadyRunning | sources.StorageError):
+        said = str(error)
+    elif isinstance(error, OperationalError | InterfaceError):
+        said = "The database was away."
+    else:
+        said = f"It broke off unexpectedly ({type(error).__name__}); start it again."
     try:
         IngestRun.objects.filter(pk=run.pk).update(
             status=IngestRun.State.BROKEN_OFF, finished_at=Now(), error=said[:500]

@@ -28,7 +28,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ingestion import sources, tasks
+from ingestion import runs, sources, tasks
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Status
 from ingestion.refusals import code_of
 from medilink import delivery
@@ -66,8 +66,8 @@ def run(*, is_once: bool) -> None:
     try:
         with _only_one():
             port = _port()
+            _start_worker(group)  # touches the database only once it is given something to do
             _prepare()
-            _start_worker(group)
             pending = _deliver()
             _start_site(group, port)
             is_good = _await_run(group, pending)
@@ -166,7 +166,7 @@ def _deliver() -> IngestRun:
 
 def _queue() -> IngestRun:
     """What beat queues at night, now. Not bound to a night of its own: each of those is run once."""
-    pending = IngestRun.objects.create(kind=Kind.NIGHTLY)
+    pending = runs.request(Kind.NIGHTLY)
     tasks.ingest.delay(pending.pk)
     return pending
 
@@ -208,13 +208,18 @@ def _print_outcome(batches: list[IngestBatch]) -> None:
     refusals = Table("file", "refused or stopped for", box=box.SIMPLE_HEAD)
     reasons = _reasons_of(batches)
     for one in batches:
-        name = one.object_key.removeprefix(settings.S3_INPUT_PREFIX)
+        name = _name_of(one)
         numbers = (one.rows_read, one.inserted, one.updated, one.unchanged, one.collapsed, one.rejected)
         counts.add_row(name, one.status, *(f"{number:,}" for number in numbers), _seconds(one))
         if one.reasons or reasons[one.pk]:
             of_rows = [f"{code} {number}" for code, number in reasons[one.pk].most_common()]
             refusals.add_row(name, ", ".join([*one.reasons, *of_rows]))
     console.print(counts, refusals)
+
+
+def _name_of(batch: IngestBatch) -> str:
+    name = batch.object_key.removeprefix(settings.S3_INPUT_PREFIX)
+    return f"{name} (refused rows, again)" if batch.parent_id else name
 
 
 def _seconds(batch: IngestBatch) -> str:

@@ -15,7 +15,7 @@ from clinical import values
 from ingestion import rows, staging
 from ingestion.datasets import Dataset
 from ingestion.load import events, facilities, patients, refused
-from ingestion.load.context import Load, end_session, prepare_session
+from ingestion.load.context import Load, end_session, oldest_writer, prepare_session
 from ingestion.models import IngestBatch, RejectedRow, Release, Source
 from ingestion.rows import Chunk, Delivery
 from ingestion.upsert import upsert
@@ -59,6 +59,7 @@ def stage_again(
 
 def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -> Load:
     prepare_session(batch)
+    looked_at = oldest_writer()
     dataset = batch.kind_of_rows
     model = staging.create(dataset)
     delivery = Delivery(dataset, batch.last_modified)
@@ -79,6 +80,7 @@ def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -
         folder_state=_folder_state(batch),
         is_replay=batch.parent_id is not None,
         is_snapshot=_is_snapshot(batch),
+        looked_at=looked_at,
     )
     reasons = load.rows.filter(reasons__isnull=False)
     upsert(

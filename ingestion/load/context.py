@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -26,6 +27,7 @@ class Load:
     folder_state: str | None
     is_replay: bool
     is_snapshot: bool  # events stored under any day are the same events
+    looked_at: datetime  # what a parent that this load could not see yet will bear, or a later instant
     is_older: bool = False  # a newer delivery of the dataset is loaded already
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -67,6 +69,16 @@ def prepare_session(batch: IngestBatch) -> None:
             " set_config('jit', 'off', true), set_config('temp_buffers', '64MB', true)",
             [str(batch.pk)],
         )
+
+
+def oldest_writer() -> datetime:
+    """When the oldest transaction that may still write began: what it writes bears that instant, or a later one.
+
+    To be asked before the parents are looked at; asked afterwards, a writer that has ended meanwhile is missed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT oldest_writer()")
+        return cursor.fetchone()[0]  # type: ignore[no-any-return]
 
 
 def end_session() -> None:

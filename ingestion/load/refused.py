@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.contrib.postgres.functions import TransactionNow
 from django.db import connection
-from django.db.models import DateTimeField, F, Func, OuterRef, QuerySet, Subquery, TextField, Value, Window
+from django.db.models import F, OuterRef, QuerySet, Subquery, TextField, Value, Window
 from django.db.models.functions import RowNumber
 
 from ingestion import staging
@@ -111,7 +111,7 @@ def keep(load: Load) -> None:
             "state": Value(RejectedRow.State.OPEN.value, TextField()),
             "times_seen": Value(1),
             "settled_why": Value("", TextField()),
-            "tried_at": OldestWriter(),
+            "tried_at": Value(load.looked_at),
         },
         ignore_conflicts=True,
     )
@@ -119,14 +119,6 @@ def keep(load: Load) -> None:
 
 
 # --- Replays: the refused rows are there already
-
-
-class OldestWriter(Func):
-    """When the oldest transaction that may still write began: a parent that it writes is not missed for this row."""
-
-    function = "oldest_writer"
-    output_field = DateTimeField()
-    arity = 0
 
 
 def number_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
@@ -141,11 +133,11 @@ def settle_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
     refused = Reasons.objects.filter(line=OuterRef("line"))
     became = Known.objects.filter(line=OuterRef("line")).values("row_id")[:1]
     still = Reasons.objects.values("line")
-    rows.filter(line__in=still).update(reasons=Subquery(refused.values("reasons")[:1]), tried_at=OldestWriter())
+    rows.filter(line__in=still).update(reasons=Subquery(refused.values("reasons")[:1]), tried_at=load.looked_at)
     rows.exclude(line__in=still).update(
         state=RejectedRow.State.REPLAYED,
         settled_at=TransactionNow(),
         replay_batch=load.batch,
         became_id=Subquery(became),
-        tried_at=OldestWriter(),
+        tried_at=load.looked_at,
     )

@@ -30,14 +30,11 @@ def batch_of(name):
 
 
 def test_facilities_load_before_patients_and_patients_before_events(bucket):
-    for name in ("triage_visits", "a/medical_records", "patients", "z/facilities"):
-        deliver(f"{name}-2026-11-20.csv", FILES[name.rpartition("/")[2]])
-    assert [*statuses(night())] == [
-        "z/facilities-2026-11-20.csv",
-        "patients-2026-11-20.csv",
-        "triage_visits-2026-11-20.csv" if "triage_visits" < "a/medical_records" else "a/medical_records-2026-11-20.csv",
-        "triage_visits-2026-11-20.csv",
-    ]
+    names = ["z/facilities-2026-11-20.csv", "patients-2026-11-20.csv", "triage_visits-2026-11-19.csv"]
+    names.append("a/medical_records-2026-11-20.csv")
+    for name in reversed(names):
+        deliver(name, FILES[name.rpartition("/")[2].partition("-")[0]])
+    assert [*statuses(night())] == names
 
 
 def test_deliveries_of_one_dataset_load_by_business_date_whatever_was_uploaded_first(bucket):
@@ -183,23 +180,23 @@ def test_a_header_without_rows_is_loaded_with_a_warning(bucket):
 
 @pytest.fixture
 def waiting(bucket):
-    """The patients file of kano is refused and its visits wait; those of lagos do not."""
+    """The patients file of north is refused and its visits wait; those of south do not."""
     deliver("facilities-2026-11-20.csv", FACILITIES)
-    deliver("lagos/patients-2026-11-20.csv", PATIENTS)
-    deliver("lagos/medical_records-2026-11-20.csv", RECORDS)
-    deliver("kano/patients.csv", LATIN)
-    deliver("kano/triage_visits.csv", VISITS)
+    deliver("south/patients-2026-11-20.csv", PATIENTS)
+    deliver("south/medical_records-2026-11-20.csv", RECORDS)
+    deliver("north/patients.csv", LATIN)
+    deliver("north/triage_visits.csv", VISITS)
     return night()
 
 
 def test_events_wait_while_the_patients_of_their_folder_are_stopped(waiting, s3):
     assert statuses(waiting) == {
         "facilities-2026-11-20.csv": "archived",
-        "lagos/patients-2026-11-20.csv": "archived",
-        "kano/patients.csv": "rejected",
-        "lagos/medical_records-2026-11-20.csv": "archived",
+        "south/patients-2026-11-20.csv": "archived",
+        "north/patients.csv": "rejected",
+        "south/medical_records-2026-11-20.csv": "archived",
     }
-    visits = batch_of("kano/triage_visits.csv")
+    visits = batch_of("north/triage_visits.csv")
     assert (visits.status, visits.reasons) == (Status.DISCOVERED, ["WAITS_FOR_PATIENTS"])
     assert s3.get(visits.held_key) == VISITS.encode()  # the app will overwrite them
     assert not s3.keys(INPUT)
@@ -212,45 +209,45 @@ def test_events_that_only_wait_are_no_reason_for_alarm(waiting):
 
 
 def test_waiting_events_load_when_a_later_delivery_of_the_patients_loads(waiting):
-    deliver("kano/patients.csv", PATIENTS + "Ikeja Clinic,Uche,Eze,M,1999-09-09,\n")
-    assert statuses(night())["kano/triage_visits.csv"] == "archived"
+    deliver("north/patients.csv", PATIENTS + "Ikeja Clinic,Uche,Eze,M,1999-09-09,\n")
+    assert statuses(night())["north/triage_visits.csv"] == "archived"
     assert TriageVisit.objects.count() == 2
-    assert batch_of("kano/triage_visits.csv").reasons == []
+    assert batch_of("north/triage_visits.csv").reasons == []
 
 
 def test_waiting_events_load_when_the_later_delivery_of_the_patients_says_nothing_new(waiting):
-    deliver("kano/patients.csv", PATIENTS)
-    assert statuses(night()) == {"kano/patients.csv": "duplicate", "kano/triage_visits.csv": "archived"}
+    deliver("north/patients.csv", PATIENTS)
+    assert statuses(night()) == {"north/patients.csv": "duplicate", "north/triage_visits.csv": "archived"}
 
 
 def test_waiting_events_go_on_waiting_when_the_later_delivery_is_stopped_too(waiting):
-    deliver("kano/patients.csv", LATIN + b"\n")
-    assert statuses(night()) == {"kano/patients.csv": "rejected"}
+    deliver("north/patients.csv", LATIN + b"\n")
+    assert statuses(night()) == {"north/patients.csv": "rejected"}
 
 
 def test_waiting_events_load_when_the_patients_are_discarded(waiting):
-    stewards.discard(batch_of("kano/patients.csv"), reason="sent by mistake", by=None)
-    assert statuses(night()) == {"kano/triage_visits.csv": "archived"}
+    stewards.discard(batch_of("north/patients.csv"), reason="sent by mistake", by=None)
+    assert statuses(night()) == {"north/triage_visits.csv": "archived"}
 
 
 def test_waiting_events_load_when_they_have_waited_long_enough(waiting):
     IngestBatch.objects.update(discovered_at=F("discovered_at") - timedelta(days=1))
-    assert statuses(night())["kano/triage_visits.csv"] == "archived"
+    assert statuses(night())["north/triage_visits.csv"] == "archived"
 
 
 def test_nothing_waits_when_waiting_is_switched_off(settings, bucket):
     settings.INGEST_PARENT_WAIT = timedelta(0)
     deliver("facilities-2026-11-20.csv", FACILITIES)
-    deliver("kano/patients.csv", LATIN)
-    deliver("kano/triage_visits.csv", VISITS)
-    assert statuses(night())["kano/triage_visits.csv"] == "archived"
+    deliver("north/patients.csv", LATIN)
+    deliver("north/triage_visits.csv", VISITS)
+    assert statuses(night())["north/triage_visits.csv"] == "archived"
 
 
 def test_events_of_a_dry_run_wait_too_and_stay_where_they_are(s3):
-    deliver("kano/patients.csv", LATIN)
-    deliver("kano/triage_visits.csv", VISITS)
-    assert statuses(night(is_dry=True)) == {"kano/patients.csv": "rejected"}
-    assert s3.keys() == [f"{INPUT}kano/patients.csv", f"{INPUT}kano/triage_visits.csv"]
+    deliver("north/patients.csv", LATIN)
+    deliver("north/triage_visits.csv", VISITS)
+    assert statuses(night(is_dry=True)) == {"north/patients.csv": "rejected"}
+    assert s3.keys() == [f"{INPUT}north/patients.csv", f"{INPUT}north/triage_visits.csv"]
     assert not IngestBatch.objects.exists()
 
 
@@ -266,7 +263,9 @@ def test_an_object_overwritten_before_it_is_read_is_never_mixed_and_the_newer_on
         for body in versions:
             s3.put(f"{INPUT}facilities.csv", body)
 
-    faults.bad = lambda method, path: Fault(first=overwrite) if (method, "facilities.csv" in path) == ("GET", True) else None
+    faults.bad = lambda method, path: (
+        Fault(first=overwrite) if (method, "facilities.csv" in path) == ("GET", True) else None
+    )
     assert [report.batch.status for report in night().reports] == ["discarded", "archived"]
     assert [*IngestBatch.objects.order_by("id").values_list("reasons", flat=True)] == [["OBJECT_OVERWRITTEN"], []]
     assert Facility.objects.count() == 5

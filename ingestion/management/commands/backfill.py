@@ -5,13 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from ingestion import backfill, doors, runs
 from ingestion.models import Kind
 
 
-class Command(BaseCommand):
+class Command(doors.Door):
     help = (
         "Load history the way the night's files go: archived objects by their metadata, or local files by the dates in "
         "their names. Nothing newer is overwritten. Exit codes as of `ingest`; 2 also where a local file has no date."

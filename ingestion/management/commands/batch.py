@@ -3,13 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from ingestion import doors, runs, stewards
 from ingestion.models import IngestBatch, Kind, Release
 
 
-class Command(BaseCommand):
+class Command(doors.Door):
     help = (
         "Release a held batch, discard it, or try a rejected or failed one again; what is due then loads at once. "
         "Exit codes as of `ingest`; 2 also for an unknown id or an answer that does not fit the batch's state."

@@ -3,13 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from ingestion import doors, runs
 from ingestion.models import Kind
 
 
-class Command(BaseCommand):
+class Command(doors.Door):
     help = (
         "Discover and load what is due under the input prefix, without a broker. Exit codes: 0 done (rows may wait for "
         "parents); 3 done, some rows were refused; 1 a file was rejected, held or failed; 2 usage; 69 a service is "

@@ -3,15 +3,13 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from ingestion import doors, stewards
 from ingestion.models import RejectedRow
 from ingestion.pipeline import Report
 from ingestion.runs import Outcome
 
 
-class Command(BaseCommand):
+class Command(doors.Door):
     help = "Try open refused rows again, as corrected. Exit codes as of `ingest`: 3 where rows are still refused."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,7 +25,6 @@ class Command(BaseCommand):
             rows = rows.filter(batch_id=options["batch"])
         if options["reason"]:
             rows = rows.with_reason(options["reason"])
-        with doors.services_away():
-            batches = stewards.replay(rows, by=None)
+        batches = stewards.replay(rows, by=None)
         outcome = Outcome([Report(batch, has_own_refusals=batch.rejected > 0) for batch in batches])
         doors.tell(outcome, is_json=options["json"])
