@@ -1,4 +1,4 @@
-"""The story of one batch: what is a repetition, what is held with its evidence, what breaks off, and who may publish."""
+"""The story of one batch: what is a repetition, what is held what breaks off, and who may publish."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""One run and its neighbours: order, one at a time, what waits for whom, what is overwritten, and what it all comes to."""
+"""One run and its neighbours: order, one at a time, what waits for whom, what is overwritten."""
 
 import threading
 from datetime import timedelta

@@ -1,0 +1,167 @@
+"""Every promise of the database, broken once on purpose."""
+
+import re
+from datetime import UTC, date, datetime
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ForeignKey
+
+from clinical.models import Facility, FacilityAlias, MedicalRecord, Patient, PatientAlias, TriageVisit
+from ingestion.models import FacilityNaming, IngestBatch, IngestRun, RejectedRow, Source
+
+pytestmark = pytest.mark.django_db
+AT = datetime(2026, 11, 20, 8, tzinfo=UTC)
+FINGERPRINT = "0" * 32
+DATA = dict.fromkeys(("diagnosis", "treatment", "medications", "notes"))
+
+
+def facility(**changed):
+    return Facility.objects.create(**{"name": "Ikeja Clinic", "state": "LAGOS", "lga": "Ikeja"} | changed)
+
+
+def patient(**changed):
+    known = {"first_name": "Ngozi", "last_name": "Okafor", "sex": "F", "dob": date(1990, 1, 1)}
+    at = changed.pop("facility", None) or Facility.objects.first() or facility()
+    return Patient.objects.create(**known | {"facility": at} | changed)
+
+
+def record(**changed):
+    whose = changed.pop("patient", None) or Patient.objects.first() or patient()
+    known = {"patient": whose, "facility": whose.facility, "data": DATA, "recorded_at": AT, "fingerprint": FINGERPRINT}
+    return MedicalRecord.objects.create(**known | changed)
+
+
+def visit(**changed):
+    whose = changed.pop("patient", None) or Patient.objects.first() or patient()
+    known = {
+        "patient": whose,
+        "facility": whose.facility,
+        "triage_level": 3,
+        "visited_at": AT,
+        "fingerprint": FINGERPRINT,
+    }
+    return TriageVisit.objects.create(**known | changed)
+
+
+def batch(**changed):
+    known = {"object_key": "k", "last_modified": AT, "source": "s", "business_date": date(2026, 11, 20)}
+    return IngestBatch.objects.create(**known | {"dataset": "patients"} | changed)
+
+
+def refused(**changed):
+    known = {"line": 2, "reasons": ["ENUM:sex"], "raw": {"sex": "X"}, "dataset": "patients", "source": "s"}
+    return RejectedRow.objects.create(**{"batch": IngestBatch.objects.first() or batch()} | known | changed)
+
+
+def twice(make, **changed):
+    make(**changed)
+    make(**changed)
+
+
+BROKEN = {
+    "facilities_identity": lambda: (facility(), facility(name="IKEJA clinic")),
+    "facilities_state_is_known": lambda: facility(state="ATLANTIS"),
+    "facilities_name_filled": lambda: facility(name=""),
+    "facilities_point": lambda: facility(lat=6),
+    "facilities_inside_nigeria": lambda: facility(lat=51, lon=3),
+    "facility_aliases_identity": lambda: twice(
+        FacilityAlias.objects.create,
+        facility=Facility.objects.first() or facility(),
+        name="n",
+        state="LAGOS",
+        lga_name="",
+    ),
+    "patients_identity": lambda: (patient(), patient(first_name="NGOZI")),
+    "patients_at_facility": lambda: (patient(), Patient.objects.create(pk=Patient.objects.get().pk, **_other())),
+    "patients_names_filled": lambda: patient(last_name=""),
+    "patients_sex_is_known_code": lambda: patient(sex="X"),
+    "patients_dob_from_1900": lambda: patient(dob=date(1899, 12, 31)),
+    "patients_phone_is_e164": lambda: patient(phone="0803"),
+    "patient_aliases_identity": lambda: twice(
+        PatientAlias.objects.create,
+        patient=Patient.objects.first() or patient(),
+        first_name="a",
+        last_name="b",
+        dob=date(1990, 1, 1),
+        facility=Facility.objects.first() or facility(),
+    ),
+    "medical_records_patient_at_facility": lambda: record(patient=patient(), facility=facility(lga="Agege")),
+    "medical_records_content_identity": lambda: twice(record),
+    "medical_records_id_identity": lambda: (record(record_id="7"), record(record_id="7", ordinal=2)),
+    "medical_records_from_2000": lambda: record(recorded_at=datetime(1999, 12, 31, 22, tzinfo=UTC)),
+    "medical_records_ordinal_from_1": lambda: record(ordinal=0),
+    "medical_records_data_keys": lambda: record(data={"diagnosis": "x"}),
+    "triage_visits_patient_at_facility": lambda: visit(patient=patient(), facility=facility(lga="Agege")),
+    "triage_visits_content_identity": lambda: twice(visit),
+    "triage_visits_id_identity": lambda: (visit(visit_id="7"), visit(visit_id="7", ordinal=2)),
+    "triage_visits_from_2000": lambda: visit(visited_at=datetime(1999, 12, 31, 22, tzinfo=UTC)),
+    "triage_visits_ordinal_from_1": lambda: visit(ordinal=0),
+    "triage_visits_level_1_to_5": lambda: visit(triage_level=6),
+    "ingest_runs_one_per_night": lambda: twice(IngestRun.objects.create, kind="nightly", night_on=date(2026, 11, 20)),
+    "ingest_batches_counts_add_up": lambda: batch(status="loaded", rows_read=2, inserted=1),
+    "ingest_batches_counts_not_negative": lambda: batch(status="loaded", inserted=1, updated=-1),
+    "ingest_batches_only_loaded_ones_count": lambda: batch(status="held", rows_read=1, inserted=1),
+    "ingest_batches_status_is_known": lambda: batch(status="lost"),
+    "ingest_batches_loading_under_a_lease": lambda: batch(status="loading"),
+    "ingest_batches_one_per_object_version": lambda: twice(batch),
+    "ingest_batches_counts_are_final": lambda: IngestBatch.objects.filter(
+        pk=batch(status="loaded", rows_read=1, inserted=1).pk
+    ).update(inserted=0, unchanged=1),
+    "rejected_rows_identity": lambda: twice(refused),
+    "rejected_rows_have_a_reason": lambda: refused(reasons=[]),
+    "rejected_rows_settled_when": lambda: refused(state="dismissed"),
+    "rejected_rows_replayed_by": lambda: refused(state="replayed", settled_at=AT),
+    "rejected_rows_seen": lambda: refused(times_seen=0),
+    "facility_namings_one_answer": lambda: (
+        FacilityNaming.objects.create(source="s", name="Gen Hosp", facility=facility()),
+        FacilityNaming.objects.create(source="s", name="GEN HOSP", facility=Facility.objects.get()),
+    ),
+    "ingest_sources_source_key": lambda: twice(Source.objects.create, source="s", delivers="append"),
+}
+
+
+def _other():
+    return {"facility": Facility.objects.get(), "first_name": "A", "last_name": "B", "dob": date(1990, 1, 1)}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_database_refuses(name):
+    with pytest.raises(IntegrityError) as raised, transaction.atomic():
+        BROKEN[name]()
+    broken = raised.value.__cause__.diag.constraint_name
+    assert broken == name or (name == "patients_at_facility" and broken == "patients_pkey")
+
+
+def test_every_constraint_of_our_tables_is_broken_above():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT conname FROM pg_constraint WHERE contype IN ('u', 'c') AND conrelid::regclass::text IN"
+            " ('facilities', 'facility_aliases', 'patients', 'patient_aliases', 'medical_records', 'triage_visits',"
+            "  'ingest_runs', 'ingest_batches', 'rejected_rows', 'ingest_sources', 'facility_namings')"
+        )
+        names = {name for (name,) in cursor.fetchall()}
+    assert {name for name in names if not re.search(r"_check\d*$", name)} <= set(BROKEN)
+
+
+@pytest.mark.parametrize(
+    "model", [Facility, FacilityAlias, Patient, PatientAlias, IngestBatch, RejectedRow, FacilityNaming]
+)
+def test_every_foreign_key_is_held_by_the_database(model):
+    keys = [field.column for field in model._meta.local_fields if isinstance(field, ForeignKey)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.attname FROM pg_constraint c JOIN pg_attribute a"
+            " ON a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey)"
+            " WHERE c.contype = 'f' AND c.conrelid = %s::regclass",
+            [model._meta.db_table],
+        )
+        assert {column for (column,) in cursor.fetchall()} >= set(keys)
+
+
+def test_a_patient_who_moves_takes_the_events_along_and_leaves_an_alias():
+    record()
+    elsewhere = facility(lga="Agege")
+    Patient.objects.update(facility=elsewhere)
+    assert MedicalRecord.objects.get().facility == elsewhere
+    assert PatientAlias.objects.get().facility != elsewhere
