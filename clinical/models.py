@@ -331,6 +331,7 @@ class PatientName(models.Model):
 
     patient = models.OneToOneField(Patient, models.DO_NOTHING, related_name="+", primary_key=True)
     facility = models.ForeignKey(Facility, models.DO_NOTHING, related_name="+")
+    home = models.ForeignKey(Facility, models.DO_NOTHING, related_name="+")  # where a patient who has moved is now
     first_name_key = models.TextField()
     last_name_key = models.TextField()
     dob = models.DateField()

@@ -144,5 +144,6 @@ def _chunks(rows: "QuerySet[RejectedRow]", header: Sequence[str]) -> Iterator[Re
 
 
 def _cells(row: RejectedRow, header: Sequence[str]) -> list[str]:
-    cells: dict[str, Any] = row.raw | row.corrections
+    raw = {column: cell for column, cell in row.raw.items() if column not in STEWARD_CELLS}  # ids of the sender's own
+    cells: dict[str, Any] = raw | row.corrections
     return [str(cells.get(column) or "") for column in header]

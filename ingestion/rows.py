@@ -68,6 +68,11 @@ def columns_of(dataset: Dataset, header: Sequence[str]) -> tuple[str, ...]:
     return "line", "reasons", *(name for name in _STAGED[dataset] if _is_delivered(name, header))
 
 
+def delivered(header: Sequence[str]) -> list[str]:
+    """A file's header as it may be believed: columns named like a steward's cells hold ids of the sender's own."""
+    return ["" if column in STEWARD_CELLS else column for column in header]
+
+
 def csv_block(rows: Iterable[tuple[Any, ...]]) -> bytes:
     """Tab-separated, so that commas need no quotes; CRLF, because the writer quotes for its own line end only."""
     out = io.StringIO(newline="")
@@ -354,9 +359,10 @@ def _records(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
     place = _place(page, parse)
     patient = page.parsed("patient_id", page.raw("patient_id"), parse.number)
     person = _person(page, parse)
-    instant = page.parsed("recorded_at", page.raw("recorded_at"), parse.instant)
+    instants = page.raw("recorded_at")
+    instant = page.parsed("recorded_at", instants, parse.instant)
     content = [page.name("record_type"), *map(page.free, ("diagnosis", "treatment", "medications", "notes"))]
-    fingerprint = _fingerprints(*content, instant)
+    fingerprint = _fingerprints(*content, _or_written(instant, instants))
     return [*place, patient, *person, page.identifier("record_id"), instant, fingerprint, *content]
 
 
@@ -364,18 +370,22 @@ def _visits(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
     place = _place(page, parse)
     patient = page.parsed("patient_id", page.raw("patient_id"), parse.number)
     person = _person(page, parse)
-    instant = page.parsed("visited_at", page.raw("visited_at"), parse.instant)
-    cells = page.raw("triage_level")
-    level = page.parsed("triage_level", cells, parse.level)
+    instants, levels = page.raw("visited_at"), page.raw("triage_level")
+    instant = page.parsed("visited_at", instants, parse.instant)
+    level = page.parsed("triage_level", levels, parse.level)
     complaint, vitals = page.free("chief_complaint"), page.free("vital_signs")
     lists = [list(map(parse.items, page.free(column))) for column in ("conditions", "recommendations")]
-    # A level that is none stands in the fingerprint as it was written, so that the refused row has one of its own.
-    written = level if all(level) else [known or cell for known, cell in zip(level, cells, strict=True)]
-    fingerprint = _fingerprints(written, complaint, vitals, *lists, instant)
+    written = _or_written(level, levels), _or_written(instant, instants)
+    fingerprint = _fingerprints(written[0], complaint, vitals, *lists, written[1])
     return [
         *(*place, patient, *person, page.identifier("visit_id"), instant, fingerprint),
         *(level, complaint, vitals, *lists, page.free("language"), page.free("provider")),
     ]
+
+
+def _or_written(parsed: Sequence[str], cells: Sequence[str]) -> Sequence[str]:
+    """A refused cell stands in the fingerprint as it was written: what differs only there is no repetition."""
+    return parsed if all(parsed) else [value or cell for value, cell in zip(parsed, cells, strict=True)]
 
 
 def _fingerprints(*content: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion import discovery, keeping, pipeline, replay, sources
+from ingestion import backfill, discovery, keeping, pipeline, replay, sources
 from ingestion.datasets import Dataset
 from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, Status
 from ingestion.pipeline import Report
@@ -66,7 +66,7 @@ def carry_out(
         with _alone(prefix), _dry(is_dry):
             outcome = _carry_out(run, prefix, find or in_input(), is_dry, watch)
     except Exception as error:
-        _break_off(run, error)
+        _break_off(run, error, is_dry)
         raise
     _end(run, outcome, is_dry)
     return outcome
@@ -129,6 +129,11 @@ def due(prefix: str, keys: Collection[str] = ()) -> "QuerySet[IngestBatch]":
         bucket=settings.S3_BUCKET_NAME, parent=None, object_key__startswith=prefix
     )
     return batches.filter(object_key__in=keys) if keys else batches
+
+
+def is_anything_due(prefix: str) -> bool:
+    """That a run would load something; events that are known to wait are no reason for one."""
+    return any(batch.reasons != [WAITS] or not _waits(batch) for batch in due(prefix))
 
 
 def _revive(run: IngestRun, prefix: str) -> None:
@@ -209,17 +214,19 @@ def _end(run: IngestRun, outcome: Outcome, is_dry: bool) -> None:
     IngestRun.objects.filter(pk=run.pk).update(status=state, finished_at=Now())
 
 
-def _break_off(run: IngestRun, error: Exception) -> None:
+def _break_off(run: IngestRun, error: Exception, is_dry: bool) -> None:
     """Of an error that is none of ours only the class is told: its text may hold a patient's data."""
-    if isinstance(error, AlreadyRunning | sources.StorageError):
+    if isinstance(error, AlreadyRunning | sources.StorageError | backfill.NoDate):
         said = str(error)
     elif isinstance(error, OperationalError | InterfaceError):
         said = "The database was away."
     else:
         said = f"It broke off unexpectedly ({type(error).__name__}); start it again."
+    rows = IngestRun.objects.filter(pk=run.pk)
     try:
-        IngestRun.objects.filter(pk=run.pk).update(
-            status=IngestRun.State.BROKEN_OFF, finished_at=Now(), error=said[:500]
-        )
+        if is_dry:
+            rows.delete()
+        else:
+            rows.update(status=IngestRun.State.BROKEN_OFF, finished_at=Now(), error=said[:500])
     except (OperationalError, InterfaceError):
         logger.warning("Run %s broke off and cannot be written to", run.pk)

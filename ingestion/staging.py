@@ -209,6 +209,7 @@ class StagedFacility(Staged):
     lga_key = key_of("lga_name")
 
     namesake = match(Facility, name_key="name_key", state="state")
+    former_namesake = match(FacilityAlias, name_key="name_key", state="state")
     identity = match(Facility, name_key="name_key", state="state", lga_key="lga_key")
     alias = match(FacilityAlias, name_key="name_key", state="state", lga_key="lga_key")
 

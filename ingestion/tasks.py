@@ -16,6 +16,7 @@ from ingestion.models import IngestRun, Kind, RejectedRow
 from ingestion.objects import lagos_day
 
 logger = logging.getLogger(__name__)
+UNFINISHED = (IngestRun.State.QUEUED, IngestRun.State.RUNNING, IngestRun.State.BROKEN_OFF)
 AWAY = (sources.StorageUnavailable, OperationalError, InterfaceError)
 RETRY: dict[str, Any] = {
     "autoretry_for": AWAY,
@@ -29,13 +30,9 @@ RETRY: dict[str, Any] = {
 @shared_task(**RETRY)
 def ingest(run_id: int) -> None:
     """Carries out a run that somebody has asked for."""
-    run = IngestRun.objects.filter(pk=run_id).exclude(finished_at__isnull=False, status=IngestRun.State.DONE).first()
-    if run is None:
-        return
-    try:
-        runs.carry_out(run)
-    except runs.AlreadyRunning:
-        logger.info("Run %s: another run is at work", run_id)
+    run = IngestRun.objects.filter(pk=run_id, status__in=UNFINISHED).first()
+    if run:
+        _carry_out(run)
 
 
 @shared_task(**RETRY)
@@ -43,7 +40,7 @@ def nightly() -> None:
     """The night's run: one per Lagos date, however many beats there are."""
     run, is_new = IngestRun.objects.get_or_create(night_on=lagos_day(timezone.now()), defaults={"kind": Kind.NIGHTLY})
     if is_new or run.status in (IngestRun.State.QUEUED, IngestRun.State.BROKEN_OFF):
-        ingest(run.pk)
+        _carry_out(run)
 
 
 @shared_task(**RETRY)
@@ -51,10 +48,14 @@ def sweep() -> None:
     """Loads what is due and nobody has taken: new objects where the input is watched, and what was left behind."""
     prefix = settings.S3_INPUT_PREFIX
     keeping.keep_pending()
+    night = IngestRun.objects.filter(night_on=lagos_day(timezone.now()), status=IngestRun.State.BROKEN_OFF).first()
+    if night:
+        _carry_out(night)
+        return
     if settings.INGEST_WATCH:
         discovery.discover(prefix, run=None, kind=Kind.NIGHTLY)
-    if runs.due(prefix).exists():
-        ingest(runs.request(Kind.NIGHTLY).pk)
+    if runs.is_anything_due(prefix):
+        _carry_out(runs.request(Kind.NIGHTLY), find=lambda _run: [])  # what it may list is listed above
     else:
         replay.retry_waiting(None, stages=[0, 1, 2])
 
@@ -63,3 +64,10 @@ def sweep() -> None:
 def replay_rows(row_ids: list[int]) -> None:
     """Tries these refused rows again."""
     replay.replay(RejectedRow.objects.filter(pk__in=row_ids))
+
+
+def _carry_out(run: IngestRun, find: runs.Find | None = None) -> None:
+    try:
+        runs.carry_out(run, find=find)
+    except runs.AlreadyRunning:
+        logger.info("Run %s: another run is at work", run.pk)

@@ -86,11 +86,11 @@ UNION ALL
 SELECT a.facility_id, a.name_key, a.state, a.lga_key
 FROM facility_aliases a JOIN facilities f ON f.id = a.facility_id WHERE f.deleted_at IS NULL;
 CREATE VIEW patient_names AS
-SELECT id AS patient_id, facility_id, first_name_key, last_name_key, dob, phone FROM patients WHERE deleted_at IS NULL
+SELECT id AS patient_id, facility_id, facility_id AS home_id, first_name_key, last_name_key, dob, phone
+FROM patients WHERE deleted_at IS NULL
 UNION ALL
-SELECT a.patient_id, a.facility_id, a.first_name_key, a.last_name_key, a.dob, p.phone
-FROM patient_aliases a JOIN patients p ON p.id = a.patient_id AND p.facility_id = a.facility_id
-WHERE p.deleted_at IS NULL;
+SELECT a.patient_id, a.facility_id, p.facility_id, a.first_name_key, a.last_name_key, a.dob, p.phone
+FROM patient_aliases a JOIN patients p ON p.id = a.patient_id WHERE p.deleted_at IS NULL;
 """
 
 # Transactions that have only read so far count too: they may write rows that carry the instant of their beginning.

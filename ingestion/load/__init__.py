@@ -40,7 +40,7 @@ class Held(Exception):
 
 def stage(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk], pick: refused.Pick) -> Load:
     """Reads and judges every row against the tables; writes none of them. Raises what the chunks raise."""
-    load = _begin(batch, header, chunks)
+    load = _begin(batch, rows.delivered(header), chunks)
     _SUBJECTS[load.dataset].resolve(load)
     refused.stage(load, header, pick)
     return load

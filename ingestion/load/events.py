@@ -74,20 +74,23 @@ def _find_patients(load: Load) -> None:
     found = named.values("line", at=places.facility_of_row()).annotate(
         first=Min("named__patient_id"),
         last=Max("named__patient_id"),
+        home=Min("named__home_id"),
         first_by_phone=Min("named__patient_id", filter=same_phone),
         last_by_phone=Max("named__patient_id", filter=same_phone),
+        home_by_phone=Min("named__home_id", filter=same_phone),
     )
-    one = Case(
-        When(first=F("last"), then=F("first")), When(first_by_phone=F("last_by_phone"), then=F("first_by_phone"))
-    )
-    upsert(Belonging, found, {"line": "line", "facility_id": "at", "patient_id": one})
+    is_one, is_one_by_phone = Q(first=F("last")), Q(first_by_phone=F("last_by_phone"))
+    one = Case(When(is_one, then="first"), When(is_one_by_phone, then="first_by_phone"))
+    home = Case(When(is_one, then="home"), When(is_one_by_phone, then="home_by_phone"), default="at")
+    upsert(Belonging, found, {"line": "line", "facility_id": home, "patient_id": one})
     if load.is_replay:
         given = load.rows.filter(given_patient__deleted_at=None, given_patient__facility_id__isnull=False)
+        given = given.filter(Q(given_facility_id=None) | Q(given_facility_id=F("given_patient__facility_id")))
         columns = {"line": "line", "facility_id": "given_patient__facility_id", "patient_id": "given_patient_id"}
         upsert(Belonging, given, columns)
     staging.analyze(Belonging)
     belongs = Exists(Belonging.objects.filter(line=OuterRef("line")))
-    asked = certain.exclude(patient_first_name="").exclude(patient_last_name="")
+    asked = certain.annotate(at=places.facility_of_row()).exclude(patient_first_name="").exclude(patient_last_name="")
     load.stop(asked.filter(~belongs), "PATIENT_NOT_FOUND")
     several = Q(belonging__facility_id__isnull=False, belonging__patient_id=None)
     load.stop(asked.filter(several | _is_doubtful(load)), "PATIENT_AMBIGUOUS")
@@ -99,9 +102,7 @@ def _is_doubtful(load: Load) -> Q:
     if not open_rows.exists():
         return Q(pk__in=[])
     same_name = open_rows.filter(**{key: OuterRef(key) for key in PERSON})
-    same_place = Q(facility_id=OuterRef("belonging__facility_id")) | Q(
-        facility_id=None, facility_key=OuterRef("facility_key")
-    )
+    same_place = Q(facility_id=OuterRef("at")) | Q(facility_id=None, facility_key=OuterRef("facility_key"))
     is_name_only = Q(patient_dob=None, given_patient_id=None, belonging__patient_id__isnull=False)
     return is_name_only & Q(Exists(same_name.filter(same_place)))
 
@@ -131,8 +132,10 @@ def _resolve_ids(load: Load) -> None:
     same = _with_id(load).filter(same_id__facility_id=F("belonging__facility_id"))
     load.stop(same.exclude(same_id__patient_id=F("belonging__patient_id")), "IDENTITY_CONFLICT:patient")
     meet(load, _with_id(load).filter(same_id__facility_id=F("belonging__facility_id")), "same_id__id")
-    content = _same_content(load, _with_id(load)).filter(**{f"same_content__{key}": None})
-    meet(load, content.filter(same_content__event_on=event_on(load)), "same_content__id")
+    content = _same_content(load, _with_id(load).filter(~is_known())).filter(**{f"same_content__{key}": None})
+    first = Window(Min("line"), partition_by=["same_content__id"])  # an event takes one id
+    content = content.filter(same_content__event_on=event_on(load)).annotate(first=first)
+    meet(load, content.filter(line=F("first")), "same_content__id")
 
 
 def _meet_by_content(load: Load) -> None:

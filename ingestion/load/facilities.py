@@ -1,13 +1,28 @@
 """Facilities: (name, state, LGA), with what a list without LGAs may still say."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from django.db.models import Aggregate, Avg, Count, Exists, FloatField, Max, Min, OuterRef, Q, Subquery, Value, Window
+from django.db.models import (
+    Aggregate,
+    Avg,
+    Count,
+    Exists,
+    FloatField,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    Window,
+)
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Coalesce, Cos, Power, Radians, Sqrt
 from django.db.models.lookups import GreaterThan
 
-from clinical.models import Facility
+from clinical.models import Facility, FacilityAlias
 from ingestion import staging
 from ingestion.load import merge
 from ingestion.load.context import Load, collapse, is_known, meet
@@ -47,11 +62,20 @@ def _without_lga(load: Load) -> None:
     if not rows.exists():
         return
     in_file = load.rows.filter(name_key=OuterRef("name_key"), state=OuterRef("state")).exclude(lga_name="")
-    stored = Facility.objects.filter(name_key=OuterRef("name_key"), state=OuterRef("state")).order_by()
-    namesakes = Subquery(stored.values("name_key").annotate(n=Count("id")).values("n"))
-    load.stop(rows.annotate(n=Coalesce(namesakes, 0)).filter(Q(Exists(in_file)) | Q(n__gt=1)), "REQUIRED_MISSING:lga")
+    same = {"name_key": OuterRef("name_key"), "state": OuterRef("state")}
+    now_so_called = Facility.objects.filter(**same)
+    once_so_called = FacilityAlias.objects.filter(**same).exclude(facility__in=now_so_called.values("id"))
+    namesakes = _count(now_so_called, "id") + _count(once_so_called, "facility_id")
+    load.stop(rows.annotate(n=namesakes).filter(Q(Exists(in_file)) | Q(n__gt=1)), "REQUIRED_MISSING:lga")
     load.warn("LGA_MISSING", rows.count())
     meet(load, load.good.filter(lga_name=""), "namesake__id")
+    meet(load, load.good.filter(lga_name=""), "former_namesake__facility_id")
+
+
+def _count(named: "QuerySet[Any, Any]", column: str) -> Coalesce:
+    return Coalesce(
+        Subquery(named.order_by().values("name_key").annotate(n=Count(column, distinct=True)).values("n")), 0
+    )
 
 
 def _is_apart(partition: Sequence[str]) -> Combinable:

@@ -25,6 +25,8 @@ def resolve(load: Load) -> None:
     )
     _apply_decisions(load)
     named = load.rows.exclude(facility_name="").filter(given_facility_id=None)
+    if load.dataset.is_event:
+        named = named.filter(given_patient_id=None)  # who has one facility
     load.stop(named.filter(place__candidates=0), "FACILITY_NOT_FOUND")
     load.stop(named.filter(place__candidates__gt=1), "FACILITY_AMBIGUOUS")
     if load.is_replay:
@@ -67,4 +69,5 @@ def _refuse_unknown_given(load: Load) -> None:
 
 
 def is_certain() -> Q:
-    return Q(given_facility_id__isnull=False) | Q(place__candidates=1)
+    """Of an event: that its facility is known, or the patient is, who has one."""
+    return Q(given_patient_id__isnull=False) | Q(given_facility_id__isnull=False) | Q(place__candidates=1)

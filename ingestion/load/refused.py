@@ -70,10 +70,11 @@ def _blocks(header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) ->
 
 def _json(header: Sequence[str], cells: Sequence[str]) -> str:
     """jsonb holds no NUL; the sign for it stands there instead."""
+    cells = [cell.replace("\0", "\u2400") for cell in cells]
     raw: dict[str, Any] = dict(zip(header, cells, strict=False))
     if len(cells) > len(header):
-        raw[""] = [*cells[len(header) :]]
-    return json.dumps(raw, ensure_ascii=False).replace("\\u0000", "\u2400")
+        raw[""] = cells[len(header) :]
+    return json.dumps(raw, ensure_ascii=False)
 
 
 def _seen(load: Load) -> "QuerySet[Any, Any]":

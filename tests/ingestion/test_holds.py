@@ -175,12 +175,10 @@ def test_a_deleted_patient_does_not_come_back_with_the_next_file(bucket):
 
 
 def test_content_that_returns_after_other_content_loads_again(bucket):
-    deliver("facilities.csv", FACILITIES)
-    night()
-    deliver("facilities.csv", FACILITIES.replace("Clinic\n", "Hospital\n"))
-    night()
-    deliver("facilities.csv", FACILITIES)
-    night()
+    for n, text in enumerate((FACILITIES, FACILITIES.replace("Clinic\n", "Hospital\n"), FACILITIES)):
+        deliver(f"facilities-{n}.csv", text)
+        night()
+    assert last_batch("facilities").status == Status.ARCHIVED
     assert Facility.objects.get(name="Ikeja Clinic").type == "Clinic"
 
 

@@ -324,6 +324,25 @@ def test_an_id_of_nobody_lands_nothing(parents, cells, reason):
     assert reason in RejectedRow.objects.get().reasons
 
 
+def test_a_patient_and_a_facility_that_do_not_belong_together_land_nothing(parents):
+    load("medical_records-2026-11-02.csv", records("Nowhere,Nobody,Known,Lab,Malaria,,,"))
+    ngozi, kuje = Patient.objects.get(first_name="Ngozi"), Facility.objects.get(name=KUJE)
+    assert fill({"patient_id": str(ngozi.pk), "facility_id": str(kuje.pk)}) == (1, 0, 0, 0, 0, 1)
+    assert RejectedRow.objects.get().reasons == ["PATIENT_NOT_FOUND"]
+
+
+def test_ids_of_the_senders_own_are_never_taken_for_a_stewards(parents):
+    ids = [Facility.objects.get(name=KUJE).pk, Patient.objects.get(first_name="Ngozi").pk]
+    rows = ("Ikeja Clinic,Ngozi,Okafor,Lab,,,,Hb", "Ikeja Clinic,Ada,Obi,Lab,,,,Hb", "Nowhere,Ada,Obi,Lab,,,,Hb")
+    header = RECORDS.splitlines()[0] + ",facility_id,patient_id"
+    batch = load("medical_records-2026-11-02.csv", table(header, *(f"{row},{ids[0]},{ids[1]}" for row in rows)))
+    assert counts(batch) == (3, 1, 0, 0, 0, 2)
+    assert batch.warnings == {f"HEADER_UNKNOWN_COLUMN:{column}": 1 for column in ("facility_id", "patient_id")}
+    replay(RejectedRow.objects.all())
+    assert MedicalRecord.objects.get().facility.name == "Ikeja Clinic"
+    assert RejectedRow.objects.filter(state="open").count() == 2
+
+
 def test_one_answer_for_a_name_brings_every_row_that_bears_it(parents):
     rows = [f"Kuje Gen Hosp,First{n},Last{n},F,1990-01-01," for n in range(3)]
     load("patients-2026-11-02.csv", table(HEADER, *rows))
