@@ -345,8 +345,7 @@ def _phones(page: _Page, column: str, parse: _Parsers) -> list[str]:
         for index, (cell, phone) in enumerate(zip(cells, phones, strict=True)):
             if cell and phone is None:
                 page.warn(index, "PHONE_INVALID")
-        phones = [phone or "" for phone in phones]
-    return phones
+    return [phone or "" for phone in phones]
 
 
 def _person(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:

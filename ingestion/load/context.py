@@ -78,7 +78,8 @@ def oldest_writer() -> datetime:
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT oldest_writer()")
-        return cursor.fetchone()[0]  # type: ignore[no-any-return]
+        instant: datetime = cursor.fetchone()[0]
+    return instant
 
 
 def end_session() -> None:

@@ -3,12 +3,12 @@
 import csv
 import io
 import itertools
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from django.utils import timezone
 
-from clinical.models import Facility, MedicalRecord, Patient
+from clinical.models import Facility, MedicalRecord, Patient, TriageVisit
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import FacilityNaming, IngestBatch, RejectedRow
 from tests.deliveries import counts, deliver, night
@@ -178,7 +178,7 @@ def test_a_decision_overrides_no_state_that_a_row_states(clinic):
 
 def test_a_renamed_facility_is_found_by_its_old_name(ngozi):
     Facility.objects.update(name="Ikeja General")
-    assert counts(load(FACILITIES, CLINIC, day=2)) == (1, 0, 0, 1, 0, 0)
+    assert counts(load(FACILITIES, CLINIC | {"level": "Primary"}, day=2)) == (1, 0, 1, 0, 0, 0)
     assert counts(load(RECORDS, RECORD))[1] == 1
 
 
@@ -282,3 +282,203 @@ def test_nobody_is_treated_before_birth(ngozi):
     Patient.objects.update(dob=date(2026, 11, 10))
     batch = load(VISITS, VISIT | {"visited_at": "2026-11-09T23:59"}, VISIT | {"visited_at": "2026-11-10T00:00"})
     assert (counts(batch)[1], reasons(batch)) == (1, [["RANGE:visited_at"]])
+
+
+# --- Events without ids
+
+
+def test_a_second_file_of_the_day_adds_only_what_is_new(ngozi):
+    load(VISITS, VISIT, VISIT)
+    batch = load(VISITS, VISIT | {"chief_complaint": "Fever"}, VISIT, VISIT, VISIT)
+    assert counts(batch) == (4, 2, 0, 2, 0, 0)
+    assert [*TriageVisit.objects.filter(chief_complaint="Cough").values_list("ordinal", flat=True)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("day", "cells"), [(21, {}), (20, {"visited_at": "2026-11-19"})])
+def test_the_same_words_on_another_day_are_another_visit(ngozi, day, cells):
+    load(VISITS, VISIT)
+    assert counts(load(VISITS, VISIT | cells, VISIT | {"chief_complaint": "x"}, day=day)) == (2, 2, 0, 0, 0, 0)
+
+
+def test_a_time_of_its_own_is_the_day_of_an_event_whatever_file_it_is_in(ngozi):
+    load(VISITS, VISIT | {"visited_at": "2026-11-18T23:30Z"})
+    visit = TriageVisit.objects.get()
+    assert (visit.event_on, visit.time_is_estimated) == (date(2026, 11, 19), False)
+    later = load(VISITS, VISIT | {"visited_at": "2026-11-19T00:30"}, VISIT | {"visited_at": "2026-11-19"}, day=21)
+    assert counts(later) == (2, 1, 0, 1, 0, 0)
+
+
+def test_an_event_without_a_time_gets_midnight_of_its_day(ngozi):
+    load(RECORDS, RECORD)
+    record = MedicalRecord.objects.get()
+    assert (record.recorded_at, record.time_is_estimated) == (datetime(2026, 11, 19, 23, tzinfo=UTC), True)
+
+
+def test_rows_that_name_one_patient_in_two_ways_are_one_event(ngozi):
+    assert counts(load(RECORDS, RECORD, RECORD | {"patient_dob": "1975-12-31"})) == (2, 1, 0, 0, 1, 0)
+
+
+# --- Events with ids
+
+
+def test_a_later_version_of_an_id_updates_its_event(ngozi):
+    load(RECORDS, RECORD | {"record_id": "7"})
+    batch = load(RECORDS, RECORD | {"record_id": "7", "notes": "Hb 12", "recorded_at": "2026-11-19"}, day=21)
+    record = MedicalRecord.objects.get()
+    assert (counts(batch), record.data["notes"]) == ((1, 0, 1, 0, 0, 0), "Hb 12")
+    assert (record.event_on, record.time_is_estimated) == (date(2026, 11, 19), False)
+
+
+def test_an_id_that_says_nothing_new_is_unchanged_and_an_empty_cell_erases_nothing(ngozi):
+    load(VISITS, VISIT | {"visit_id": "7", "conditions": "Asthma"})
+    batch = load(VISITS, VISIT | {"visit_id": "7"}, VISIT | {"visit_id": "8"}, day=21)
+    assert counts(batch) == (2, 1, 0, 1, 0, 0)
+    assert TriageVisit.objects.get(visit_id="7").conditions == ["Asthma"]
+
+
+def test_an_id_is_of_its_facility(ngozi):
+    load(FACILITIES, CLINIC | {"name": "Agege Clinic", "lga": "Agege"}, day=1)
+    load(PATIENTS, NGOZI | {"facility_name": "Agege Clinic"}, day=1)
+    batch = load(VISITS, VISIT | {"visit_id": "7"}, VISIT | {"visit_id": "7", "facility_name": "Agege Clinic"})
+    assert counts(batch) == (2, 2, 0, 0, 0, 0)
+
+
+def test_a_known_id_with_another_patient_is_a_conflict(ngozi):
+    load(PATIENTS, NGOZI | {"first_name": "Ada"}, day=1)
+    load(VISITS, VISIT | {"visit_id": "7"})
+    batch = load(VISITS, VISIT | {"visit_id": "7", "patient_first_name": "Ada"})
+    assert reasons(batch) == [["IDENTITY_CONFLICT:patient"]]
+
+
+def test_of_an_id_that_stands_twice_in_a_file_the_last_line_wins(ngozi):
+    batch = load(VISITS, VISIT | {"visit_id": "7"}, VISIT | {"visit_id": "7", "triage_level": "1"})
+    assert (counts(batch), TriageVisit.objects.get().triage_level) == ((2, 1, 0, 0, 1, 0), 1)
+
+
+def test_an_id_with_two_patients_in_a_file_is_refused_whole(ngozi):
+    load(PATIENTS, NGOZI | {"first_name": "Ada"}, day=1)
+    batch = load(VISITS, VISIT | {"visit_id": "7"}, VISIT | {"visit_id": "7", "patient_first_name": "Ada"})
+    assert reasons(batch) == [["DUP_IN_FILE_CONFLICT"]] * 2
+
+
+def test_an_event_without_an_id_gets_the_one_that_comes_later(ngozi):
+    load(VISITS, VISIT)
+    assert counts(load(VISITS, VISIT | {"visit_id": "7"})) == (1, 0, 1, 0, 0, 0)
+    assert counts(load(VISITS, VISIT, VISIT | {"triage_level": "1"})) == (2, 1, 0, 1, 0, 0)
+    assert TriageVisit.objects.get(triage_level=3).visit_id == "7"
+
+
+def test_an_event_without_an_id_gets_one_id_where_two_rows_would_give_it_theirs(ngozi):
+    load(VISITS, VISIT)
+    batch = load(VISITS, VISIT | {"visit_id": "7"}, VISIT | {"visit_id": "8", "facility_state": "LAGOS"})
+    assert counts(batch) == (2, 1, 1, 0, 0, 0)
+    assert {*TriageVisit.objects.values_list("visit_id", flat=True)} == {"7", "8"}
+
+
+# --- Versions
+
+
+def test_an_older_version_fills_only_what_no_newer_one_filled(clinic):
+    load(PATIENTS, NGOZI | {"phone": "08031234567"}, day=10)
+    old = NGOZI | {"phone": "08037654321", "patient_number": "P-1"}
+    assert counts(load(PATIENTS, old, day=9)) == (1, 0, 1, 0, 0, 0)
+    patient = Patient.objects.get()
+    assert (patient.phone, patient.patient_number) == ("+2348031234567", "P-1")
+
+
+@pytest.mark.parametrize(("late", "level"), [(9, 3), (11, 1)])
+def test_a_newer_delivery_that_repeats_an_event_protects_it_from_an_older_one(ngozi, late, level):
+    load(VISITS, VISIT | {"visit_id": "7"}, day=8)
+    load(VISITS, VISIT | {"visit_id": "7"}, VISIT | {"visit_id": "8"}, day=10)
+    batch = load(VISITS, VISIT | {"visit_id": "7", "triage_level": "1"}, day=late)
+    assert TriageVisit.objects.get(visit_id="7").triage_level == level
+    assert counts(batch) == (1, 0, int(level == 1), int(level == 3), 0, 0)
+
+
+def test_an_older_delivery_may_still_bring_what_is_new(ngozi):
+    load(PATIENTS, NGOZI | {"first_name": "Ada"}, day=10)
+    assert counts(load(PATIENTS, NGOZI | {"first_name": "Uche"}, day=9)) == (1, 1, 0, 0, 0, 0)
+
+
+def test_of_two_files_of_one_day_the_later_one_is_newer(clinic):
+    for level in ("Primary", "Secondary", "Tertiary"):
+        load(FACILITIES, CLINIC | {"level": level}, day=10)
+    assert Facility.objects.get().level == "Tertiary"
+
+
+# --- People before files
+
+
+def test_a_person_keeps_the_last_word_until_the_source_says_something_new(clinic):
+    Facility.objects.update(type="Health Post")
+    assert counts(load(FACILITIES, CLINIC, CLINIC | {"lga": "Agege"}, day=2)) == (2, 1, 0, 1, 0, 0)
+    load(FACILITIES, CLINIC | {"type": "Hospital"}, day=3)
+    clinic.refresh_from_db()
+    assert (clinic.type, clinic.delivered, clinic.overridden) == ("Hospital", {}, {"type": "Health Post"})
+
+
+def test_what_a_person_has_emptied_stays_empty(clinic):
+    Facility.objects.update(type=None)
+    assert counts(load(FACILITIES, CLINIC, CLINIC | {"lga": "Agege"}, day=2)) == (2, 1, 0, 1, 0, 0)
+    clinic.refresh_from_db()
+    assert clinic.type is None
+
+
+def test_a_sex_that_a_person_corrected_is_no_conflict_while_the_source_repeats_itself(ngozi):
+    Patient.objects.update(sex="M")
+    assert counts(load(PATIENTS, NGOZI | {"phone": "08031234567"}, day=2)) == (1, 0, 1, 0, 0, 0)
+    assert Patient.objects.get().sex == "M"
+
+
+def test_a_row_that_a_person_entered_first_meets_the_delivered_one(clinic):
+    Patient.objects.create(facility=clinic, first_name="Ngozi", last_name="OKAFOR", dob=date(1975, 12, 31), sex="F")
+    assert counts(load(PATIENTS, NGOZI | {"phone": "08031234567"})) == (1, 0, 1, 0, 0, 0)
+
+
+# --- What stewards have deleted
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model", "row"),
+    [
+        (FACILITIES, Facility, CLINIC | {"level": "Primary"}),
+        (PATIENTS, Patient, NGOZI | {"phone": "08031234567"}),
+        (RECORDS, MedicalRecord, RECORD),
+        (VISITS, TriageVisit, VISIT | {"visit_id": "7", "triage_level": "1"}),
+    ],
+)
+def test_a_deleted_row_is_unchanged_when_it_is_delivered_again(ngozi, dataset, model, row):
+    load(RECORDS, RECORD)
+    load(VISITS, VISIT | {"visit_id": "7"})
+    model.objects.update(deleted_at=timezone.now())
+    before = model.objects.values().get()
+    new = {"name": "n", "first_name": "n", "notes": "n", "chief_complaint": "n", "visit_id": "8"}
+    columns = COLUMNS[dataset].all
+    batch = load(dataset, row, row | {column: cell for column, cell in new.items() if column in columns})
+    assert (counts(batch), batch.warnings) == ((2, 1, 0, 1, 0, 0), {"DELETED_BY_STEWARD": 1})
+    assert model.objects.values().get(pk=before["id"]) == before
+
+
+def test_nobody_is_found_by_the_name_of_a_deleted_patient_or_facility(ngozi):
+    Patient.objects.update(deleted_at=timezone.now())
+    assert reasons(load(RECORDS, RECORD)) == [["PATIENT_NOT_FOUND"]]
+    Facility.objects.update(deleted_at=timezone.now())
+    assert reasons(load(VISITS, VISIT)) == [["FACILITY_NOT_FOUND"]]
+
+
+def test_a_deleted_patient_leaves_no_doubt_about_a_namesake(ngozi):
+    load(PATIENTS, NGOZI | {"dob": "1980-01-01"}, day=2)
+    Patient.objects.filter(dob="1980-01-01").update(deleted_at=timezone.now())
+    load(RECORDS, RECORD)
+    assert MedicalRecord.objects.get().patient == ngozi
+
+
+# --- Refused rows
+
+
+def test_a_refused_row_keeps_its_cells_as_they_were_delivered(ngozi):
+    cells = {"notes": ' \\u0000 \x00 \\N,"\r\n', "patient_first_name": "Uche "}
+    load(RECORDS, RECORD | cells)
+    row = RejectedRow.objects.get()
+    assert row.raw["notes"] == cells["notes"].replace("\x00", "\u2400")
+    assert (row.raw["patient_first_name"], row.facility, row.line) == ("Uche ", ngozi.facility, 2)
