@@ -40,20 +40,26 @@ class _NothingLanded(Exception):
 
 
 def retry_waiting(run: IngestRun | None, *, stages: Sequence[int]) -> list[IngestBatch]:
-    """Tries the rows again that wait for a parent, where parents have changed since; makes a batch where any landed."""
+    """Tries the rows again that wait for a parent, where parents have changed since; makes a batch where any landed.
+
+    Stage by stage, because the patients that land in one are parents of the events in the next.
+    """
+    return [again for stage in sorted(stages) for again in _retry_stage(run, stage)]
+
+
+def _retry_stage(run: IngestRun | None, stage: int) -> list[IngestBatch]:
     changed_at = _parents_changed_at()
     if changed_at is None:
         return []
     waiting = RejectedRow.objects.filter(
         state=RejectedRow.State.OPEN, reasons__overlap=sorted(PARENT_CODES), tried_at__lte=changed_at
     )
-    datasets = [dataset.value for dataset in Dataset if dataset.stage in stages]
+    datasets = [dataset.value for dataset in Dataset if dataset.stage == stage]
     batches = IngestBatch.objects.filter(pk__in=waiting.filter(dataset__in=datasets).values("batch_id"))
-    replayed = []
-    for batch in sorted(batches.in_version_order(), key=lambda b: b.kind_of_rows.stage):
-        if again := _replay(batch, waiting.filter(batch=batch), run, is_automatic=True):
-            replayed.append(again)
-    return replayed
+    tried = [
+        _replay(batch, waiting.filter(batch=batch), run, is_automatic=True) for batch in batches.in_version_order()
+    ]
+    return [batch for batch in tried if batch]
 
 
 def replay(rows: "QuerySet[RejectedRow]", run: IngestRun | None = None) -> list[IngestBatch]:

@@ -1,10 +1,12 @@
 """What stewards decide, from the question to the row: every answer to a hold, and every way of a refused row."""
 
 import pytest
+from django.db import IntegrityError
 from django.db.models import F
 
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit, User
-from ingestion import runs, stewards
+from ingestion import pipeline, runs, stewards
+from ingestion.discovery import discover
 from ingestion.models import FacilityNaming, IngestBatch, RejectedRow, Source, Status
 from tests.deliveries import FACILITIES, PATIENTS, RECORDS, VISITS, counts, deliver, night
 
@@ -370,6 +372,19 @@ def test_waiting_rows_land_by_themselves_when_their_parents_come(s3):
     ]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_events_land_in_the_pass_that_brings_their_patients_even_when_the_facility_was_there_before_them(s3):
+    load("patients-2026-11-02.csv", PATIENTS)
+    deliver("facilities-2026-11-02.csv", FACILITIES)
+    deliver("medical_records-2026-11-02.csv", RECORDS)
+    for batch in discover(INPUT, run=None, kind="nightly"):
+        pipeline.ingest(batch.pk)
+    waiting = RejectedRow.objects.filter(dataset="medical_records").values_list("reasons", flat=True)
+    assert [*waiting] == [["PATIENT_NOT_FOUND"]] * 3
+    night()
+    assert (Patient.objects.count(), MedicalRecord.objects.count()) == (3, 3)
+
+
 def test_waiting_rows_land_when_a_person_enters_the_parent(parents):
     load("patients-2026-11-02.csv", table(HEADER, "New Clinic,Uche,Eze,M,1999-06-05,"))
     Facility.objects.create(name="New Clinic", state="FCT", lga="Kuje")
@@ -412,7 +427,5 @@ def test_a_replay_stands_where_its_file_stood_and_overwrites_nothing_newer(paren
 
 
 def test_the_counts_of_a_loaded_batch_are_final(parents):
-    from django.db import IntegrityError
-
     with pytest.raises(IntegrityError, match="final"):
         IngestBatch.objects.filter(rows_read=3).update(rows_read=F("rows_read") + 1, inserted=F("inserted") + 1)
