@@ -10,6 +10,7 @@ import boto3
 import django
 import environ
 import pytest
+from django.contrib.auth import get_user_model
 
 from medilink import embedded
 
@@ -43,3 +44,16 @@ def bucket(settings):
         Bucket=settings.S3_BUCKET_NAME
     )
     return settings.S3_BUCKET_NAME
+
+
+@pytest.fixture
+def alice(db):
+    """A steward who may do everything."""
+    return get_user_model().objects.create_superuser("alice", password="not-a-secret-of-anybody")
+
+
+@pytest.fixture
+def desk(client, alice):
+    """The admin, with alice at it."""
+    client.force_login(alice)
+    return client

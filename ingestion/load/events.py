@@ -32,6 +32,10 @@ CONTENT: dict[Dataset, tuple[str, ...]] = {
         *("triage_level", "chief_complaint", "vital_signs", "conditions", "recommendations", "language", "provider"),
     ),
 }
+IN_DATA: dict[Dataset, tuple[str, ...]] = {
+    Dataset.MEDICAL_RECORDS: MedicalRecord.CONTENT,  # the keys of `data`
+    Dataset.TRIAGE_VISITS: (),
+}
 LISTS = ("conditions", "recommendations")
 SAMPLE, SAMPLE_AT_LEAST, OVERLAP = 1000, 20, 0.8
 
@@ -232,15 +236,14 @@ def _columns(load: Load) -> dict[str, Any]:
         "batch_id": Value(load.batch.pk),
         "line": "line",
     } | {column: column for column in CONTENT[load.dataset]}
-    if load.dataset == Dataset.MEDICAL_RECORDS:
-        columns["data"] = JSONObject(**{name: F(name) for name in MedicalRecord.CONTENT})
+    if in_data := IN_DATA[load.dataset]:
+        columns["data"] = JSONObject(**{name: F(name) for name in in_data})
     return columns
 
 
 def _filled(load: Load) -> dict[str, Q]:
     """Per column that a later version may change: that the row says something about it."""
-    in_data = MedicalRecord.CONTENT if load.dataset == Dataset.MEDICAL_RECORDS else ()
-    names = (*CONTENT[load.dataset], *in_data, INSTANT[load.dataset])
+    names = (*CONTENT[load.dataset], *IN_DATA[load.dataset], INSTANT[load.dataset])
     return {name: ~Q(**{name: []}) if name in LISTS else Q(**{f"{name}__isnull": False}) for name in names}
 
 
@@ -248,7 +251,7 @@ def _update(load: Load) -> int:
     """Brings the events that rows with an id meet up to date; an event without an id gets it."""
     model, old = MODELS[load.dataset], _old(load)
     instant, key = INSTANT[load.dataset], EXTERNAL_ID[load.dataset]
-    in_data = MedicalRecord.CONTENT if load.dataset == Dataset.MEDICAL_RECORDS else ()
+    in_data = IN_DATA[load.dataset]
     stored = {
         name: KeyTextTransform(name, f"{old}data") if name in in_data else F(old + name) for name in _filled(load)
     }

@@ -13,17 +13,6 @@ MODELS = ["facility", "patient", "medicalrecord", "triagevisit", "user"]
 
 
 @pytest.fixture
-def alice():
-    return User.objects.create_superuser("alice", password="not-a-secret-of-anybody")
-
-
-@pytest.fixture
-def desk(client, alice):
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
 def facility():
     return Facility.objects.create(
         name="Ajeromi General Hospital", state="LAGOS", lga="Ajeromi-Ifelodun", batch_id=1, line=2
