@@ -174,8 +174,12 @@ def test_an_ordinary_user_can_start_them(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("every other test of this file shows it already: this user is not root")
     as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    if not shutil.which("setpriv") or subprocess.run([*as_nobody, sys.executable, "-c", ""], check=False).returncode:
-        pytest.skip("needs setpriv, and a Python that all users can reach")
+    look = [*as_nobody, sys.executable, "-c", "import medilink"]
+    if (
+        not shutil.which("setpriv")
+        or subprocess.run(look, check=False, cwd=PROJECT, stderr=subprocess.DEVNULL).returncode
+    ):
+        pytest.skip("needs setpriv, and a Python and a checkout that all users can read")
     folder, _ = embedded.short_folder()
     os.chown(folder, 65534, 65534)
     os.chmod(folder, 0o755)
