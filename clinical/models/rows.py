@@ -1,36 +1,16 @@
-"""The domain: people who use Medilink, facilities, patients and what happened to them.
+"""Facilities, patients and what happened to them."""
 
-Files and dashboards are unknown here. What "always" holds is a constraint of the database; names are compared by
-the key columns that PostgreSQL generates, never by Python.
-"""
-
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import TransactionNow
 from django.db import models
 from django.db.models import Func, Q, Value
-from django.db.models.functions import Collate, Lower
 
-from clinical import geography, values
-
-
-def key_of(field: str) -> models.GeneratedField:
-    """The one definition of when two names are equal: lower case by Unicode's own table, on text that is NFC already.
-
-    pg_c_utf8 is built into PostgreSQL 17+, so that the key is the same on every machine; "C" makes it cheap to sort.
-    """
-    return models.GeneratedField(
-        expression=Lower(Collate(field, "pg_c_utf8")),
-        output_field=models.TextField(db_collation="C"),
-        db_persist=True,
-    )
-
-
-def _has(condition: Q, name: str) -> models.CheckConstraint:
-    return models.CheckConstraint(condition=condition, name=name)
+from clinical import access, geography, values
+from clinical.models.accounts import User
+from clinical.models.columns import holds, key_of
 
 
 def _indexes(table: str) -> list[models.Index]:
@@ -41,8 +21,18 @@ def _indexes(table: str) -> list[models.Index]:
     ]
 
 
-class User(AbstractUser):
-    """A person or program that may log in."""
+class ClinicalQuerySet(models.QuerySet[Any]):
+    """Rows of facilities, patients and events."""
+
+    def present(self) -> "ClinicalQuerySet":
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, user: User, action: str = access.READ) -> "ClinicalQuerySet":
+        """Those in the user's scope for the action."""
+        return self.inside(user.access.scope(action, self.model.RESOURCE))
+
+    def inside(self, scope: access.Scope) -> "ClinicalQuerySet":
+        return self if scope.is_national else self.filter(scope.of_places(*self.model.PLACE))
 
 
 class Kept(models.Model):
@@ -50,6 +40,9 @@ class Kept(models.Model):
 
     A deleted row stays and so does its identity: what the source delivers again must not come back as new.
     """
+
+    RESOURCE: ClassVar[str]  # of clinical/access.py
+    PLACE: ClassVar[tuple[str, str, str]] = ("facility__state", "facility__lga_key", "facility_id")
 
     created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
     updated_at = models.DateTimeField(db_default=TransactionNow(), editable=False)  # kept by the trigger `touch`
@@ -60,6 +53,8 @@ class Kept(models.Model):
     # Not a foreign key: 2 million checks of one constant value a night would buy nothing; batches are never deleted.
     batch_id = models.BigIntegerField(null=True, blank=True, editable=False)
     line = models.IntegerField(null=True, blank=True, editable=False)
+
+    objects = ClinicalQuerySet.as_manager()
 
     class Meta:
         abstract = True
@@ -83,6 +78,8 @@ class Edited(models.Model):
 class Facility(Kept, Edited):
     """One health facility: (name, state, LGA)."""
 
+    RESOURCE = "facilities"
+    PLACE = ("state", "lga_key", "id")
     # Columns that a later delivery may change; the rest is identity.
     UPDATABLE = ("lat", "lon", "type", "ownership", "level", "hfr_code")
 
@@ -106,10 +103,10 @@ class Facility(Kept, Edited):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["name_key", "state", "lga_key"], name="facilities_identity"),
-            _has(Q(state__in=geography.STATES), "facilities_state_is_known"),
-            _has(~Q(name=""), "facilities_name_filled"),
-            _has(Q(lat__isnull=True, lon__isnull=True) | Q(lat__isnull=False, lon__isnull=False), "facilities_point"),
-            _has(Q(lat__range=values.LATITUDES) & Q(lon__range=values.LONGITUDES), "facilities_inside_nigeria"),
+            holds(Q(state__in=geography.STATES), "facilities_state_is_known"),
+            holds(~Q(name=""), "facilities_name_filled"),
+            holds(Q(lat__isnull=True, lon__isnull=True) | Q(lat__isnull=False, lon__isnull=False), "facilities_point"),
+            holds(Q(lat__range=values.LATITUDES) & Q(lon__range=values.LONGITUDES), "facilities_inside_nigeria"),
         ]
         indexes = _indexes("facilities")
 
@@ -151,6 +148,7 @@ class Patient(Kept, Edited):
         OTHER = "Other"
         UNKNOWN = "Unknown"
 
+    RESOURCE = "patients"
     UPDATABLE = ("sex", "phone", "patient_number")  # sex only from Unknown
 
     facility = models.ForeignKey(Facility, models.PROTECT, related_name="patients", db_index=False)
@@ -171,12 +169,12 @@ class Patient(Kept, Edited):
             models.UniqueConstraint(
                 fields=["facility", "first_name_key", "last_name_key", "dob"], name="patients_identity"
             ),
-            # What the events' composite foreign key points at.
-            models.UniqueConstraint(fields=["id", "facility"], name="patients_at_facility"),
-            _has(~Q(first_name="") & ~Q(last_name=""), "patients_names_filled"),
-            _has(Q(sex__in=["M", "F", "Other", "Unknown"]), "patients_sex_is_known_code"),
-            _has(Q(dob__gte="1900-01-01"), "patients_dob_from_1900"),
-            _has(Q(phone__regex=r"^\+[1-9][0-9]{6,14}$"), "patients_phone_is_e164"),
+            # What the events' composite foreign key points at, and a facility's list of patients.
+            models.UniqueConstraint(fields=["facility", "id"], name="patients_at_facility"),
+            holds(~Q(first_name="") & ~Q(last_name=""), "patients_names_filled"),
+            holds(Q(sex__in=["M", "F", "Other", "Unknown"]), "patients_sex_is_known_code"),
+            holds(Q(dob__gte="1900-01-01"), "patients_dob_from_1900"),
+            holds(Q(phone__regex=r"^\+[1-9][0-9]{6,14}$"), "patients_phone_is_e164"),
         ]
         indexes = _indexes("patients")
 
@@ -229,7 +227,9 @@ class Event(Kept):
     # Both are held by one composite foreign key (migration 0002): the patient exists and is at this facility, which
     # exists by the patient's own key. One check per row instead of two; it is half of what an insert costs.
     patient = models.ForeignKey(Patient, models.PROTECT, related_name="%(class)ss", db_constraint=False, db_index=False)
-    facility = models.ForeignKey(Facility, models.PROTECT, related_name="%(class)ss", db_constraint=False)
+    facility = models.ForeignKey(
+        Facility, models.PROTECT, related_name="%(class)ss", db_constraint=False, db_index=False
+    )
     time_is_estimated = models.BooleanField(default=False, db_default=False)
     fingerprint = models.UUIDField(editable=False)  # 128 bits over the content: ingestion/rows.py
     fingerprint_version = models.SmallIntegerField(default=1, db_default=1, editable=False)
@@ -254,14 +254,15 @@ def _event_constraints(table: str, external_id: str, instant: str) -> list[model
             condition=Q(**{f"{external_id}__isnull": False}),
             name=f"{table}_id_identity",
         ),
-        _has(Q(**{f"{instant}__gte": "2000-01-01T00:00:00+01:00"}), f"{table}_from_2000"),
-        _has(Q(ordinal__gte=1), f"{table}_ordinal_from_1"),
+        holds(Q(**{f"{instant}__gte": "2000-01-01T00:00:00+01:00"}), f"{table}_from_2000"),
+        holds(Q(ordinal__gte=1), f"{table}_ordinal_from_1"),
     ]
 
 
 class MedicalRecord(Event):
     """One entry of a patient's record: a consultation, a laboratory result, an admission."""
 
+    RESOURCE = "records"
     CONTENT = ("diagnosis", "treatment", "medications", "notes")
 
     record_type = models.CharField(max_length=values.LENGTHS["record_type"], null=True, blank=True)
@@ -275,9 +276,12 @@ class MedicalRecord(Event):
         ordering = ["id"]
         constraints = [
             *_event_constraints("medical_records", "record_id", "recorded_at"),
-            _has(Q(data__has_keys=["diagnosis", "treatment", "medications", "notes"]), "medical_records_data_keys"),
+            holds(Q(data__has_keys=["diagnosis", "treatment", "medications", "notes"]), "medical_records_data_keys"),
         ]
-        indexes = _indexes("medical_records")
+        indexes = [
+            *_indexes("medical_records"),
+            models.Index(fields=["facility", "id"], name="medical_records_of_facility"),
+        ]
 
     def __str__(self) -> str:
         return f"Record {self.pk}"
@@ -285,6 +289,8 @@ class MedicalRecord(Event):
 
 class TriageVisit(Event):
     """One arrival judged by urgency: level 1 (most urgent) to 5."""
+
+    RESOURCE = "visits"
 
     triage_level = models.SmallIntegerField()
     chief_complaint = models.TextField(null=True, blank=True)
@@ -302,9 +308,12 @@ class TriageVisit(Event):
         ordering = ["id"]
         constraints = [
             *_event_constraints("triage_visits", "visit_id", "visited_at"),
-            _has(Q(triage_level__range=(1, 5)), "triage_visits_level_1_to_5"),
+            holds(Q(triage_level__range=(1, 5)), "triage_visits_level_1_to_5"),
         ]
-        indexes = _indexes("triage_visits")
+        indexes = [
+            *_indexes("triage_visits"),
+            models.Index(fields=["facility", "id"], name="triage_visits_of_facility"),
+        ]
 
     def __str__(self) -> str:
         return f"Visit {self.pk}"

@@ -1,0 +1,35 @@
+"""Make the read-only role for Power BI, Tableau and Metabase: analytics/bi.py."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import ProgrammingError
+
+from analytics import bi
+
+
+class Command(BaseCommand):
+    help = (
+        f"Makes the database role {bi.ROLE}, which reads the views of schema bi and nothing else, and prints how to "
+        "connect. Again: brings it back into shape. A role belongs to the whole server, so other databases there should "
+        "not let PUBLIC connect. Exit codes: 0 done, 1 refused, 2 usage."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--password-stdin", action="store_true", help="read its password from the first line of standard input"
+        )
+
+    def handle(self, *, password_stdin: bool, **options: Any) -> None:
+        password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+        if password_stdin and not password:
+            raise CommandError("There is no password on standard input.", returncode=2)
+        try:
+            line = bi.create_role(password)
+        except bi.UnfitRoleError as error:
+            raise CommandError(str(error)) from error
+        except ProgrammingError as error:
+            raise CommandError("The database user of Medilink may not create roles; ask for CREATEROLE.") from error
+        self.stdout.write(line)

@@ -1,0 +1,20 @@
+-- What analysts see, here and through the API. Which lines are hidden was decided over the whole table (is_small), so
+-- that no filter can change it.
+CREATE VIEW bi.condition_analysis AS
+SELECT
+    condition,
+    state,
+    age_group,
+    sex,
+    month,
+    CASE WHEN NOT is_small THEN occurrence_count END AS occurrence_count,
+    CASE WHEN NOT is_small THEN avg_triage_level END AS avg_triage_level,
+    CASE WHEN NOT is_small THEN critical_count END AS critical_count,
+    condition_total,
+    frequency_rank,
+    severity_rank,
+    CASE WHEN NOT is_small THEN share_of_month_pct END AS share_of_month_pct,
+    is_small AS suppressed
+FROM marts.condition_analysis;
+
+COMMENT ON COLUMN bi.condition_analysis.suppressed IS 'True where occurrence_count, avg_triage_level, critical_count and share_of_month_pct are withheld: 1-7 occurrences, or the next smallest line where only one of a condition and month has so few';

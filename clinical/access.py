@@ -1,0 +1,153 @@
+"""Who may do what, where: the one table of roles, and the scope that every queryset is cut down to.
+
+Pure: no models, no database. A user holds pairs of a role and a scope, and their union counts. What is out of scope
+does not exist for the caller.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from django.db import models
+from django.db.models import Q
+
+CREATE, READ, UPDATE, DELETE = "create", "read", "update", "delete"
+CRU = frozenset({CREATE, READ, UPDATE})
+CRUD = CRU | {DELETE}
+R = frozenset({READ})
+NONE: frozenset[str] = frozenset()
+
+
+class Role(models.TextChoices):
+    STEWARD = "steward"
+    CLINICIAN = "clinician"
+    CLERK = "clerk"
+    ANALYST = "analyst"
+    AUDITOR = "auditor"
+    SERVICE = "service"
+
+
+# What a request is about. `deliveries` are batches and refused rows.
+RESOURCES = ("patients", "records", "visits", "facilities", "deliveries", "analytics", "audit")
+
+# The table of contract/api.md, a column per resource. Services hand batches in and read how they went.
+_TABLE: dict[Role, tuple[frozenset[str], ...]] = {
+    Role.STEWARD: (CRUD, CRUD, CRUD, CRUD, CRUD, R, NONE),
+    Role.CLINICIAN: (CRU, CRU, CRU, R, NONE, R, NONE),
+    Role.CLERK: (CRU, NONE, CRU, R, NONE, R, NONE),
+    Role.ANALYST: (R, R, R, R, NONE, R, NONE),
+    Role.AUDITOR: (NONE, NONE, NONE, R, R, NONE, R),
+    Role.SERVICE: (CRU, CRU, CRU, CRU, CRU - {UPDATE}, R, NONE),
+}
+ALLOWED = {role: dict(zip(RESOURCES, rights, strict=True)) for role, rights in _TABLE.items()}
+
+# Who sees a row without the names and free texts of people: masked fields of patients and events, or a refused row's
+# cells; analysts also get small cells suppressed.
+MASKED = {
+    Role.ANALYST: frozenset({"patients", "records", "visits", "analytics"}),
+    Role.AUDITOR: frozenset({"deliveries"}),
+}
+
+
+class Grant(NamedTuple):
+    """One pair: a role, and the narrowest of facility, LGA and state that is given; none of them is the nation."""
+
+    role: Role
+    state: str = ""
+    lga: str = ""
+    facility_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A part of the country: everything, or these states, LGAs (state, LGA key) and facilities together."""
+
+    is_national: bool = False
+    states: frozenset[str] = frozenset()
+    lgas: frozenset[tuple[str, str]] = frozenset()
+    facilities: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, grants: Iterable[Grant]) -> "Scope":
+        grants = [*grants]
+        return cls(
+            is_national=any(not (grant.state or grant.facility_id) for grant in grants),
+            states=frozenset(grant.state for grant in grants if grant.state and not grant.lga),
+            lgas=frozenset((grant.state, grant.lga) for grant in grants if grant.lga),
+            facilities=frozenset(grant.facility_id for grant in grants if grant.facility_id),
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.is_national or self.states or self.lgas or self.facilities)
+
+    def covers(self, other: "Scope") -> bool:
+        """That nothing is in the other which is not in this, as far as it can be told without looking at facilities."""
+        return self.is_national or (
+            not other.is_national
+            and other.states <= self.states
+            and {lga for lga in other.lgas if lga[0] not in self.states} <= self.lgas
+            and other.facilities <= self.facilities
+        )
+
+    def of_places(self, state: str, lga_key: str, facility_id: str) -> Q:
+        """The condition on columns (or paths to them) that hold a row's state, LGA key and facility."""
+        if self.is_national:
+            return Q()
+        condition = Q(pk__in=[])
+        if self.facilities:
+            condition |= Q(**{f"{facility_id}__in": sorted(self.facilities)})
+        if self.states:
+            condition |= Q(**{f"{state}__in": sorted(self.states)})
+        for of_state, key in sorted(self.lgas):
+            condition |= Q(**{state: of_state, lga_key: key})
+        return condition
+
+
+NOWHERE = Scope()
+NATION = Scope(is_national=True)
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one user may do. A superuser may do everything everywhere, as a national steward and auditor."""
+
+    grants: tuple[Grant, ...] = ()
+    _scopes: dict[tuple[str, str], Scope] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def roles(self) -> frozenset[Role]:
+        return frozenset(grant.role for grant in self.grants)
+
+    def may(self, action: str, resource: str) -> bool:
+        return any(action in ALLOWED[role][resource] for role in self.roles)
+
+    def scope(self, action: str, resource: str) -> Scope:
+        """Where the user may do it."""
+        return self._scope(action, resource)
+
+    def clear_scope(self, resource: str) -> Scope:
+        """Where the user may read it without anything being masked or suppressed."""
+        return self._scope("clear", resource)
+
+    def sees_all_clear(self, resource: str) -> bool:
+        """That of all that the user may read nothing is masked."""
+        return self.clear_scope(resource).covers(self.scope(READ, resource))
+
+    def _scope(self, action: str, resource: str) -> Scope:
+        found = self._scopes.get((action, resource))
+        if found is None:
+            found = Scope.of(grant for grant in self.grants if self._allows(grant.role, action, resource))
+            self._scopes[action, resource] = found
+        return found
+
+    @staticmethod
+    def _allows(role: Role, action: str, resource: str) -> bool:
+        if action == "clear":
+            return READ in ALLOWED[role][resource] and resource not in MASKED.get(role, ())
+        return action in ALLOWED[role][resource]
+
+
+NOBODY = Access()
+EVERYTHING = Access((Grant(Role.STEWARD), Grant(Role.AUDITOR)))

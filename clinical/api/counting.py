@@ -1,0 +1,79 @@
+"""How many rows a list has: exactly up to 100,000, and without counting again what has not changed since.
+
+A count is remembered in this process with the snapshot that it was counted in. It holds for as long as no transaction
+outside that snapshot has changed rows of the table (`row_changes`, filled by triggers): one look at an index, and
+never a row too old.
+"""
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+EXACT_UP_TO = 100_000
+REMEMBERED = 2_000
+SECONDS = 60.0  # row_changes keeps its rows for an hour: clinical/models and analytics/marts.py
+
+HAS_CHANGED = """
+SELECT EXISTS (
+    SELECT FROM row_changes
+    WHERE table_name = ANY (%s) AND xid >= pg_snapshot_xmin(%s::pg_snapshot)
+      AND NOT pg_visible_in_snapshot(xid, %s::pg_snapshot)
+)
+"""
+
+
+@dataclass(frozen=True)
+class Count:
+    rows: int
+    is_estimate: bool
+    snapshot: str
+    counted_at: float
+
+
+_remembered: "OrderedDict[tuple[str, Hashable], Count]" = OrderedDict()
+_lock = Lock()
+
+
+def count(rows: "QuerySet[Any]", what: Hashable, tables: Sequence[str]) -> Count:
+    """Of a queryset over these tables; `what` names it among all others, so that it need not be compiled to be known."""
+    key = (connection.settings_dict["NAME"], what)
+    known = _remembered.get(key)
+    if known and time.monotonic() - known.counted_at < SECONDS and not _has_changed(tables, known.snapshot):
+        return known
+    found = _counted(rows)
+    with _lock:
+        _remembered[key] = found
+        _remembered.move_to_end(key)
+        if len(_remembered) > REMEMBERED:
+            _remembered.popitem(last=False)
+    return found
+
+
+def _has_changed(tables: Sequence[str], snapshot: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(HAS_CHANGED, [[*tables], snapshot, snapshot])
+        return bool(cursor.fetchone()[0])
+
+
+def _counted(rows: "QuerySet[Any]") -> Count:
+    sql, params = rows.order_by().values("pk").query.get_compiler(connection=connection).as_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*), pg_current_snapshot()::text FROM ({sql} LIMIT {EXACT_UP_TO + 1}) AS counted",  # noqa: S608
+            params,
+        )
+        number, snapshot = cursor.fetchone()
+        is_estimate = number > EXACT_UP_TO
+        if is_estimate:
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
+            (plan,) = cursor.fetchone()
+            plan = json.loads(plan) if isinstance(plan, str) else plan
+            number = max(number, int(plan[0]["Plan"]["Plan Rows"]))
+    return Count(number, is_estimate, snapshot, time.monotonic())

@@ -1,0 +1,130 @@
+"""How a list is cut: pages with a count, a cursor at the same speed at any depth, and what has changed since.
+
+A cursor carries the last row's id, and its place in the order where that may change under the walk and is nothing of
+a person; a date of birth is looked up instead, since no person's data ever stands in a URL.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import F, OrderBy, Q, QuerySet
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+
+from clinical.api import parameters
+
+PER_PAGE, MOST_PER_PAGE = 50, 1000
+DEEPEST_OFFSET = 100_000
+PARAMETERS = ("page", "per_page", "cursor", "ordering", "changed_since", "format")
+
+
+@dataclass(frozen=True)
+class Order:
+    """One column and the id, both in one direction."""
+
+    column: str
+    is_descending: bool = False
+    is_personal: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"-{self.column}" if self.is_descending else self.column
+
+    def applied(self, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+        columns = [self.column] if self.column == "id" else [self.column, "id"]
+        return rows.order_by(*(OrderBy(F(column), descending=self.is_descending) for column in columns))
+
+    def after(self, rows: "QuerySet[Any]", place: "Place") -> "QuerySet[Any]":
+        """The rows behind that place; an index on (column, id) leads straight to them."""
+        beyond = "lt" if self.is_descending else "gt"
+        if self.column == "id":
+            return rows.filter(**{f"id__{beyond}": place.id})
+        value = place.value
+        if self.is_personal:
+            value = rows.model._base_manager.filter(pk=place.id).values_list(self.column, flat=True).first()
+            if value is None:
+                raise _bad_cursor()
+        return rows.filter(
+            Q(**{f"{self.column}__{beyond}e": value}),
+            Q(**{f"{self.column}__{beyond}": value}) | Q(**{self.column: value, f"id__{beyond}": place.id}),
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a walk stands: behind this row."""
+
+    id: int
+    value: Any = None
+
+
+def _bad_cursor() -> Exception:
+    return parameters.refused("cursor", "invalid", "Is none that this list has given; start again with an empty one.")
+
+
+def cursor_of(order: Order, row: "dict[str, Any]") -> str:
+    value = None if order.is_personal or order.column == "id" else row[order.column]
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    text = json.dumps([order.text, row["id"], value], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def place_of(order: Order, cursor: str) -> Place:
+    try:
+        of, last, value = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if of == order.text and isinstance(last, int) and 0 < last <= parameters.LARGEST_ID:
+            return Place(last, datetime.fromisoformat(value) if order.column.endswith("_at") else value)
+    except (ValueError, TypeError, binascii.Error):
+        pass
+    raise _bad_cursor()
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What the request asks for: `page` from 1, or a walk (`cursor`, empty at its start)."""
+
+    per_page: int
+    page: int
+    cursor: str | None
+
+    @classmethod
+    def of(cls, request: Request, given: "dict[str, str]") -> "Cut":
+        per_page = parameters.whole_number("per_page", given.get("per_page", str(PER_PAGE)), 1, MOST_PER_PAGE)
+        if "cursor" not in request.GET:
+            page = parameters.whole_number("page", given.get("page", "1"), 1, parameters.LARGEST_ID)
+            if (page - 1) * per_page > DEEPEST_OFFSET:
+                raise parameters.refused("page", "use_cursor", "Too deep for pages; walk with cursor= instead.")
+            return cls(per_page, page, None)
+        if "page" in given:
+            raise parameters.refused("page", "invalid", "Not together with cursor.")
+        return cls(per_page, 1, given.get("cursor", ""))
+
+    def rows(self, rows: "QuerySet[Any]", order: Order) -> "QuerySet[Any]":
+        """One row more than a page, which tells whether there is a next one."""
+        rows = order.applied(rows)
+        if self.cursor:
+            rows = order.after(rows, place_of(order, self.cursor))
+        offset = (self.page - 1) * self.per_page
+        return rows[offset : offset + self.per_page + 1]
+
+    def split(self, found: "Sequence[Any]") -> tuple[Sequence[Any], bool]:
+        if not found and self.page > 1:
+            raise NotFound("There is no such page.")
+        return found[: self.per_page], len(found) > self.per_page
+
+    def known_count(self, shown: int, has_next: bool) -> int | None:
+        """The count, where the page itself tells it."""
+        return None if has_next or not shown and self.page > 1 else (self.page - 1) * self.per_page + shown
+
+
+def link(request: Request, **changed: Any) -> str:
+    """This request's address with other parameters."""
+    query = {name: value for name, value in request.GET.items() if name not in changed} | changed
+    return f"{request.build_absolute_uri(request.path)}?{urlencode(query)}"

@@ -1,0 +1,123 @@
+"""People and programs that log in, what they may do, and what they did."""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.functions import TransactionNow
+from django.db import models
+from django.db.models import Q
+from django.utils.functional import cached_property
+
+from clinical import access, geography, values
+from clinical.models.columns import holds, key_of
+
+
+class User(AbstractUser):
+    """A person or program that may log in."""
+
+    @cached_property
+    def access(self) -> access.Access:
+        """What this user may do, as it stood when it was first asked for: ask anew with each request."""
+        if not self.is_active:
+            return access.NOBODY
+        if self.is_superuser:
+            return access.EVERYTHING
+        rows = self.memberships.values_list("role", "state", "lga_key", "facility_id")
+        return access.Access(tuple(access.Grant(access.Role(role), *scope) for role, *scope in rows))
+
+
+class Membership(models.Model):
+    """One pair of a role and a scope: the nation where nothing is given, else a state, an LGA of it, or a facility."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=access.Role.choices)
+    state = models.CharField(max_length=values.LENGTHS["state"], choices=[(s, s) for s in geography.STATES], blank=True)
+    lga = models.CharField("LGA", max_length=values.LENGTHS["lga"], blank=True)
+    facility = models.ForeignKey("Facility", models.CASCADE, null=True, blank=True, related_name="+")
+    lga_key = key_of("lga")
+
+    class Meta:
+        db_table = "memberships"
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "role", "state", "lga_key", "facility"],
+                name="memberships_identity",
+                nulls_distinct=False,
+            ),
+            holds(Q(role__in=access.Role.values), "memberships_role_is_known"),
+            holds(Q(state="") | Q(state__in=geography.STATES), "memberships_state_is_known"),
+            holds(Q(lga="") | ~Q(state=""), "memberships_lga_of_a_state"),
+            holds(Q(facility__isnull=True) | Q(state=""), "memberships_one_scope"),
+        ]
+
+    def __str__(self) -> str:
+        where = self.facility or ", ".join(filter(None, (self.lga, self.state))) or "national"
+        return f"{self.role} ({where})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.lga:
+            self.lga = values.lga(self.lga, self.state) or self.lga
+        super().save(*args, **kwargs)
+
+
+class ProgramToken(models.Model):
+    """A long random token by which a program logs in as its user; only its hash is kept."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "program_tokens"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"Token {self.pk}"
+
+
+class IdempotencyKey(models.Model):
+    """The first answer to a POST that named a key, so that the same request again changes nothing; kept for a day."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    route = models.TextField()
+    key = models.CharField(max_length=255)
+    body_digest = models.BinaryField(max_length=32)
+    status = models.SmallIntegerField()
+    body = models.BinaryField()
+    headers = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=TransactionNow())
+
+    class Meta:
+        db_table = "idempotency_keys"
+        constraints = [models.UniqueConstraint(fields=["user", "route", "key"], name="idempotency_keys_identity")]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_keys_age")]
+
+    def __str__(self) -> str:
+        return f"Key {self.pk}"
+
+
+class AuditEvent(models.Model):
+    """Who did what to which row; names the row by its id and holds nothing of its content. Only ever added to."""
+
+    at = models.DateTimeField(db_default=TransactionNow(), editable=False)
+    actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    action = models.CharField(max_length=20)
+    table = models.CharField(max_length=40)
+    object_id = models.BigIntegerField(null=True)
+    request_id = models.CharField(max_length=36, blank=True, default="")
+    details = models.JSONField(default=dict, help_text="which columns, which reason: no values of a person")
+
+    class Meta:
+        db_table = "audit_events"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["table", "object_id", "id"], name="audit_events_of_a_row"),
+            models.Index(fields=["actor", "id"], name="audit_events_of_an_actor"),
+            models.Index(fields=["at"], name="audit_events_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Event {self.pk}"
