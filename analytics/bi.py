@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 ROLE = "medilink_bi"
 CREATE = f"CREATE ROLE {ROLE} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT"
-# Also for a role that was there before. Not its powers: only a superuser may name those, and `_unfit` looks at them.
+# Also for a role that was there before. Not its powers: only a superuser may name those, and POWERS looks at them.
 SHAPE = f"""
 ALTER ROLE {ROLE} LOGIN NOINHERIT;
 ALTER ROLE {ROLE} SET default_transaction_read_only = on;

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
 
 from django.db import connection
 
@@ -42,5 +41,7 @@ def read() -> list[Entry]:
     with connection.cursor() as cursor:
         cursor.execute(COLUMNS, {"schemas": list(SCHEMAS)})
         rows = cursor.fetchall()
-    grouped = groupby(rows, itemgetter(0, 1, 2, 3))
-    return [Entry(*relation, tuple(Column(*row[4:]) for row in columns)) for relation, columns in grouped]
+    return [
+        Entry(schema, name, kind, comment, tuple(Column(*row[4:]) for row in columns))
+        for (schema, name, kind, comment), columns in groupby(rows, lambda row: row[:4])
+    ]

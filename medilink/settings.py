@@ -143,10 +143,17 @@ SECURE_REDIRECT_EXEMPT = [r"^(health|livez|readyz)$"]  # probes come from inside
 X_FRAME_OPTIONS = "DENY"
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["medilink.api.StaffOnly"],
-    "DEFAULT_PAGINATION_CLASS": "medilink.api.PagePagination",
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "medilink.api.authentication.Bearer",
+        "medilink.api.authentication.BrowserSession",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["clinical.api.permissions.Allowed"],
+    "DEFAULT_RENDERER_CLASSES": ["clinical.api.rendering.JSON", "rest_framework.renderers.BrowsableAPIRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "clinical.api.rendering.Negotiation",
+    "DEFAULT_FILTER_BACKENDS": ["clinical.api.filters.FilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": None,  # clinical/api/lists.py cuts
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "URL_FORMAT_OVERRIDE": None,  # clinical/api/rendering.py
 }
 SPECTACULAR_SETTINGS = {"TITLE": "Medilink", "VERSION": "0.1.0"}
 UNFOLD = {

@@ -8,12 +8,12 @@ SELECT
     sex,
     month,
     CASE WHEN NOT is_small THEN occurrence_count END AS occurrence_count,
-    CASE WHEN NOT is_small THEN avg_triage_level END AS avg_triage_level,
+    (CASE WHEN NOT is_small THEN avg_triage_level END)::numeric(3, 2) AS avg_triage_level,
     CASE WHEN NOT is_small THEN critical_count END AS critical_count,
     condition_total,
     frequency_rank,
     severity_rank,
-    CASE WHEN NOT is_small THEN share_of_month_pct END AS share_of_month_pct,
+    (CASE WHEN NOT is_small THEN share_of_month_pct END)::numeric(4, 1) AS share_of_month_pct,
     is_small AS suppressed
 FROM marts.condition_analysis;
 

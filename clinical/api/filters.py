@@ -122,7 +122,9 @@ class FilterBackend(DjangoFilterBackend):
         for name, value in found.items():
             if filters[name].is_masked:
                 queryset = view.clearly_visible(name, queryset)
-        return queryset.filter(*(filters[name].condition(value) for name, value in found.items())) if found else queryset
+        return (
+            queryset.filter(*(filters[name].condition(value) for name, value in found.items())) if found else queryset
+        )
 
     def to_html(self, request: Request, queryset: "QuerySet[Any]", view: Any) -> str:
         return ""

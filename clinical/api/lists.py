@@ -68,11 +68,13 @@ def _bad_cursor() -> Exception:
     return parameters.refused("cursor", "invalid", "Is none that this list has given; start again with an empty one.")
 
 
-def cursor_of(order: Order, row: "dict[str, Any]") -> str:
-    value = None if order.is_personal or order.column == "id" else row[order.column]
-    if isinstance(value, datetime):
+def cursor_of(order: Order, last: int, value: Any) -> str:
+    """The place behind the row with this id and this value in the order's column."""
+    if order.is_personal or order.column == "id":
+        value = None
+    elif isinstance(value, datetime):
         value = value.isoformat()
-    text = json.dumps([order.text, row["id"], value], separators=(",", ":"))
+    text = json.dumps([order.text, last, value], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -121,7 +123,7 @@ class Cut:
 
     def known_count(self, shown: int, has_next: bool) -> int | None:
         """The count, where the page itself tells it."""
-        return None if has_next or not shown and self.page > 1 else (self.page - 1) * self.per_page + shown
+        return None if has_next or (not shown and self.page > 1) else (self.page - 1) * self.per_page + shown
 
 
 def link(request: Request, **changed: Any) -> str:

@@ -4,17 +4,18 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import ProgrammingError
 
 from analytics import bi
+from ingestion import doors
 
 
-class Command(BaseCommand):
+class Command(doors.Door):
     help = (
         f"Makes the database role {bi.ROLE}, which reads the views of schema bi and nothing else, and prints how to "
-        "connect. Again: brings it back into shape. A role belongs to the whole server, so other databases there should "
-        "not let PUBLIC connect. Exit codes: 0 done, 1 refused, 2 usage."
+        "connect. Again: brings it back into shape. A role belongs to the whole server, so other databases there "
+        "should not let PUBLIC connect. Exit codes: 0 done, 1 refused, 2 usage, 69 the database is away."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,0 +1,36 @@
+"""The API's one permission: what a view is about (`resource`) and what it does, looked up in clinical/access.py."""
+
+from typing import TYPE_CHECKING, Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from clinical import access
+
+if TYPE_CHECKING:  # it reads the settings that name this module
+    from rest_framework.views import APIView
+
+ACTIONS = {
+    "list": access.READ,
+    "retrieve": access.READ,
+    "search": access.READ,
+    "create": access.CREATE,
+    "update": access.UPDATE,
+    "partial_update": access.UPDATE,
+    "destroy": access.DELETE,
+}
+
+
+def action_of(view: Any) -> str:
+    """What the user must be allowed to do; an action that is not in the table says so itself."""
+    name = view.action or "list"  # an OPTIONS request describes what may be read
+    return str(ACTIONS[name] if name in ACTIONS else getattr(view, name).kwargs["needs"])
+
+
+class Allowed(BasePermission):
+    """A view without a `resource` lets nobody in."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        resource = getattr(view, "resource", None)
+        user = request.user
+        return bool(resource and user and user.is_authenticated and user.access.may(action_of(view), resource))

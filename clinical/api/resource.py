@@ -1,0 +1,247 @@
+"""What every list of the API does: cut rows down to the caller's scope, hide what the role may not see, answer.
+
+Rows go from the database to the answer as tuples, without models or serializers between: a page costs one query.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from django.db import connection
+from django.db.models import BooleanField, Case, QuerySet, Value, When
+from django.http import StreamingHttpResponse
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.viewsets import GenericViewSet
+
+from clinical import access
+from clinical.api import counting, exports, lists, parameters
+from clinical.api.lists import Cut, Order
+from clinical.api.rendering import CSV, NDJSON
+from clinical.models import User
+
+Row = dict[str, Any]
+BY_ID = {"id": Order("id"), "created_at": Order("created_at"), "updated_at": Order("updated_at")}
+
+
+def orders(*columns: str, personal: str = "") -> dict[str, Order]:
+    found = {column: Order(column, is_personal=column == personal) for column in columns}
+    return BY_ID | found
+
+
+class Listing(GenericViewSet[Any]):
+    """A list and its objects, read only."""
+
+    resource: ClassVar[str]  # of clinical/access.py
+    columns: ClassVar[tuple[str, ...]]  # of the model, in the order of the answer
+    masked: ClassVar[frozenset[str]] = frozenset()
+    orders: ClassVar[dict[str, Order]] = BY_ID
+    tables: ClassVar[tuple[str, ...]]  # that the count depends on
+    tells_changes: ClassVar[bool] = True
+    renderer_classes = [*api_settings.DEFAULT_RENDERER_CLASSES, CSV, NDJSON]
+    given: dict[str, str]  # the query, read strictly
+
+    # --- What may be seen
+
+    @property
+    def user(self) -> User:
+        return self.request.user  # type: ignore[return-value]  # nobody else comes past the permission
+
+    def rows(self, *more: str) -> "QuerySet[Any]":
+        """In the caller's scope, deleted ones among them, as tuples of what `represent` reads."""
+        found = self.inside(self.queryset, self.user.access.scope(access.READ, self.resource))
+        if not self._is_mixed:
+            return found.values_list(*self.columns, *more)
+        clear = self.user.access.clear_scope(self.resource).of_places(*found.model.PLACE)
+        flag = Case(When(clear, then=Value(True)), default=Value(False), output_field=BooleanField())
+        return found.annotate(is_clear=flag).values_list(*self.columns, *more, "is_clear")
+
+    def present(self) -> "QuerySet[Any]":
+        return self.rows().filter(deleted_at=None)
+
+    def inside(self, rows: Any, scope: access.Scope) -> Any:
+        return rows.inside(scope)
+
+    @property
+    def is_clear(self) -> bool:
+        """That nothing is masked for the caller, wherever."""
+        return not self.masked or self.user.access.sees_all_clear(self.resource)
+
+    @property
+    def _is_mixed(self) -> bool:
+        """That the caller sees some rows clearly and others masked."""
+        return not self.is_clear and not self.user.access.clear_scope(self.resource).is_empty
+
+    def clearly_visible(self, name: str, rows: Any) -> Any:
+        """Those of which the caller may see, and so select by, a masked field."""
+        if self.is_clear:
+            return rows
+        clear = self.user.access.clear_scope(self.resource)
+        if clear.is_empty:
+            raise parameters.refused(name, "masked_field", "Is masked for your role.")
+        return self.inside(rows, clear)
+
+    def represent(self, *more: str) -> Callable[[Sequence[Any]], Row]:
+        """What makes an answer's row of the tuple that was read."""
+        names = (*self.columns, *more)
+        if self.is_clear:
+            return lambda row: dict(zip(names, row, strict=True))
+        if not self._is_mixed:
+            return lambda row: self.mask(dict(zip(names, row, strict=True)))
+
+        def by_row(values: Sequence[Any]) -> Row:
+            row = dict(zip(names, values[:-1], strict=True))
+            return row if values[-1] else self.mask(row)
+
+        return by_row
+
+    def mask(self, row: Row) -> Row:
+        return row | dict.fromkeys(self.masked)
+
+    # --- One object
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        self.given = parameters.read(request.GET, ("format",))
+        row = self.find(pk)
+        tag = etag_of(row)
+        if tag in _tags(request, "HTTP_IF_NONE_MATCH"):
+            return Response(status=304, headers={"ETag": tag})
+        return Response(row, headers={"ETag": tag})
+
+    def get_renderers(self) -> list[Any]:
+        """Only a list is given as a file."""
+        renderers = super().get_renderers()
+        return (
+            renderers
+            if self.action in ("list", None)
+            else [one for one in renderers if one.format not in exports.FORMATS]
+        )
+
+    def find(self, pk: str | int) -> Row:
+        found = [*self.present().filter(pk=id_of(pk))]
+        if not found:
+            raise NotFound
+        return self.represent()(found[0])
+
+    # --- The list
+
+    def list(self, request: Request) -> Response | StreamingHttpResponse:
+        kind = request.accepted_renderer.format
+        is_export = kind in exports.FORMATS
+        self.given = parameters.read(request.GET, self._known_parameters)
+        if is_export and (cut := {"page", "per_page", "cursor"} & set(request.GET)):
+            raise parameters.refused(min(cut), "invalid", f"Not together with {kind}, which gives all rows.")
+        if "changed_since" in self.given:
+            return self._changes(request, kind if is_export else None)
+        rows, order = self.filter_queryset(self.present()), self._order()
+        if is_export:
+            return self._stream(kind, order.applied(rows), self.represent())
+        return self._page(request, rows, order, self.represent())
+
+    @property
+    def _known_parameters(self) -> Sequence[str]:
+        known = [*lists.PARAMETERS, *self.filterset_class.base_filters]
+        return known if self.tells_changes else [name for name in known if name != "changed_since"]
+
+    def _order(self) -> Order:
+        text = self.given.get("ordering", next(iter(self.orders)))
+        order = self.orders.get(text.removeprefix("-"))
+        if order is None:
+            known = ", ".join(self.orders)
+            raise parameters.refused("ordering", "invalid", f"Must be one of {known}, with - for the reverse.")
+        if order.column in self.masked and not self.is_clear:
+            raise parameters.refused("ordering", "masked_field", "Is masked for your role.")
+        return Order(order.column, text.startswith("-"), order.is_personal)
+
+    def _page(self, request: Request, rows: "QuerySet[Any]", order: Order, represent: Callable[[Any], Row]) -> Response:
+        cut = Cut.of(request, self.given)
+        found, has_next = cut.split([*cut.rows(rows, order)])
+        results = [represent(row) for row in found]
+        if cut.cursor is not None:
+            next_link = lists.link(request, cursor=self._cursor(order, found[-1])) if has_next else None
+            return Response({"next": next_link, "previous": None, "results": results})
+        return Response(
+            self._counted(rows, cut, len(results), has_next)
+            | {
+                "next": lists.link(request, page=cut.page + 1) if has_next else None,
+                "previous": lists.link(request, page=cut.page - 1) if cut.page > 1 else None,
+                "results": results,
+            }
+        )
+
+    def _cursor(self, order: Order, row: Sequence[Any]) -> str:
+        return lists.cursor_of(order, row[self.columns.index("id")], row[self.columns.index(order.column)])
+
+    def _counted(self, rows: "QuerySet[Any]", cut: Cut, shown: int, has_next: bool) -> Row:
+        known = cut.known_count(shown, has_next)
+        if known is not None:
+            return {"count": known}
+        scope = self.user.access.scope(access.READ, self.resource)
+        chosen = tuple(sorted((name, text) for name, text in self.given.items() if name not in lists.PARAMETERS))
+        since = self.given.get("changed_since")
+        found = counting.count(rows, (type(self), scope, self._is_mixed, chosen, since), self._counted_tables(scope))
+        return {"count": found.rows} | ({"count_is_estimate": True} if found.is_estimate else {})
+
+    def _counted_tables(self, scope: access.Scope) -> Sequence[str]:
+        return self.tables if scope.is_national else {*self.tables, "facilities"}  # type: ignore[return-value]
+
+    def _stream(
+        self, kind: str, rows: "QuerySet[Any]", represent: Callable[[Any], Row], *more: str
+    ) -> StreamingHttpResponse:
+        return exports.stream(kind, self.basename, [*self._flat_columns(), *more], rows, represent)
+
+    def _flat_columns(self) -> Sequence[str]:
+        """The columns of a CSV file."""
+        return self.columns
+
+    # --- What has changed since
+
+    def _changes(self, request: Request, kind: str | None) -> Response | StreamingHttpResponse:
+        since = parameters.since("changed_since", self.given["changed_since"])
+        if "ordering" in self.given:
+            raise parameters.refused("ordering", "invalid", "Not together with changed_since, which has its own order.")
+        until = oldest_writer()  # before the rows are read: what commits meanwhile is told the next time
+        rows = self.filter_queryset(self.rows("deleted_at").filter(updated_at__gte=since))
+        represent, order = self._with_tombstones(), Order("updated_at")
+        if kind:
+            response = self._stream(kind, order.applied(rows), represent, "deleted_at")
+            response["X-Next-Changed-Since"] = until.isoformat().replace("+00:00", "Z")
+            return response
+        answer = self._page(request, rows, order, represent)
+        answer.data["next_changed_since"] = until
+        return answer
+
+    def _with_tombstones(self) -> Callable[[Sequence[Any]], Row]:
+        represent = self.represent("deleted_at")
+
+        def either(values: Sequence[Any]) -> Row:
+            row = represent(values)
+            deleted_at = row.pop("deleted_at")
+            return row if deleted_at is None else {"id": row["id"], "deleted_at": deleted_at}
+
+        return either
+
+
+def id_of(text: str | int) -> int:
+    """An id, or 404: what is no id is absent."""
+    try:
+        return parameters.identifier("id", str(text))
+    except Exception as error:
+        raise NotFound from error
+
+
+def oldest_writer() -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT oldest_writer()")
+        return cursor.fetchone()[0]
+
+
+def etag_of(row: Row) -> str:
+    """Changes with every write of the row; and with what the caller may see of it."""
+    shape = "m" if "birth_year" in row else ""
+    return f'"{row["id"]:x}-{int(row["updated_at"].timestamp() * 1_000_000):x}{shape}"'
+
+
+def _tags(request: Request, header: str) -> list[str]:
+    return [tag.strip().removeprefix("W/") for tag in request.META.get(header, "").split(",") if tag]
