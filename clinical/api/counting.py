@@ -8,8 +8,8 @@ never a row too old.
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -41,19 +41,31 @@ _remembered: "OrderedDict[tuple[str, Hashable], Count]" = OrderedDict()
 _lock = Lock()
 
 
-def count(rows: "QuerySet[Any]", what: Hashable, tables: Sequence[str]) -> Count:
-    """Of a queryset over these tables; `what` names it among all others, so that it need not be compiled to be known."""
+def count(rows: Callable[[], "QuerySet[Any]"], what: Hashable, tables: Sequence[str], now: str | None) -> Count:
+    """Of a queryset over these tables; `what` names it among all others: it need not be made to be known.
+
+    `now` is a snapshot that this request has seen already. While it is the one of the count, nobody has written,
+    unless it is this transaction itself.
+    """
     key = (connection.settings_dict["NAME"], what)
     known = _remembered.get(key)
-    if known and time.monotonic() - known.counted_at < SECONDS and not _has_changed(tables, known.snapshot):
-        return known
-    found = _counted(rows)
+    if known and time.monotonic() - known.counted_at < SECONDS:
+        if known.snapshot == now and not connection.in_atomic_block:
+            return known
+        if not _has_changed(tables, known.snapshot):
+            _remember(key, replace(known, snapshot=now or known.snapshot))
+            return known
+    found = _counted(rows())
+    _remember(key, found)
+    return found
+
+
+def _remember(key: tuple[str, Hashable], found: Count) -> None:
     with _lock:
         _remembered[key] = found
         _remembered.move_to_end(key)
         if len(_remembered) > REMEMBERED:
             _remembered.popitem(last=False)
-    return found
 
 
 def _has_changed(tables: Sequence[str], snapshot: str) -> bool:

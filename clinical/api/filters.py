@@ -1,4 +1,4 @@
-"""Filters of a list: declared in a django-filter FilterSet, which documents them; applied for what is given, one by one.
+"""Filters of a list: declared in a django-filter FilterSet, which documents them; applied one by one where given.
 
 The form that a FilterSet makes for every request would cost more than the query.
 """
@@ -33,7 +33,8 @@ MOMENT = {
 class Parameter(django_filters.Filter):
     """One query parameter: how its text is read, and the condition that its value makes.
 
-    `is_masked`: on a masked field; it selects only among rows that the user sees clearly.
+    `is_masked`: on a masked field; it selects only among rows that the user sees clearly. `is_number`: the value goes
+    into the query as it is, and changes nothing else of it.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Parameter(django_filters.Filter):
         condition: Callable[[Any], Any],
         *,
         is_masked: bool = False,
+        is_number: bool = False,
     ) -> None:
         super().__init__()
-        self.parse, self.condition, self.is_masked = parse, condition, is_masked
+        self.parse, self.condition, self.is_masked, self.is_number = parse, condition, is_masked, is_number
         extend_schema_field(schema)(self)
 
 
@@ -72,7 +74,7 @@ def equal(column: str) -> Callable[[Any], Q]:
 
 
 def identifier(column: str) -> Parameter:
-    return Parameter(INTEGER, parameters.identifier, equal(column))
+    return Parameter(INTEGER, parameters.identifier, equal(column), is_number=True)
 
 
 def one_of(column: str, choices: Iterable[str], *, is_masked: bool = False) -> Parameter:
@@ -119,7 +121,7 @@ class FilterBackend(DjangoFilterBackend):
         filters: dict[str, Parameter] = view.filterset_class.base_filters
         found = {name: filters[name].parse(name, text) for name, text in view.given.items() if name in filters}
         _refuse_reversed(found)
-        for name, value in found.items():
+        for name in found:
             if filters[name].is_masked:
                 queryset = view.clearly_visible(name, queryset)
         return (

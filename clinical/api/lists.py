@@ -108,11 +108,15 @@ class Cut:
             raise parameters.refused("page", "invalid", "Not together with cursor.")
         return cls(per_page, 1, given.get("cursor", ""))
 
-    def rows(self, rows: "QuerySet[Any]", order: Order) -> "QuerySet[Any]":
+    def place(self, order: Order) -> Place | None:
+        """Where a walk stands; None at its start, and for a page."""
+        return place_of(order, self.cursor) if self.cursor else None
+
+    def rows(self, rows: "QuerySet[Any]", order: Order, place: Place | None) -> "QuerySet[Any]":
         """One row more than a page, which tells whether there is a next one."""
         rows = order.applied(rows)
-        if self.cursor:
-            rows = order.after(rows, place_of(order, self.cursor))
+        if place:
+            rows = order.after(rows, place)
         offset = (self.page - 1) * self.per_page
         return rows[offset : offset + self.per_page + 1]
 

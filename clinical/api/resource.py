@@ -4,6 +4,7 @@ Rows go from the database to the answer as tuples, without models or serializers
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 from django.db import connection
@@ -16,12 +17,13 @@ from rest_framework.settings import api_settings
 from rest_framework.viewsets import GenericViewSet
 
 from clinical import access
-from clinical.api import counting, exports, lists, parameters
+from clinical.api import counting, exports, lists, parameters, statements
 from clinical.api.lists import Cut, Order
 from clinical.api.rendering import CSV, NDJSON
 from clinical.models import User
 
 Row = dict[str, Any]
+NO_FILTERS = set(lists.PARAMETERS) - {"changed_since"}
 BY_ID = {"id": Order("id"), "created_at": Order("created_at"), "updated_at": Order("updated_at")}
 
 
@@ -48,9 +50,9 @@ class Listing(GenericViewSet[Any]):
     def user(self) -> User:
         return self.request.user  # type: ignore[return-value]  # nobody else comes past the permission
 
-    def rows(self, *more: str) -> "QuerySet[Any]":
+    def rows(self, *more: str, of: "QuerySet[Any] | None" = None) -> "QuerySet[Any]":
         """In the caller's scope, deleted ones among them, as tuples of what `represent` reads."""
-        found = self.inside(self.queryset, self.user.access.scope(access.READ, self.resource))
+        found = self.inside(self.queryset if of is None else of, self.user.access.scope(access.READ, self.resource))
         if not self._is_mixed:
             return found.values_list(*self.columns, *more)
         clear = self.user.access.clear_scope(self.resource).of_places(*found.model.PLACE)
@@ -58,7 +60,16 @@ class Listing(GenericViewSet[Any]):
         return found.annotate(is_clear=flag).values_list(*self.columns, *more, "is_clear")
 
     def present(self) -> "QuerySet[Any]":
-        return self.rows().filter(deleted_at=None)
+        """Those that are not deleted."""
+        if self._is_mixed:
+            return self.rows(of=self._undeleted())
+        return self.inside(self._undeleted(), self.user.access.scope(access.READ, self.resource))
+
+    @classmethod
+    @cache
+    def _undeleted(cls) -> "QuerySet[Any]":
+        """Made once: to put a query together costs more than to run it."""
+        return cls.queryset.filter(deleted_at=None).values_list(*cls.columns)
 
     def inside(self, rows: Any, scope: access.Scope) -> Any:
         return rows.inside(scope)
@@ -119,7 +130,8 @@ class Listing(GenericViewSet[Any]):
         )
 
     def find(self, pk: str | int) -> Row:
-        found = [*self.present().filter(pk=id_of(pk))]
+        what = (type(self), "one", self.user.access.scope(access.READ, self.resource), self._is_mixed)
+        found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))
         if not found:
             raise NotFound
         return self.represent()(found[0])
@@ -134,10 +146,30 @@ class Listing(GenericViewSet[Any]):
             raise parameters.refused(min(cut), "invalid", f"Not together with {kind}, which gives all rows.")
         if "changed_since" in self.given:
             return self._changes(request, kind if is_export else None)
-        rows, order = self.filter_queryset(self.present()), self._order()
+        order = self._order()
         if is_export:
-            return self._stream(kind, order.applied(rows), self.represent())
-        return self._page(request, rows, order, self.represent())
+            return self._stream(kind, order.applied(self._selected()), self.represent())
+        cut = Cut.of(request, self.given)
+        return self._page(cut, order, self._cut_out(cut, order), self.represent(), self._selected)
+
+    def _selected(self) -> "QuerySet[Any]":
+        return self.filter_queryset(self.present())
+
+    def _cut_out(self, cut: Cut, order: Order) -> Sequence[Any]:
+        """The cut's rows, by a statement made before where only whole numbers can differ from it."""
+        filters, place = self.filterset_class.base_filters, cut.place(order)
+        chosen = [name for name in self.given if name in filters]
+        if not all(filters[name].is_number for name in chosen) or (place and order.column != "id"):
+            return [*cut.rows(self._selected(), order, place)]
+        numbers = [filters[name].parse(name, self.given[name]) for name in chosen]
+        scope = self.user.access.scope(access.READ, self.resource)
+        what = (type(self), scope, self._is_mixed, tuple(chosen), order, bool(place), cut.per_page, cut.page)
+
+        def make(*marks: int) -> "QuerySet[Any]":
+            conditions = [filters[name].condition(mark) for name, mark in zip(chosen, marks, strict=False)]
+            return cut.rows(self.present().filter(*conditions), order, lists.Place(marks[-1]) if place else None)
+
+        return statements.read(what, [*numbers, place.id] if place else numbers, make)
 
     @property
     def _known_parameters(self) -> Sequence[str]:
@@ -154,18 +186,45 @@ class Listing(GenericViewSet[Any]):
             raise parameters.refused("ordering", "masked_field", "Is masked for your role.")
         return Order(order.column, text.startswith("-"), order.is_personal)
 
-    def _page(self, request: Request, rows: "QuerySet[Any]", order: Order, represent: Callable[[Any], Row]) -> Response:
-        cut = Cut.of(request, self.given)
-        found, has_next = cut.split([*cut.rows(rows, order)])
+    def _quickly(self, cut: Cut, order: Order) -> "Sequence[Any] | None":
+        """The cut's rows by a statement made before, where only numbers can differ from it."""
+        filters = self.filterset_class.base_filters
+        chosen = sorted(self.given.keys() - set(lists.PARAMETERS))
+        walks = bool(cut.cursor)
+        if not all(filters[name].is_number for name in chosen) or (walks and order.column != "id"):
+            return None
+        numbers = [filters[name].parse(name, self.given[name]) for name in chosen]
+        if walks:
+            numbers.append(lists.place_of(order, str(cut.cursor)).id)
+        scope = self.user.access.scope(access.READ, self.resource)
+        what = (type(self), scope, self._is_mixed, tuple(chosen), order, walks, cut.per_page, cut.page)
+
+        def make(*marks: int) -> "QuerySet[Any]":
+            rows = self.present()
+            for name, mark in zip(chosen, marks, strict=False):
+                rows = rows.filter(filters[name].condition(mark))
+            return cut.rows(rows, order, lists.Place(marks[-1]) if walks else None)
+
+        return statements.read(what, numbers, make)
+
+    def _page(
+        self,
+        cut: Cut,
+        order: Order,
+        rows: Sequence[Any],
+        represent: Callable[[Any], Row],
+        selected: Callable[[], "QuerySet[Any]"],
+    ) -> Response:
+        found, has_next = cut.split(rows)
         results = [represent(row) for row in found]
         if cut.cursor is not None:
-            next_link = lists.link(request, cursor=self._cursor(order, found[-1])) if has_next else None
-            return Response({"next": next_link, "previous": None, "results": results})
+            following = lists.link(self.request, cursor=self._cursor(order, found[-1])) if has_next else None
+            return Response({"next": following, "previous": None, "results": results})
         return Response(
-            self._counted(rows, cut, len(results), has_next)
+            self._counted(cut, len(results), has_next, selected)
             | {
-                "next": lists.link(request, page=cut.page + 1) if has_next else None,
-                "previous": lists.link(request, page=cut.page - 1) if cut.page > 1 else None,
+                "next": lists.link(self.request, page=cut.page + 1) if has_next else None,
+                "previous": lists.link(self.request, page=cut.page - 1) if cut.page > 1 else None,
                 "results": results,
             }
         )
@@ -173,14 +232,14 @@ class Listing(GenericViewSet[Any]):
     def _cursor(self, order: Order, row: Sequence[Any]) -> str:
         return lists.cursor_of(order, row[self.columns.index("id")], row[self.columns.index(order.column)])
 
-    def _counted(self, rows: "QuerySet[Any]", cut: Cut, shown: int, has_next: bool) -> Row:
+    def _counted(self, cut: Cut, shown: int, has_next: bool, selected: Callable[[], "QuerySet[Any]"]) -> Row:
         known = cut.known_count(shown, has_next)
         if known is not None:
             return {"count": known}
         scope = self.user.access.scope(access.READ, self.resource)
-        chosen = tuple(sorted((name, text) for name, text in self.given.items() if name not in lists.PARAMETERS))
-        since = self.given.get("changed_since")
-        found = counting.count(rows, (type(self), scope, self._is_mixed, chosen, since), self._counted_tables(scope))
+        chosen = tuple(sorted((name, text) for name, text in self.given.items() if name not in NO_FILTERS))
+        what = (type(self), scope, self._is_mixed, chosen)
+        found = counting.count(selected, what, self._counted_tables(scope), self.request.auth)
         return {"count": found.rows} | ({"count_is_estimate": True} if found.is_estimate else {})
 
     def _counted_tables(self, scope: access.Scope) -> Sequence[str]:
@@ -208,7 +267,8 @@ class Listing(GenericViewSet[Any]):
             response = self._stream(kind, order.applied(rows), represent, "deleted_at")
             response["X-Next-Changed-Since"] = until.isoformat().replace("+00:00", "Z")
             return response
-        answer = self._page(request, rows, order, represent)
+        cut = Cut.of(request, self.given)
+        answer = self._page(cut, order, [*cut.rows(rows, order, cut.place(order))], represent, lambda: rows)
         answer.data["next_changed_since"] = until
         return answer
 

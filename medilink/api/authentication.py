@@ -11,7 +11,7 @@ from typing import Any
 
 import jwt
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -22,9 +22,11 @@ from clinical.models import User
 REFUSAL = "The token is unknown, expired or revoked; log in again."
 PROGRAM = "ml_"  # how the tokens of `issue_token` begin
 
-# One row per membership; a user without any has one row of nulls.
+# One row per membership; a user without any has one row of nulls. The snapshot tells clinical/api/counting.py for free
+# whether anything at all has been written since a count was taken.
 _USER = """
-SELECT u.id, u.username, u.is_superuser, u.is_staff, m.role, m.state, m.lga_key, m.facility_id
+SELECT pg_current_snapshot()::text,
+       u.id, u.username, u.is_superuser, u.is_staff, m.role, m.state, m.lga_key, m.facility_id
 FROM clinical_user u LEFT JOIN memberships m ON m.user_id = u.id
 WHERE u.is_active AND u.id = {}
 """
@@ -41,12 +43,12 @@ class Bearer(BaseAuthentication):
             return None
         token = token.strip()
         if token.startswith(PROGRAM):
-            user = _user(BY_TOKEN, hashlib.sha256(token.encode()).digest())
+            found = _user(BY_TOKEN, hashlib.sha256(token.encode()).digest())
         else:
-            user = _user(BY_ID, _subject(token))
-        if user is None:
+            found = _user(BY_ID, _subject(token))
+        if found is None:
             raise AuthenticationFailed(REFUSAL)
-        return user, kind
+        return found
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
@@ -78,18 +80,34 @@ def _claims(token: str) -> tuple[int, float]:
 FIELDS = ("id", "username", "is_superuser", "is_staff", "is_active")
 
 
-def _user(query: str, key: Any) -> User | None:
-    with connection.cursor() as cursor:
-        cursor.execute(query, [key])
-        rows = cursor.fetchall()
+def _user(query: str, key: Any) -> tuple[User, str] | None:
+    """The user, and the snapshot in which this was so."""
+    rows = _asked_first(query, key)
     if not rows:
         return None
-    user = User.from_db("default", FIELDS, (*rows[0][:4], True))
-    grants = tuple(
-        Grant(Role(role), *place)
-        for *_, role, state, lga, facility in rows
-        if role
-        for place in [(state, lga, facility)]
-    )
+    snapshot, *fields = rows[0][:5]
+    user = User.from_db("default", FIELDS, (*fields, True))
+    grants = tuple(Grant(Role(row[5]), *row[6:]) for row in rows if row[5])
     user.access = EVERYTHING if user.is_superuser else Access(grants)
-    return user
+    return user, snapshot
+
+
+def _asked_first(query: str, key: Any) -> list[Any]:
+    """The request's first query; so it finds out what Django would ask `SELECT 1` for: whether there is a connection.
+
+    A connection that the server has ended meanwhile is replaced, once.
+    """
+    connection.health_check_done = True
+    try:
+        return _rows(query, key)
+    except (OperationalError, InterfaceError):
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        return _rows(query, key)
+
+
+def _rows(query: str, key: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, [key])
+        return cursor.fetchall()

@@ -1,9 +1,10 @@
 """The days and months at which windows, ages and averages begin and end, each with its numbers."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 
 from analytics import models
 from tests.analytics import rows
@@ -30,10 +31,13 @@ def the(model):
 # --- Today
 
 
-def test_today_is_the_lagos_date_whatever_the_session_says():
-    rows.stand_at(date(2024, 2, 29))
-    rows.patient(dob=date(2000, 2, 29))
-    assert models.StagedPatient.objects.get().age_years == 24
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])  # never both at the same date as Lagos
+def test_today_is_the_lagos_date_whatever_the_zone_of_the_session(zone):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('medilink.today', '', true), set_config('timezone', %s, true)", [zone])
+        cursor.execute("SELECT staging.lagos_today(), extract(epoch FROM now())::float")
+        found, now = cursor.fetchone()
+    assert found == datetime.fromtimestamp(now, rows.LAGOS).date()
 
 
 @pytest.mark.parametrize(
