@@ -1,13 +1,23 @@
 """/api/medical-records and /api/triage-visits."""
 
+from typing import Any, ClassVar
+from uuid import uuid4
+
 from django.db.models import BooleanField, Func, Value
 from django.db.models.fields.json import KT
 from django.db.models.lookups import Exact
+from django.utils import timezone
 from django_filters import FilterSet
+from rest_framework import serializers
 
+from clinical import values
 from clinical.api import filters, parameters
-from clinical.api.resource import Listing, Row, orders
-from clinical.models import MedicalRecord, TriageVisit
+from clinical.api.fields import FreeText, Id, Instant, Items, Name, WholeNumber
+from clinical.api.resource import Row, orders
+from clinical.api.writing import Body, Resource, refuse_unknown
+from clinical.models import MedicalRecord, Patient, TriageVisit
+
+BY_A_PERSON = 0  # the fingerprint is a random one, equal to no row of a file
 
 
 class MedicalRecordFilter(FilterSet):
@@ -20,9 +30,71 @@ class MedicalRecordFilter(FilterSet):
     )
 
 
-class MedicalRecordViewSet(Listing):
+class EventBody(Body):
+    """What is posted is a new event of its own, whatever it is equal to: two visits may be told in the same words."""
+
+    patient_id = Id()
+    facility_id = Id()
+    time_is_estimated = serializers.BooleanField(read_only=True)
+    instant: ClassVar[str]
+
+    def fixed_fields(self) -> set[str]:
+        return super().fixed_fields() | ({"patient_id", "facility_id"} if self.stored else set())
+
+    def validate(self, attrs: Row) -> Row:
+        if self.stored is None:
+            self._begin(attrs)
+        if attrs.get(self.instant) is None:
+            attrs.pop(self.instant, None)  # nothing said changes nothing
+        else:
+            attrs["time_is_estimated"] = False
+            self._judge_instant(attrs)
+        return attrs
+
+    def _begin(self, attrs: Row) -> None:
+        patient = self.find(Patient, attrs["patient_id"], "patient_id")
+        if patient.facility_id != attrs["facility_id"]:
+            raise parameters.refused("facility_id", "facility_mismatch", "Is not the facility of this patient.")
+        attrs |= {"fingerprint": uuid4(), "fingerprint_version": BY_A_PERSON}
+        attrs[self.instant] = attrs.get(self.instant) or timezone.now()
+
+    def _judge_instant(self, attrs: Row) -> None:
+        row = self.context.get("row")
+        born = row.patient.dob if row else Patient.objects.values_list("dob", flat=True).get(pk=attrs["patient_id"])
+        if attrs[self.instant].astimezone(values.LAGOS).date() < born:
+            raise parameters.refused(self.instant, "range", "Lies before the birth of the patient.")
+
+
+class RecordData(serializers.Serializer[Any]):
+    diagnosis = FreeText(required=False)
+    treatment = FreeText(required=False)
+    medications = FreeText(required=False)
+    notes = FreeText(required=False)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            refuse_unknown(self, data)
+        return super().to_internal_value(data)
+
+
+class MedicalRecordBody(EventBody):
+    record_type = Name("record_type", required=False)
+    data = RecordData(required=False)  # type: ignore[assignment]  # a field, taken away by the metaclass
+    record_id = Name("record_id", required=False)
+    recorded_at = Instant(required=False)
+    instant = "recorded_at"
+
+    def validate(self, attrs: Row) -> Row:
+        attrs = (self.defaults() | attrs) if not self.partial else attrs
+        if "data" in attrs:
+            before = self.after({}, "data") if self.partial else None
+            attrs["data"] = (before or dict.fromkeys(MedicalRecord.CONTENT)) | (attrs["data"] or {})
+        return super().validate(attrs)
+
+
+class MedicalRecordViewSet(Resource):
     resource = "records"
-    queryset = MedicalRecord.objects.all()
+    model = MedicalRecord
     columns = (
         *("id", "patient_id", "facility_id", "record_type", "data", "record_id", "recorded_at", "time_is_estimated"),
         *("created_at", "updated_at"),
@@ -30,6 +102,9 @@ class MedicalRecordViewSet(Listing):
     masked = frozenset({"record_id"})
     orders = orders("recorded_at")
     tables = ("medical_records",)
+    table = "medical_records"
+    identities = frozenset({"medical_records_id_identity"})
+    serializer_class = MedicalRecordBody
     filterset_class = MedicalRecordFilter
 
     def mask(self, row: Row) -> Row:
@@ -67,9 +142,26 @@ class TriageVisitFilter(FilterSet):
     condition = filters.Parameter(filters.TEXT, filters.name, lambda text: HasCondition(Value(text)))
 
 
-class TriageVisitViewSet(Listing):
+class TriageVisitBody(EventBody):
+    triage_level = WholeNumber(min_value=1, max_value=5)
+    chief_complaint = FreeText(required=False)
+    vital_signs = FreeText(required=False)
+    conditions = Items()
+    recommendations = Items()
+    visit_id = Name("visit_id", required=False)
+    visited_at = Instant(required=False)
+    language = FreeText(required=False)
+    provider = FreeText(required=False)
+    instant = "visited_at"
+
+    def validate(self, attrs: Row) -> Row:
+        empty: Row = {"conditions": [], "recommendations": []}
+        return super().validate(attrs if self.partial else self.defaults() | empty | attrs)
+
+
+class TriageVisitViewSet(Resource):
     resource = "visits"
-    queryset = TriageVisit.objects.all()
+    model = TriageVisit
     columns = (
         *("id", "patient_id", "facility_id", "triage_level", "chief_complaint", "vital_signs", "conditions"),
         *("recommendations", "visit_id", "visited_at", "time_is_estimated", "language", "provider"),
@@ -78,4 +170,7 @@ class TriageVisitViewSet(Listing):
     masked = frozenset({"chief_complaint", "vital_signs", "recommendations", "language", "provider", "visit_id"})
     orders = orders("visited_at", "triage_level")
     tables = ("triage_visits",)
+    table = "triage_visits"
+    identities = frozenset({"triage_visits_id_identity"})
+    serializer_class = TriageVisitBody
     filterset_class = TriageVisitFilter

@@ -22,12 +22,12 @@ HARMLESS = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 Row = dict[str, Any]
 
 
-def as_json(value: Any) -> Any:
-    """Numbers as numbers; for what orjson does not know itself."""
-    return float(value)
-
-
 OPTIONS = orjson.OPT_UTC_Z
+
+
+def json_of(value: Any, option: int = OPTIONS) -> bytes:
+    """Instants end in Z, decimals are numbers."""
+    return orjson.dumps(value, default=float, option=option)
 
 
 def _plain(value: Any) -> Any:
@@ -70,7 +70,7 @@ def _flat(row: Row) -> Row:
 
 def _ndjson(_columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
     for row in rows:
-        yield orjson.dumps(row, default=as_json, option=OPTIONS | orjson.OPT_APPEND_NEWLINE)
+        yield json_of(row, OPTIONS | orjson.OPT_APPEND_NEWLINE)
 
 
 FORMATS: dict[str, tuple[str, Callable[[Sequence[str], Iterable[Row]], Iterator[Any]]]] = {

@@ -117,6 +117,9 @@ class Cut:
         rows = order.applied(rows)
         if place:
             rows = order.after(rows, place)
+        return self.window(rows)
+
+    def window(self, rows: "QuerySet[Any]") -> "QuerySet[Any]":
         offset = (self.page - 1) * self.per_page
         return rows[offset : offset + self.per_page + 1]
 

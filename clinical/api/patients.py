@@ -1,12 +1,23 @@
-"""/api/patients."""
+"""/api/patients and the search for one."""
 
-from django.db.models import Q
+from typing import Any
+
+from django.contrib.postgres.search import TrigramSimilarity
+from django.db.models import F, Q, TextField, Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 from django_filters import FilterSet
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from clinical.api import filters
-from clinical.api.resource import Listing, Row, orders
-from clinical.models import Patient
+from clinical.api import filters, lists, parameters
+from clinical.api.fields import Dob, Id, Name, Phone, Sex, WholeNumber
+from clinical.api.refusals import Duplicate
+from clinical.api.resource import Row, orders
+from clinical.api.writing import Body, Resource, refuse_unknown
+from clinical.models import Facility, Patient, PatientAlias
 
 AGES = {"Infant": (0, 1), "Child": (1, 13), "Adolescent": (13, 18), "Adult": (18, 65), "Senior": (65, None)}
 
@@ -26,17 +37,117 @@ class PatientFilter(FilterSet):
     dob_after, dob_before = filters.days("dob", is_masked=True)
 
 
-class PatientViewSet(Listing):
+class PatientBody(Body):
+    facility_id = Id()
+    first_name = Name("first_name")
+    last_name = Name("last_name")
+    sex = Sex()
+    dob = Dob()
+    phone = Phone(required=False)
+    patient_number = Name("patient_number", required=False)
+    dob_is_estimated = serializers.BooleanField(read_only=True)
+
+    def validate(self, attrs: Row) -> Row:
+        attrs = (self.defaults() | attrs) if not self.partial else attrs
+        if "facility_id" in attrs and attrs["facility_id"] != self.after({}, "facility_id"):
+            self.find(Facility, attrs["facility_id"], "facility_id")
+        if "dob" in attrs:
+            attrs["dob"], attrs["dob_is_estimated"] = attrs["dob"]
+        if {"facility_id", "first_name", "last_name", "dob"} & attrs.keys():
+            self._refuse_former_identity(attrs)
+        return attrs
+
+    def _refuse_former_identity(self, attrs: Row) -> None:
+        """One by which files still find another patient."""
+        facility, first, last, dob = (
+            self.after(attrs, name) for name in ("facility_id", "first_name", "last_name", "dob")
+        )
+        same = {"first_name_key": filters.key(Value(first)), "last_name_key": filters.key(Value(last)), "dob": dob}
+        if PatientAlias.objects.filter(facility=facility, **same).exclude(patient=self.pk).exists():
+            raise Duplicate
+
+
+class SearchBody(serializers.Serializer[Any]):
+    """Who is looked for: part of the name, a whole phone number, or a date of birth with a name."""
+
+    name = Name("first_name", required=False)
+    phone = Phone(required=False)
+    dob = Dob(required=False)
+    facility_id = Id(required=False)
+    page = WholeNumber(required=False, default=1, min_value=1, max_value=1000)
+    per_page = WholeNumber(required=False, default=lists.PER_PAGE, min_value=1, max_value=lists.MOST_PER_PAGE)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            refuse_unknown(self, data)
+        return super().to_internal_value(data)
+
+    def validate(self, attrs: Row) -> Row:
+        name = attrs.get("name")
+        if name and sum(map(str.isalpha, name)) < 3:
+            raise parameters.refused("name", "too_short", "Needs three letters at least.")
+        if not name and not attrs.get("phone"):
+            raise parameters.refused("name", "required", "Give a name of three letters or a whole phone number.")
+        return attrs
+
+
+class PatientViewSet(Resource):
     resource = "patients"
-    queryset = Patient.objects.all()
+    model = Patient
     columns = (
-        *("id", "facility_id", "first_name", "last_name", "sex", "dob", "phone", "patient_number"),
+        *("id", "facility_id", "first_name", "last_name", "sex", "dob", "phone", "patient_number", "dob_is_estimated"),
         *("created_at", "updated_at"),
     )
     masked = frozenset({"first_name", "last_name", "phone", "patient_number", "dob"})
     orders = orders("dob", personal="dob")
     tables = ("patients",)
+    table = "patients"
+    identities = frozenset({"patients_identity"})
+    serializer_class = PatientBody
     filterset_class = PatientFilter
+
+    def _flat_columns(self) -> list[str]:
+        return [*self.columns] if self.is_clear else [*self.columns, "birth_year"]
 
     def mask(self, row: Row) -> Row:
         return super().mask(row) | {"birth_year": row["dob"].year}
+
+    @action(detail=False, methods=["post"])
+    def search(self, request: Request) -> Response:
+        """Best match first: whoever has every word of the name, by how much of their name it is."""
+        parameters.read(request.GET, ("format",))
+        body = SearchBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        wanted = body.validated_data
+        rows = self.clearly_visible("name", self.present())
+        if wanted.get("facility_id"):
+            rows = rows.filter(facility_id=wanted["facility_id"])
+        if wanted.get("phone"):
+            rows = rows.filter(phone=wanted["phone"])
+        if wanted.get("dob"):
+            rows = rows.filter(dob=wanted["dob"][0])
+        if wanted.get("name"):
+            rows = _named(rows, wanted["name"])
+        cut = lists.Cut(wanted["per_page"], wanted["page"], None)
+        best_first = (F("likeness").desc(), "id") if wanted.get("name") else ("id",)
+        found, has_next = cut.split([*cut.window(rows.order_by(*best_first))])
+        represent = self.represent()
+        return Response(
+            {
+                "next": cut.page + 1 if has_next else None,
+                "previous": cut.page - 1 if cut.page > 1 else None,
+                "results": [represent(row) for row in found],
+            }
+        )
+
+
+WHOLE_NAME = Concat("first_name_key", Value(" "), "last_name_key", output_field=TextField())
+
+
+def _named(rows: Any, name: str) -> Any:
+    for word in name.split():
+        part = filters.key(Value(word))
+        rows = rows.filter(Q(first_name_key__contains=part) | Q(last_name_key__contains=part))
+    return rows.alias(
+        likeness=TrigramSimilarity(WHOLE_NAME, filters.key(Value(name)))  # type: ignore[arg-type]  # an expression will do
+    )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -17,7 +16,7 @@ class JSON(BaseRenderer):
     charset = None
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else orjson.dumps(data, default=exports.as_json, option=exports.OPTIONS)
+        return b"" if data is None else exports.json_of(data)
 
 
 class CSV(JSON):

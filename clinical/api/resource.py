@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django.db import connection
 from django.db.models import BooleanField, Case, QuerySet, Value, When
 from django.http import StreamingHttpResponse
+from django_filters import FilterSet
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,13 +37,18 @@ class Listing(GenericViewSet[Any]):
     """A list and its objects, read only."""
 
     resource: ClassVar[str]  # of clinical/access.py
+    model: ClassVar[Any]
+    filterset_class: ClassVar[type[FilterSet]]
     columns: ClassVar[tuple[str, ...]]  # of the model, in the order of the answer
     masked: ClassVar[frozenset[str]] = frozenset()
     orders: ClassVar[dict[str, Order]] = BY_ID
     tables: ClassVar[tuple[str, ...]]  # that the count depends on
     tells_changes: ClassVar[bool] = True
-    renderer_classes = [*api_settings.DEFAULT_RENDERER_CLASSES, CSV, NDJSON]
+    renderer_classes = (*api_settings.DEFAULT_RENDERER_CLASSES, CSV, NDJSON)  # type: ignore[arg-type]  # classes, whatever the stubs say
     given: dict[str, str]  # the query, read strictly
+
+    def get_queryset(self) -> "QuerySet[Any]":
+        return self.model.objects.all()
 
     # --- What may be seen
 
@@ -52,7 +58,9 @@ class Listing(GenericViewSet[Any]):
 
     def rows(self, *more: str, of: "QuerySet[Any] | None" = None) -> "QuerySet[Any]":
         """In the caller's scope, deleted ones among them, as tuples of what `represent` reads."""
-        found = self.inside(self.queryset if of is None else of, self.user.access.scope(access.READ, self.resource))
+        found = self.inside(
+            self.get_queryset() if of is None else of, self.user.access.scope(access.READ, self.resource)
+        )
         if not self._is_mixed:
             return found.values_list(*self.columns, *more)
         clear = self.user.access.clear_scope(self.resource).of_places(*found.model.PLACE)
@@ -69,7 +77,7 @@ class Listing(GenericViewSet[Any]):
     @cache
     def _undeleted(cls) -> "QuerySet[Any]":
         """Made once: to put a query together costs more than to run it."""
-        return cls.queryset.filter(deleted_at=None).values_list(*cls.columns)
+        return cls.model.objects.filter(deleted_at=None).values_list(*cls.columns)
 
     def inside(self, rows: Any, scope: access.Scope) -> Any:
         return rows.inside(scope)
@@ -116,7 +124,7 @@ class Listing(GenericViewSet[Any]):
         self.given = parameters.read(request.GET, ("format",))
         row = self.find(pk)
         tag = etag_of(row)
-        if tag in _tags(request, "HTTP_IF_NONE_MATCH"):
+        if tag in tags_in(request, "HTTP_IF_NONE_MATCH"):
             return Response(status=304, headers={"ETag": tag})
         return Response(row, headers={"ETag": tag})
 
@@ -142,8 +150,8 @@ class Listing(GenericViewSet[Any]):
         kind = request.accepted_renderer.format
         is_export = kind in exports.FORMATS
         self.given = parameters.read(request.GET, self._known_parameters)
-        if is_export and (cut := {"page", "per_page", "cursor"} & set(request.GET)):
-            raise parameters.refused(min(cut), "invalid", f"Not together with {kind}, which gives all rows.")
+        if is_export and (pages := {"page", "per_page", "cursor"} & set(request.GET)):
+            raise parameters.refused(min(pages), "invalid", f"Not together with {kind}, which gives all rows.")
         if "changed_since" in self.given:
             return self._changes(request, kind if is_export else None)
         order = self._order()
@@ -239,8 +247,13 @@ class Listing(GenericViewSet[Any]):
         scope = self.user.access.scope(access.READ, self.resource)
         chosen = tuple(sorted((name, text) for name, text in self.given.items() if name not in NO_FILTERS))
         what = (type(self), scope, self._is_mixed, chosen)
-        found = counting.count(selected, what, self._counted_tables(scope), self.request.auth)
+        found = counting.count(selected, what, self._counted_tables(scope), self._snapshot)
         return {"count": found.rows} | ({"count_is_estimate": True} if found.is_estimate else {})
+
+    @property
+    def _snapshot(self) -> str | None:
+        """In which a bearer's token was looked up; a session has none."""
+        return self.request.auth  # type: ignore[return-value]  # medilink/api/authentication.py
 
     def _counted_tables(self, scope: access.Scope) -> Sequence[str]:
         return self.tables if scope.is_national else {*self.tables, "facilities"}  # type: ignore[return-value]
@@ -303,5 +316,5 @@ def etag_of(row: Row) -> str:
     return f'"{row["id"]:x}-{int(row["updated_at"].timestamp() * 1_000_000):x}{shape}"'
 
 
-def _tags(request: Request, header: str) -> list[str]:
+def tags_in(request: Request, header: str) -> list[str]:
     return [tag.strip().removeprefix("W/") for tag in request.META.get(header, "").split(",") if tag]

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import TransactionNow
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Func, Q, Value
 
@@ -115,6 +116,8 @@ class Facility(Kept, Edited):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.lga_name = values.lga(self.lga, self.state) or self.lga
+        if kwargs.get("update_fields"):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "lga_name"}
         super().save(*args, **kwargs)
 
 
@@ -176,7 +179,16 @@ class Patient(Kept, Edited):
             holds(Q(dob__gte="1900-01-01"), "patients_dob_from_1900"),
             holds(Q(phone__regex=r"^\+[1-9][0-9]{6,14}$"), "patients_phone_is_e164"),
         ]
-        indexes = _indexes("patients")
+        indexes = [
+            *_indexes("patients"),
+            # The search of the API and the admin.
+            GinIndex(
+                fields=["first_name_key", "last_name_key"],
+                name="patients_name_parts",
+                opclasses=["gin_trgm_ops", "gin_trgm_ops"],
+            ),
+            models.Index(fields=["phone"], condition=Q(phone__isnull=False), name="patients_phone"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.first_name} {self.last_name}"

@@ -97,7 +97,7 @@ def _asked_first(query: str, key: Any) -> list[Any]:
 
     A connection that the server has ended meanwhile is replaced, once.
     """
-    connection.health_check_done = True
+    connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own, which the stubs lack
     try:
         return _rows(query, key)
     except (OperationalError, InterfaceError):

@@ -1,0 +1,165 @@
+"""Posting, changing and deleting rows: judged, inside the caller's scope, in one transaction with the audit's line."""
+
+from typing import Any, ClassVar, cast
+
+import orjson
+from django.db import IntegrityError, transaction
+from django.db.models import Model
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from clinical import access, actions
+from clinical.api import exports, idempotency, parameters
+from clinical.api.fields import Id
+from clinical.api.refusals import Duplicate, Protected, StalePrecondition
+from clinical.api.resource import Listing, Row, etag_of, id_of, tags_in
+from clinical.models import AuditEvent, User
+
+
+class Body(serializers.Serializer[Any]):
+    """What is posted and answered. An unknown field is refused; so is a read-only one that says something new."""
+
+    id = Id(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True)
+
+    @property
+    def stored(self) -> Row | None:
+        """The row that is to be changed, as it is answered."""
+        return cast("Row | None", self.context.get("stored"))
+
+    @property
+    def user(self) -> User:
+        return cast(User, self.context["request"].user)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            refuse_unknown(self, data)
+            self._refuse_changes(data)
+        return super().to_internal_value(data)
+
+    def fixed_fields(self) -> set[str]:
+        """Those that nobody may set, or not any more."""
+        return {name for name, field in self.fields.items() if field.read_only}
+
+    def _refuse_changes(self, data: Row) -> None:
+        stored = orjson.loads(exports.json_of(self.stored or {}))
+        for name in self.fixed_fields() & data.keys():
+            if name not in stored or stored[name] != data[name]:
+                raise parameters.refused(name, "read_only", "Cannot be set.")
+
+    @property
+    def pk(self) -> int | None:
+        return self.stored["id"] if self.stored else None
+
+    def after(self, attrs: Row, name: str) -> Any:
+        """The value that the row will have."""
+        return attrs[name] if name in attrs else getattr(self.context.get("row"), name, None)
+
+    def defaults(self) -> Row:
+        """What a whole body says by leaving fields out."""
+        return {name: None for name, field in self.fields.items() if not field.read_only and not field.required}
+
+    def find(self, model: Any, pk: int, name: str) -> Any:
+        """A row that is referred to, inside the scope of what is being done; elsewhere there is none."""
+        action = access.UPDATE if self.stored else access.CREATE
+        scope = self.user.access.scope(action, self.context["view"].resource)
+        found = model.objects.present().inside(scope).filter(pk=pk).first()
+        if found is None:
+            raise parameters.refused(name, "does_not_exist", "There is none with this id.")
+        return found
+
+
+def refuse_unknown(serializer: serializers.Serializer[Any], data: Row) -> None:
+    unknown = sorted(map(str, data.keys() - serializer.fields.keys()))
+    if unknown:
+        # The name may hold anything, so it is told only where it looks like a name.
+        name = unknown[0] if unknown[0].isidentifier() and len(unknown[0]) < 60 else "non_field_errors"
+        raise parameters.refused(name, "unknown_field", "There is no such field.")
+
+
+class Resource(Listing):
+    """A list whose rows can be written. `model` is the queryset's; the serializer gives the columns to be stored."""
+
+    identities: ClassVar[frozenset[str]]  # the constraints whose violation is a duplicate
+    table: ClassVar[str]
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        return self.serializer_class(
+            *args,  # type: ignore[misc]  # every resource has one
+            context=self.get_serializer_context() | kwargs.pop("context", {}),
+            **kwargs,
+        )
+
+    @idempotency.once
+    def create(self, request: Request) -> Response:
+        parameters.read(request.GET, ("format",))
+        body = self.get_serializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        row = self._saved(self.model(**body.validated_data), None)
+        self._audit("create", row.pk, sorted(body.initial_data))
+        answer = self.find(row.pk)
+        location = request.build_absolute_uri(f"{request.path.rstrip('/')}/{row.pk}")
+        return Response(answer, 201, headers={"ETag": etag_of(answer), "Location": location})
+
+    def update(self, request: Request, pk: str, is_partial: bool = False) -> Response:
+        parameters.read(request.GET, ("format",))
+        with transaction.atomic():
+            row, stored = self._locked(pk, access.UPDATE)
+            body = self.get_serializer(data=request.data, partial=is_partial, context={"stored": stored, "row": row})
+            body.is_valid(raise_exception=True)
+            changed = [name for name, value in body.validated_data.items() if getattr(row, name) != value]
+            for name in changed:
+                setattr(row, name, body.validated_data[name])
+            if changed:
+                self._saved(row, changed)
+                self._audit("update", row.pk, changed)
+            answer = self.find(row.pk)
+        return Response(answer, headers={"ETag": etag_of(answer)})
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        return self.update(request, pk, is_partial=True)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        parameters.read(request.GET, ("format",))
+        with transaction.atomic():
+            row, _ = self._locked(pk, access.DELETE)
+            if not actions.mark_deleted(self.model.objects.filter(pk=row.pk), by=self.user):
+                raise Protected
+            self._audit("delete", row.pk, [])
+        return Response(status=204)
+
+    def _locked(self, pk: str, action: str) -> tuple[Any, Row]:
+        """The row, kept from other writers, and as it is answered; where the caller may do this."""
+        number = id_of(pk)
+        rows = self.model.objects.present().inside(self.user.access.scope(action, self.resource))
+        row = rows.select_for_update(of=("self",)).filter(pk=number).first()
+        if row is None:
+            raise NotFound
+        stored = self.find(number)
+        expected = tags_in(self.request, "HTTP_IF_MATCH")
+        if expected and "*" not in expected and etag_of(stored) not in expected:
+            raise StalePrecondition
+        return row, stored
+
+    def _saved(self, row: Any, changed: list[str] | None) -> Model:
+        try:
+            with transaction.atomic():
+                row.save(update_fields=changed, force_insert=changed is None)
+        except IntegrityError as error:
+            if getattr(error.__cause__, "diag", None) and error.__cause__.diag.constraint_name in self.identities:  # type: ignore[union-attr]  # psycopg2's
+                raise Duplicate from None
+            raise
+        return cast(Model, row)
+
+    def _audit(self, action: str, pk: int, fields: list[str]) -> None:
+        AuditEvent.objects.create(
+            actor=self.user,
+            action=action,
+            table=self.table,
+            object_id=pk,
+            request_id=getattr(self.request._request, "id", ""),
+            details={"fields": fields} if fields else {},
+        )
