@@ -153,6 +153,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["clinical.api.filters.FilterBackend"],
     "DEFAULT_PAGINATION_CLASS": None,  # clinical/api/lists.py cuts
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "URL_FORMAT_OVERRIDE": None,  # clinical/api/rendering.py
 }
 SPECTACULAR_SETTINGS = {"TITLE": "Medilink", "VERSION": "0.1.0"}

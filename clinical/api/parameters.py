@@ -26,10 +26,8 @@ def read(query: QueryDict, known: Collection[str]) -> dict[str, str]:
     found = {}
     for name, texts in query.lists():
         if name not in known:
-            raise ValidationError(
-                {"non_field_errors": [f"No such parameter here. Known ones: {', '.join(sorted(known))}."]},
-                code="unknown_parameter",
-            )
+            known_ones = ", ".join(sorted(known))
+            raise ValidationError([f"No such parameter here. Known ones: {known_ones}."], code="unknown_parameter")
         if len(texts) > 1:
             raise refused(name, "duplicate_parameter", "Given more than once.")
         text = texts[0].strip()

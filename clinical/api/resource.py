@@ -20,7 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 from clinical import access
 from clinical.api import counting, exports, lists, parameters, statements
 from clinical.api.lists import Cut, Order
-from clinical.api.rendering import CSV, NDJSON
+from clinical.api.rendering import CSV, JSON, NDJSON
 from clinical.models import User
 
 Row = dict[str, Any]
@@ -136,6 +136,16 @@ class Listing(GenericViewSet[Any]):
             if self.action in ("list", None)
             else [one for one in renderers if one.format not in exports.FORMATS]
         )
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """A refusal is JSON, whatever kind of file was asked for."""
+        response = super().handle_exception(exc)
+        if (
+            getattr(self.request, "accepted_renderer", None)
+            and self.request.accepted_renderer.format in exports.FORMATS
+        ):
+            self.request.accepted_renderer, self.request.accepted_media_type = JSON(), JSON.media_type
+        return response
 
     def find(self, pk: str | int) -> Row:
         what = (type(self), "one", self.user.access.scope(access.READ, self.resource), self._is_mixed)
