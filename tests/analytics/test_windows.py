@@ -111,12 +111,19 @@ def test_the_last_30_days_are_today_and_the_29_before(days, is_recent):
     assert found.visits_30d == (1 if is_recent else 0)
     assert (found.volume_category == "Inactive") is not is_recent
     assert models.PatientDimension.objects.get().has_recent_triage is is_recent
-    assert models.FacilityDimension.objects.get().is_active_last_30_days is is_recent
+
+
+@pytest.mark.parametrize("event", [rows.record, rows.visit])
+@pytest.mark.parametrize(("days", "is_recent"), [(-1, False), (0, True), (29, True), (30, False)])
+def test_a_facility_is_active_by_a_record_or_a_visit(event, days, is_recent):
+    event(rows.patient(), ago(days))
+    assert the(models.FacilityDimension).is_active_last_30_days is is_recent
 
 
 @pytest.mark.parametrize(("days", "is_recent"), [(-1, False), (0, True), (89, True), (90, False)])
-def test_the_last_90_days_are_today_and_the_89_before(days, is_recent):
-    rows.record(rows.patient(), ago(days))
+@pytest.mark.parametrize("event", [rows.record, rows.visit])
+def test_the_last_90_days_are_today_and_the_89_before(event, days, is_recent):
+    event(rows.patient(), ago(days))
     assert the(models.PatientDimension).is_active_last_90_days is is_recent
 
 
