@@ -3,8 +3,11 @@
 Views run with their owner's rights, so that the role needs none on what lies below them.
 """
 
+from typing import Any
+
+import psycopg2.errors
 import psycopg2.extensions
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 
 ROLE = "medilink_bi"
 CREATE = f"CREATE ROLE {ROLE} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT"
@@ -42,28 +45,36 @@ class UnfitRoleError(Exception):
     """The role can do more than read schema bi, for reasons that are not ours to remove; nothing was changed."""
 
 
-@transaction.atomic
+class NotAllowedError(Exception):
+    """Medilink's own database user may not make or change roles."""
+
+
 def create_role(password: str | None) -> str:
     """Makes the role, or brings it back into shape; a password that is not given stays. Returns how to connect."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [ROLE])
-        if cursor.rowcount == 0:
-            cursor.execute(CREATE)
-        cursor.execute(SHAPE)
-        if password:
-            # Hashed here, so that the password itself is in no log of the server.
-            scope = connection.connection
-            hashed = psycopg2.extensions.encrypt_password(password, ROLE, scope=scope, algorithm="scram-sha-256")
-            cursor.execute(f"ALTER ROLE {ROLE} PASSWORD %s", [hashed])
-        _refuse_unfit(cursor)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            _shape(cursor, password)
+    except ProgrammingError as error:
+        if not isinstance(error.__cause__, psycopg2.errors.InsufficientPrivilege):
+            raise
+        raise NotAllowedError(f"Medilink's database user may not make or change {ROLE}; give it CREATEROLE.") from error
     server = connection.connection.info
     return f"host={server.host} port={server.port} dbname={server.dbname} user={ROLE}"
 
 
-def _refuse_unfit(cursor: psycopg2.extensions.cursor) -> None:
+def _shape(cursor: Any, password: str | None) -> None:
     cursor.execute(POWERS, {"role": ROLE})
-    if cursor.fetchone() != (False,):
-        raise UnfitRoleError(f"The role {ROLE} has powers or is a member of other roles; take them away or drop it.")
+    match cursor.fetchone():
+        case None:
+            cursor.execute(CREATE)
+        case (True,):
+            raise UnfitRoleError(f"The role {ROLE} has powers or is a member of roles; take them away or drop it.")
+    cursor.execute(SHAPE)
+    if password:
+        # Hashed here, so that the password itself is in no log of the server.
+        scope = connection.connection
+        hashed = psycopg2.extensions.encrypt_password(password, ROLE, scope=scope, algorithm="scram-sha-256")
+        cursor.execute(f"ALTER ROLE {ROLE} PASSWORD %s", [hashed])
     cursor.execute(REACH, {"role": ROLE})
     if reached := [name for (name,) in cursor.fetchall()]:
         raise UnfitRoleError(f"The role {ROLE} could reach {', '.join(reached)}; revoke that from it or from PUBLIC.")

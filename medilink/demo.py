@@ -130,8 +130,9 @@ def _start_worker(group: Group) -> None:
 
 
 def _start_site(group: Group, port: int) -> None:
-    options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "8", "--access-logfile", "-"]
-    group.start("web", [sys.executable, "-m", "gunicorn", "medilink.wsgi:application", *options], cwd=PROJECT)
+    options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", f"{port}", "--no-ws", "--blocking-threads", "4"]
+    site = [sys.executable, "-m", "granian", *options, "--access-log", "medilink.wsgi:application"]
+    group.start("web", site, cwd=PROJECT)
 
 
 def _start_beat(group: Group) -> None:

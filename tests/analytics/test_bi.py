@@ -177,6 +177,15 @@ def test_a_role_that_can_do_more_is_refused_with_the_reason(db, sql):
         make_role()
 
 
+def test_a_database_user_who_may_not_make_roles_is_told(db):
+    make_role()
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL SESSION AUTHORIZATION {bi.ROLE}")
+        with pytest.raises(CommandError, match="give it CREATEROLE"):
+            make_role()
+        cursor.execute("SET LOCAL SESSION AUTHORIZATION DEFAULT")
+
+
 def test_a_password_is_wanted_where_it_was_promised(db, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     with pytest.raises(CommandError) as raised:

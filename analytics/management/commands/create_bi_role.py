@@ -5,7 +5,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import ProgrammingError
 
 from analytics import bi
 from ingestion import doors
@@ -28,9 +27,6 @@ class Command(doors.Door):
         if password_stdin and not password:
             raise CommandError("There is no password on standard input.", returncode=2)
         try:
-            line = bi.create_role(password)
-        except bi.UnfitRoleError as error:
+            self.stdout.write(bi.create_role(password))
+        except (bi.UnfitRoleError, bi.NotAllowedError) as error:
             raise CommandError(str(error)) from error
-        except ProgrammingError as error:
-            raise CommandError("The database user of Medilink may not create roles; ask for CREATEROLE.") from error
-        self.stdout.write(line)
