@@ -152,11 +152,23 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "clinical.api.rendering.Negotiation",
     "DEFAULT_FILTER_BACKENDS": ["clinical.api.filters.FilterBackend"],
     "DEFAULT_PAGINATION_CLASS": None,  # clinical/api/lists.py cuts
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "medilink.api.schema.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "URL_FORMAT_OVERRIDE": None,  # clinical/api/rendering.py
 }
-SPECTACULAR_SETTINGS = {"TITLE": "Medilink", "VERSION": "0.1.0"}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Medilink",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": "Facilities, patients, medical records and triage visits of Nigerian health facilities; how their "
+    "files were loaded; and what the marts say of them.",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": ["medilink.api.schema.finish"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
 UNFOLD = {
     "SITE_TITLE": "Medilink",
     "SITE_HEADER": "Medilink",

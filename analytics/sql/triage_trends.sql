@@ -1,9 +1,7 @@
--- Days without visits are rows too: windows of rows are then windows of days.
+-- Days without visits are rows too: windows of rows are then windows of days. A visit dated
+-- tomorrow waits for its day.
 CREATE MATERIALIZED VIEW marts.triage_trends AS
-WITH clock AS MATERIALIZED (
-    SELECT staging.lagos_today() AS today
-),
-visits AS MATERIALIZED (
+WITH visits AS MATERIALIZED (
     SELECT
         v.visited_on AS day,
         CASE WHEN grouping(f.state) = 1 THEN 'ALL' ELSE f.state::text END AS state,
@@ -14,16 +12,13 @@ visits AS MATERIALIZED (
         count(*) FILTER (WHERE v.triage_level = 5) AS low
     FROM staging.stg_triage_visits v
     JOIN public.facilities f ON f.id = v.facility_id
-    CROSS JOIN clock
-    WHERE v.visited_on <= today
     GROUP BY GROUPING SETS ((v.visited_on, f.state), (v.visited_on))
 ),
 calendar AS (
     SELECT states.state, first_day, first_day + n AS day
     FROM (SELECT DISTINCT state FROM visits) AS states
     CROSS JOIN (SELECT min(day) AS first_day FROM visits) AS beginning
-    CROSS JOIN clock
-    CROSS JOIN LATERAL generate_series(0, today - first_day) AS n
+    CROSS JOIN LATERAL generate_series(0, staging.lagos_today() - first_day) AS n
 ),
 days AS (
     SELECT

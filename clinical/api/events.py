@@ -8,6 +8,7 @@ from django.db.models.fields.json import KT
 from django.db.models.lookups import Exact
 from django.utils import timezone
 from django_filters import FilterSet
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from clinical import values
@@ -77,6 +78,16 @@ class RecordData(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+@extend_schema_serializer(
+    component_name="MedicalRecord",
+    examples=[
+        OpenApiExample(
+            "MedicalRecord",
+            {"patient_id": 1, "facility_id": 1, "record_type": "Consultation", "data": {"diagnosis": "Malaria"}},
+            request_only=True,
+        )
+    ],
+)
 class MedicalRecordBody(EventBody):
     record_type = Name("record_type", required=False)
     data = RecordData(required=False)  # type: ignore[assignment]  # a field, taken away by the metaclass
@@ -93,6 +104,8 @@ class MedicalRecordBody(EventBody):
 
 
 class MedicalRecordViewSet(Resource):
+    """Entries of patients' records: consultations, laboratory results, admissions."""
+
     resource = "records"
     model = MedicalRecord
     columns = (
@@ -142,6 +155,16 @@ class TriageVisitFilter(FilterSet):
     condition = filters.Parameter(filters.TEXT, filters.name, lambda text: HasCondition(Value(text)))
 
 
+@extend_schema_serializer(
+    component_name="TriageVisit",
+    examples=[
+        OpenApiExample(
+            "TriageVisit",
+            {"patient_id": 1, "facility_id": 1, "triage_level": 3, "conditions": ["Malaria"]},
+            request_only=True,
+        )
+    ],
+)
 class TriageVisitBody(EventBody):
     triage_level = WholeNumber(min_value=1, max_value=5)
     chief_complaint = FreeText(required=False)
@@ -160,6 +183,8 @@ class TriageVisitBody(EventBody):
 
 
 class TriageVisitViewSet(Resource):
+    """Arrivals judged by urgency: level 1, the most urgent, to 5."""
+
     resource = "visits"
     model = TriageVisit
     columns = (

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Q, Value
 from django_filters import FilterSet
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 
 from clinical import access, values
 from clinical.api import filters, parameters
@@ -48,6 +49,16 @@ class FacilityFilter(FilterSet):
     )
 
 
+@extend_schema_serializer(
+    component_name="Facility",
+    examples=[
+        OpenApiExample(
+            "Facility",
+            {"name": "Dala Clinic", "state": "KANO", "lga": "Dala", "lat": 12.0022, "lon": 8.592, "type": "Clinic"},
+            request_only=True,
+        )
+    ],
+)
 class FacilityBody(Body):
     name = Name("facility_name")
     state = State()
@@ -95,6 +106,8 @@ class FacilityBody(Body):
 
 
 class FacilityViewSet(Resource):
+    """Every health facility, each known by its name, state and LGA."""
+
     resource = "facilities"
     model = Facility
     columns = (

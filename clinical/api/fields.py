@@ -94,7 +94,7 @@ class Sex(Text):
 
 
 @extend_schema_field(
-    {"type": ["string", "null"], "pattern": r"^(\+234|0)(70|80|81|90|91)[0-9]{8}$", "examples": ["+2348031234567"]}
+    {"type": "string", "nullable": True, "example": "+2348031234567", "description": "Stored as E.164."}
 )
 class Phone(Text):
     def parsed(self, text: str) -> str:

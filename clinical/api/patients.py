@@ -7,6 +7,7 @@ from django.db.models import F, Q, TextField, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 from django_filters import FilterSet
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer, inline_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -37,6 +38,16 @@ class PatientFilter(FilterSet):
     dob_after, dob_before = filters.days("dob", is_masked=True)
 
 
+@extend_schema_serializer(
+    component_name="Patient",
+    examples=[
+        OpenApiExample(
+            "Patient",
+            {"facility_id": 1, "first_name": "Example", "last_name": "Person", "sex": "F", "dob": "1990-05-01"},
+            request_only=True,
+        )
+    ],
+)
 class PatientBody(Body):
     facility_id = Id()
     first_name = Name("first_name")
@@ -92,12 +103,15 @@ class SearchBody(serializers.Serializer[Any]):
 
 
 class PatientViewSet(Resource):
+    """People as one facility knows them, each known by facility, names and date of birth."""
+
     resource = "patients"
     model = Patient
     columns = (
         *("id", "facility_id", "first_name", "last_name", "sex", "dob", "phone", "patient_number", "dob_is_estimated"),
         *("created_at", "updated_at"),
     )
+    instead = ("birth_year",)
     masked = frozenset({"first_name", "last_name", "phone", "patient_number", "dob"})
     orders = orders("dob", personal="dob")
     tables = ("patients",)
@@ -107,11 +121,22 @@ class PatientViewSet(Resource):
     filterset_class = PatientFilter
 
     def _flat_columns(self) -> list[str]:
-        return [*self.columns] if self.is_clear else [*self.columns, "birth_year"]
+        return [*self.columns] if self.is_clear else [*self.columns, *self.instead]
 
     def mask(self, row: Row) -> Row:
         return super().mask(row) | {"birth_year": row["dob"].year}
 
+    @extend_schema(
+        request=SearchBody,
+        responses=inline_serializer(
+            "FoundPatients",
+            {
+                "next": serializers.IntegerField(allow_null=True, help_text="the page to ask for"),
+                "previous": serializers.IntegerField(allow_null=True),
+                "results": PatientBody(many=True),
+            },
+        ),
+    )
     @action(detail=False, methods=["post"])
     def search(self, request: Request) -> Response:
         """Best match first: whoever has every word of the name, by how much of their name it is."""

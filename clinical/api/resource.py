@@ -41,6 +41,7 @@ class Listing(GenericViewSet[Any]):
     filterset_class: ClassVar[type[FilterSet]]
     columns: ClassVar[tuple[str, ...]]  # of the model, in the order of the answer
     masked: ClassVar[frozenset[str]] = frozenset()
+    instead: ClassVar[tuple[str, ...]] = ()  # what `mask` adds
     orders: ClassVar[dict[str, Order]] = BY_ID
     tables: ClassVar[tuple[str, ...]]  # that the count depends on
     tells_changes: ClassVar[bool] = True
@@ -159,7 +160,7 @@ class Listing(GenericViewSet[Any]):
     def list(self, request: Request) -> Response | StreamingHttpResponse:
         kind = request.accepted_renderer.format
         is_export = kind in exports.FORMATS
-        self.given = parameters.read(request.GET, self._known_parameters)
+        self.given = parameters.read(request.GET, {*self.list_parameters(), *self.filterset_class.base_filters})
         if is_export and (pages := {"page", "per_page", "cursor"} & set(request.GET)):
             raise parameters.refused(min(pages), "invalid", f"Not together with {kind}, which gives all rows.")
         if "changed_since" in self.given:
@@ -189,10 +190,9 @@ class Listing(GenericViewSet[Any]):
 
         return statements.read(what, [*numbers, place.id] if place else numbers, make)
 
-    @property
-    def _known_parameters(self) -> Sequence[str]:
-        known = [*lists.PARAMETERS, *self.filterset_class.base_filters]
-        return known if self.tells_changes else [name for name in known if name != "changed_since"]
+    def list_parameters(self) -> Sequence[str]:
+        """All that the list's query may name, besides the filters."""
+        return [name for name in lists.PARAMETERS if self.tells_changes or name != "changed_since"]
 
     def _order(self) -> Order:
         text = self.given.get("ordering", next(iter(self.orders)))

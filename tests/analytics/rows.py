@@ -3,6 +3,7 @@
 import itertools
 import random
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import connection
@@ -53,6 +54,12 @@ def record(whose: Patient, day: date, **changed) -> MedicalRecord:
 
 def visit(whose: Patient, day: date, level: int = 3, **changed) -> TriageVisit:
     return TriageVisit.objects.create(**_event(whose) | {"visited_at": lagos(day), "triage_level": level} | changed)
+
+
+def visits(whose: Patient, day: date, levels: Iterable[int], **changed) -> None:
+    """One for each level, without a statement for each."""
+    known = {"visited_at": lagos(day)} | changed
+    TriageVisit.objects.bulk_create(TriageVisit(triage_level=n, **_event(whose), **known) for n in levels)
 
 
 def _event(whose: Patient) -> dict:

@@ -387,14 +387,13 @@ def _acuity(level: Fraction | None) -> str | None:
 
 
 def triage_trends(rows: Rows) -> Iterator[dict]:
-    past = [v for v in rows.visits if v["day"] <= rows.today]
-    states = {rows.facilities[v["facility_id"]]["state"] for v in past}
-    for state in [*states, "ALL"] if past else []:
-        of_state = [v for v in past if state in ("ALL", rows.facilities[v["facility_id"]]["state"])]
+    states = {rows.facilities[v["facility_id"]]["state"] for v in rows.visits}
+    for state in [*states, "ALL"] if states else []:
         by_day = defaultdict(list)
-        for v in of_state:
-            by_day[v["day"]].append(v["triage_level"])
-        first = min(v["day"] for v in past)
+        for v in rows.visits:
+            if state in ("ALL", rows.facilities[v["facility_id"]]["state"]):
+                by_day[v["day"]].append(v["triage_level"])
+        first = min(v["day"] for v in rows.visits)
         for n in range((rows.today - first).days + 1):
             yield _trend(first, first + timedelta(days=n), by_day) | {"state": state}
 

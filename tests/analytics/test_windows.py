@@ -150,9 +150,7 @@ def test_the_last_12_months_begin_after_the_same_day_a_year_ago(today, day, visi
 
 
 def test_the_most_severe_level_is_the_lowest_number():
-    who = rows.patient()
-    for level in (5, 2, 4):
-        rows.visit(who, TODAY, level)
+    rows.visits(rows.patient(), TODAY, (5, 2, 4))
     assert the(models.PatientSummary).most_severe_triage_last_year == 2
     assert models.PatientDimension.objects.get().most_severe_triage_level == 2
 
@@ -169,9 +167,7 @@ def test_the_most_severe_level_is_the_lowest_number():
     ],
 )
 def test_risk_is_the_highest_reason_and_names_all_that_apply(levels, risk, reasons):
-    who = rows.patient()
-    for level in levels:
-        rows.visit(who, TODAY, level)
+    rows.visits(rows.patient(), TODAY, levels)
     found = the(models.PatientSummary)
     assert (found.risk_level, found.risk_reasons) == (risk, reasons)
 
@@ -236,9 +232,7 @@ def test_a_category_is_the_first_that_fits_the_type(type_, category):
     ],
 )
 def test_acuity_goes_by_the_unrounded_mean(levels, category, mean):
-    who = rows.patient()
-    for level in levels:
-        rows.visit(who, TODAY, level)
+    rows.visits(rows.patient(), TODAY, levels)
     found = the(models.FacilityPerformance)
     assert found.acuity_category == category
     assert found.avg_triage_level_30d == (Decimal(mean) if mean else None)
@@ -306,3 +300,11 @@ def test_days_without_visits_are_rows_and_averages_are_over_days():
     assert [trend.wow_growth_pct for trend in everywhere] == [None] * 7 + [Decimal("-50.0"), None, None]
     assert [trend.critical_pct for trend in everywhere] == [50, *[None] * 6, 0, None, 100]
     assert [trend.ma_7_day_critical for trend in trends.filter(state="KANO")] == [None] * 6 + [0, 0, 0, Decimal("0.14")]
+
+
+def test_a_visit_dated_tomorrow_waits_for_its_day():
+    rows.visit(rows.patient(), ago(0))
+    rows.visit(rows.patient(rows.facility(state="KANO", lga="Dala")), ago(-1))
+    rows.refresh_all()
+    found = {(trend.state, trend.day): trend.total_visits for trend in models.TriageTrend.objects.all()}
+    assert found == {("ALL", TODAY): 1, ("LAGOS", TODAY): 1, ("KANO", TODAY): 0}
