@@ -78,7 +78,7 @@ class SessionScheme(OpenApiAuthenticationExtension):
         return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": "The browser's session."}
 
 
-def _parameter(name: str, schema: Schema, description: str, location: str = "query") -> OpenApiParameter:
+def _parameter(name: str, schema: Schema, description: str, location: Any = "query") -> OpenApiParameter:
     return OpenApiParameter(name, schema, location, description=description)
 
 
