@@ -79,9 +79,16 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_filters",
     "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "corsheaders",
 ]
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/"
 MIDDLEWARE = [
+    "medilink.requests.identified",
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -119,6 +126,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
+AUTHENTICATION_BACKENDS = [
+    "medilink.api.throttling.LockOut",
+    "clinical.backends.RoleBackend",
+]
 LOGIN_URL = "admin:login"
 
 LANGUAGE_CODE = "en-gb"
@@ -153,8 +164,23 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["clinical.api.filters.FilterBackend"],
     "DEFAULT_PAGINATION_CLASS": None,  # clinical/api/lists.py cuts
     "DEFAULT_SCHEMA_CLASS": "medilink.api.schema.AutoSchema",
-    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "DEFAULT_PARSER_CLASSES": ["medilink.api.parsing.JSONBody"],
+    "DEFAULT_THROTTLE_CLASSES": ["medilink.api.throttling.PerUser"],
+    "EXCEPTION_HANDLER": "medilink.api.errors.refuse",
     "URL_FORMAT_OVERRIDE": None,  # clinical/api/rendering.py
+}
+# How often a user may ask, and how often log-ins may fail; `off` turns either off.
+THROTTLE_USER = env.str("THROTTLE_USER", default="600/min")
+THROTTLE_LOGIN = env.str("THROTTLE_LOGIN", default="5/15min")
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# Of the web alone (medilink/wsgi.py): a load may take longer.
+DB_STATEMENT_TIMEOUT_MS = env.int("DB_STATEMENT_TIMEOUT_MS", default=5000)
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "SIGNING_KEY": SECRET_KEY,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Medilink",
@@ -228,8 +254,9 @@ INGEST_WATCH = env.bool("INGEST_WATCH", default=True)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}},
+    "filters": {"request": {"()": "medilink.requests.RequestFilter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "botocore": {"level": "WARNING"},

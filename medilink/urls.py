@@ -1,14 +1,14 @@
 """Every address of the site."""
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
-from django.views.generic import RedirectView
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
 from medilink import health
+from medilink.api import index, login
 
 api = SimpleRouter()
 api.trailing_slash = "/?"  # with and without, and no redirect that would lose a body
@@ -17,9 +17,19 @@ api.register("patients", PatientViewSet, basename="patients")
 api.register("medical-records", MedicalRecordViewSet, basename="medical-records")
 api.register("triage-visits", TriageVisitViewSet, basename="triage-visits")
 
+handler400 = "medilink.api.errors.bad_request"
+handler403 = "medilink.api.errors.forbidden"
+handler404 = "medilink.api.errors.not_found"
+handler500 = "medilink.api.errors.server_error"
+
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", index.Index.as_view()),
     path("admin/", admin.site.urls),
+    re_path(r"^api/auth/token/?$", login.LogIn.as_view()),
+    re_path(r"^api/auth/refresh/?$", login.Refresh.as_view()),
+    re_path(r"^api/auth/revoke/?$", login.Revoke.as_view()),
+    re_path(r"^api/schema/?$", index.Description.as_view(), name="schema"),
+    re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
     path("api/", include(api.urls)),
     path("health", health.health),
     path("livez", health.livez),

@@ -1,0 +1,36 @@
+"""What a role means in the admin: Django's permissions, for stewards, beside those of superusers."""
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser
+
+from clinical.access import Role
+from clinical.models import User
+
+APPS = frozenset({"clinical", "ingestion", "analytics", "medilink"})
+FOR_SUPERUSERS = frozenset(
+    {"user", "group", "membership", "programtoken", "idempotencykey", "auditevent", "outstandingtoken"}
+)
+SCHEDULE = frozenset({"django_celery_beat.view_periodictask", "django_celery_beat.change_periodictask"})
+
+
+class RoleBackend(ModelBackend):
+    """A steward sees, adds and changes what the desk shows; which rows is a matter of scope, not of permission."""
+
+    def has_perm(self, user_obj: User | AnonymousUser, perm: str, obj: Any = None) -> bool:
+        return super().has_perm(user_obj, perm, obj) or (_is_steward(user_obj) and _is_of_the_desk(perm))
+
+    def has_module_perms(self, user_obj: User | AnonymousUser, app_label: str) -> bool:
+        is_of_the_desk = app_label in APPS or app_label == "django_celery_beat"
+        return super().has_module_perms(user_obj, app_label) or (_is_steward(user_obj) and is_of_the_desk)
+
+
+def _is_steward(user: User | AnonymousUser) -> bool:
+    return isinstance(user, User) and user.is_active and Role.STEWARD in user.access.roles
+
+
+def _is_of_the_desk(perm: str) -> bool:
+    app, _, name = perm.partition(".")
+    action, _, model = name.partition("_")
+    return perm in SCHEDULE or (app in APPS and action in ("view", "add", "change") and model not in FOR_SUPERUSERS)

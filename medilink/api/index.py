@@ -1,0 +1,67 @@
+"""`/`: the way in for people, the index of routes for programs."""
+
+from typing import Any
+
+from django.http import HttpResponseRedirect
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+ROUTES = (
+    *("facilities", "patients", "medical-records", "triage-visits", "batches", "rejected-rows"),
+    *("analytics/facility-stats", "analytics/facilities", "analytics/patients", "analytics/medical-records"),
+    *("analytics/triage-visits", "analytics/patient-summary", "analytics/facility-performance"),
+    *("analytics/triage-trends", "analytics/condition-analysis", "audit-events", "schema", "docs"),
+)
+
+
+def is_browser(request: Request) -> bool:
+    return "text/html" in request.META.get("HTTP_ACCEPT", "")
+
+
+class Index(APIView):
+    permission_classes = (IsAuthenticated,)
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_browser(request):
+            return HttpResponseRedirect(reverse("admin:index"))
+        return super().dispatch(request, *args, **kwargs)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response({route: request.build_absolute_uri(f"/api/{route}") for route in ROUTES})
+
+
+class ForAll(BaseContentNegotiation):
+    """The description has one form, whatever is accepted."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+@extend_schema(exclude=True)
+class Description(SpectacularAPIView):
+    permission_classes = (IsAuthenticated,)
+    content_negotiation_class = ForAll
+
+
+@extend_schema(exclude=True)
+class Docs(SpectacularSwaggerView):
+    """For people: who is not logged in is sent to the log-in and comes back."""
+
+    url_name = "schema"
+    permission_classes = (IsAuthenticated,)
+    content_negotiation_class = ForAll
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_browser(request) and not request.user.is_authenticated:
+            return HttpResponseRedirect(f"{reverse('admin:login')}?next={request.path}")
+        return super().dispatch(request, *args, **kwargs)
