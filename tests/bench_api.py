@@ -75,8 +75,9 @@ class Stats(BaseModel):
 async def stats() -> Stats:
     async with app.pool.acquire() as c:
         rows = await c.fetch(
-            "select facility_id, facility_name, state, total_patients patient_count, total_medical_records record_count,"
-            " total_triage_visits triage_count, avg_triage_level from stats order by facility_id")
+            "select facility_id, facility_name, state, total_patients patient_count,"
+            " total_medical_records record_count, total_triage_visits triage_count, avg_triage_level"
+            " from stats order by facility_id")
     found = [Facility(**dict(r)) for r in rows]
     return Stats(total_facilities=len(found), total_patients=sum(f.patient_count for f in found),
         total_records=sum(f.record_count for f in found), total_triage_visits=sum(f.triage_count for f in found),

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpResponseRedirect
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -48,7 +48,7 @@ class ForAll(BaseContentNegotiation):
 
 
 @extend_schema(exclude=True)
-class Description(SpectacularAPIView):
+class Description(SpectacularJSONAPIView):
     permission_classes = (IsAuthenticated,)
     content_negotiation_class = ForAll
 

@@ -57,6 +57,9 @@ class Public(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
+    def get_authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
     def body(self, request: Request, serializer_class: type[Strict]) -> dict[str, Any]:
         parameters.read(request.GET, ("format",))
         body = serializer_class(data=request.data)
