@@ -23,14 +23,14 @@ handler404 = "medilink.api.errors.not_found"
 handler500 = "medilink.api.errors.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", index.Index.as_view()),
-    path("admin/", admin.site.urls),
+    path("api/", include(api.urls)),  # first, because each address above costs those below
     re_path(r"^api/auth/token/?$", login.LogIn.as_view()),
     re_path(r"^api/auth/refresh/?$", login.Refresh.as_view()),
     re_path(r"^api/auth/revoke/?$", login.Revoke.as_view()),
     re_path(r"^api/schema/?$", index.Description.as_view(), name="schema"),
     re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
-    path("api/", include(api.urls)),
+    path("", index.Index.as_view()),
+    path("admin/", admin.site.urls),
     path("health", health.health),
     path("livez", health.livez),
     path("readyz", health.readyz),

@@ -77,7 +77,7 @@ def _claims(token: str) -> tuple[int, float]:
     return int(claims["user_id"]), float(claims["exp"])
 
 
-OPTIONS = {"require": ["exp"], "verify_iat": False}  # the clocks of two servers may differ
+OPTIONS: Any = {"require": ["exp"], "verify_iat": False}  # the clocks of two servers may differ
 FIELDS = ("id", "username", "is_superuser", "is_staff", "is_active")
 
 
