@@ -21,6 +21,6 @@ RUN python manage.py collectstatic --noinput --verbosity 0 && python -m compilea
 USER 10001
 EXPOSE 5000
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s CMD ["python", "-m", "medilink.probe"]
-# As many workers as cores; a few threads each, so that a slow query holds up nobody else.
-CMD ["sh", "-c", "exec granian --interface wsgi --host 0.0.0.0 --port \"$PORT\" --no-ws --workers 2 \
-    --blocking-threads 4 --backlog 1024 --access-log medilink.wsgi:application"]
+# Two workers for each of two cores, two threads each: a slow query holds up nobody else, and nobody waits for a lock.
+CMD ["sh", "-c", "exec granian --interface wsgi --host 0.0.0.0 --port \"$PORT\" --no-ws --workers 4 \
+    --blocking-threads 2 --backlog 1024 --access-log medilink.wsgi:application"]

@@ -396,3 +396,6 @@ class SuppressedConditionAnalysis(ConditionLine):
     class Meta:
         managed = False
         db_table = 'bi"."condition_analysis'
+
+
+from analytics.history import CheckResult, CheckRun, MartRefresh, MartState  # noqa: E402, F401  # for Django's registry

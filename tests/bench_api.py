@@ -107,7 +107,7 @@ def _servers(options: argparse.Namespace) -> Iterator[dict[str, list[str]]]:
     embedded.provide(folder, is_throwaway=True)
     token = _fill(options.patients)
     headers = {"medilink": ["-H", f"Authorization: Bearer {token}"]}
-    granian = ["--interface", "wsgi", "--workers", "2", "--blocking-threads", "4", "--no-ws", "--log-level", "warning"]
+    granian = ["--interface", "wsgi", "--workers", "2", "--blocking-threads", "2", "--no-ws", "--log-level", "warning"]
     port = ["--host", "127.0.0.1", "--port"]
     started = [
         _start([sys.executable, "-m", "granian", *granian, *port, f"{PORTS['medilink']}", "medilink.wsgi:application"])

@@ -1,0 +1,106 @@
+"""What became of the marts: how far each is, each refresh, each run of the data checks and what it found."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+
+class MartRefresh(models.Model):
+    """One refresh of one mart. running → done, or failed, and then the mart has its old rows."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    class Why(models.TextChoices):
+        FIRST = "first", "never refreshed before"
+        INPUTS = "inputs", "its tables have changed"
+        DAY = "day", "a new day in Lagos"
+        FAILED = "failed", "the last refresh failed"
+        RESTORED = "restored", "the database was restored from another server"
+        FORCED = "forced", "somebody asked for it"
+
+    mart = models.TextField()
+    as_of = models.DateTimeField(null=True, help_text="the rows are those of this instant")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    rows = models.BigIntegerField(null=True)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
+    why = models.CharField(max_length=10, choices=Why.choices)
+    error = models.TextField(blank=True, default="", help_text="in words that name no patient")
+    batch_id = models.BigIntegerField(null=True, help_text="the last batch that was loaded by then")
+
+    class Meta:
+        db_table = "mart_refreshes"
+        verbose_name = "refresh"
+        verbose_name_plural = "refreshes"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["mart", "-id"], name="mart_refreshes_of_a_mart")]
+
+    def __str__(self) -> str:
+        return f"{self.mart} {self.pk}"
+
+
+class MartState(models.Model):
+    """How far one mart is: the snapshot that its rows were made of. Compared with `row_changes`, it says "stale"."""
+
+    mart = models.TextField(primary_key=True)
+    as_of = models.DateTimeField()
+    snapshot = models.TextField(help_text="pg_snapshot at the beginning of the last refresh that went well")
+    system = models.BigIntegerField(help_text="the server's identity; another one's transactions say nothing here")
+    lagos_day = models.DateField()
+    reads = ArrayField(models.TextField(), help_text="the base tables below it")
+    rows = models.BigIntegerField()
+    has_failed = models.BooleanField(default=False, help_text="the last refresh")
+
+    class Meta:
+        db_table = "mart_states"
+        ordering = ["mart"]
+
+    def __str__(self) -> str:
+        return self.mart
+
+
+class CheckRun(models.Model):
+    """All data checks, once."""
+
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    passed = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+    skipped = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "data_check_runs"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"Checks {self.pk}"
+
+
+class CheckResult(models.Model):
+    """What one check found in one run; failing rows by their keys alone."""
+
+    class Status(models.TextChoices):
+        PASSED = "passed"
+        FAILED = "failed"
+        SKIPPED = "skipped", "skipped: its mart is older than its tables"
+        BROKEN = "broken", "broken: the check itself could not run"
+
+    run = models.ForeignKey(CheckRun, models.CASCADE, related_name="results")
+    name = models.TextField()
+    relation = models.TextField()
+    kind = models.TextField()
+    status = models.CharField(max_length=10, choices=Status.choices)
+    failing_rows = models.BigIntegerField(default=0)
+    sample = models.JSONField(default=list, help_text="the keys of up to 100 failing rows")
+    seconds = models.FloatField(default=0)
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        db_table = "data_check_results"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["name", "-id"], name="data_check_results_of_a_check")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.status}"

@@ -1,0 +1,223 @@
+"""Refreshing the marts: which are stale, in what order, one process at a time, no reader ever waiting.
+
+A mart is stale exactly where a transaction that its snapshot does not see has changed rows of its tables
+(`row_changes`, filled by triggers), or a new day has begun in Lagos. No clock decides, so nothing is missed that was
+being written while the mart was read.
+"""
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from analytics.history import MartRefresh, MartState
+from analytics.relations import MARTS, RELATIONS, Kind, Relation
+from ingestion.models import IngestBatch
+
+LOCK = 7_340_211  # of this database, for whoever refreshes
+WORK_MEM = "256MB"  # one sort or hash of a nation's rows; one refresh runs at a time
+LOCK_TIMEOUT = "10s"
+KEPT = "1 hour"  # of row_changes; the counts of the API look back a minute
+Why = MartRefresh.Why
+Status = MartRefresh.Status
+
+
+class AlreadyRunning(Exception):
+    """Another process refreshes the marts at this moment."""
+
+
+class UnknownMart(Exception):
+    """There is no mart of that name."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mart; `status` is `fresh` where there was nothing to do."""
+
+    mart: str
+    status: str
+    why: str = ""
+    rows: int | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+
+# --- How far they are
+
+# One line per mart. `why` is empty where the mart is fresh.
+STATES = """
+SELECT s.mart, s.as_of, s.rows, s.has_failed,
+    CASE
+        WHEN s.system <> control.system_identifier THEN 'restored'
+        WHEN s.has_failed THEN 'failed'
+        WHEN EXISTS (
+            SELECT FROM row_changes c
+            WHERE c.table_name = ANY (s.reads) AND c.xid >= pg_snapshot_xmin(s.snapshot::pg_snapshot)
+              AND NOT pg_visible_in_snapshot(c.xid, s.snapshot::pg_snapshot)
+        ) THEN 'inputs'
+        WHEN s.lagos_day <> staging.lagos_today() THEN 'day'
+        ELSE ''
+    END AS why
+FROM mart_states s, pg_control_system() control
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    mart: str
+    as_of: datetime
+    rows: int
+    has_failed: bool
+    why: str
+
+    @property
+    def is_stale(self) -> bool:
+        return bool(self.why)
+
+
+def states() -> dict[str, State]:
+    """How far each mart is that has ever been refreshed; one query, cheap enough for every answer."""
+    with connection.cursor() as cursor:
+        cursor.execute(STATES)
+        return {row[0]: State(*row) for row in cursor.fetchall()}
+
+
+def freshness(*names: str) -> tuple[datetime | None, bool]:
+    """(as_of, stale) of an answer made of these relations: as old as the oldest. A view is always of now.
+
+    None where one of them was never refreshed.
+    """
+    kinds = {relation.name: relation.kind for relation in RELATIONS}
+    asked = [name for name in names if kinds[name] == Kind.MATERIALIZED]
+    if not asked:
+        return timezone.now(), False
+    known = states()
+    found = [known.get(name) for name in asked]
+    if not all(found):
+        return None, True
+    return min(state.as_of for state in found if state), any(state.is_stale for state in found if state)
+
+
+# --- Refreshing
+
+
+def refresh(*, only: Collection[str] = (), is_forced: bool = False, say: Any = None) -> list[Outcome]:
+    """Refreshes what is stale (all, where forced) among `only`, or all marts; what fails does not stop the others.
+
+    A mart that is made of one that has just failed keeps its rows too, so that the two never contradict each other.
+    `say(outcome)` is called after each.
+    """
+    unknown = set(only) - {mart.name for mart in MARTS}
+    if unknown:
+        raise UnknownMart(f"There is no mart {', '.join(sorted(unknown))}; known: {', '.join(m.name for m in MARTS)}.")
+    outcomes: list[Outcome] = []
+    with _alone():
+        _close_left_behind()
+        for mart in MARTS:
+            if only and mart.name not in only:
+                continue
+            outcome = _brought_up(mart, is_forced, {one.mart for one in outcomes if one.status == Status.FAILED})
+            outcomes.append(outcome)
+            if say:
+                say(outcome)
+        _forget_changes()
+    return outcomes
+
+
+def _brought_up(mart: Relation, is_forced: bool, failed: set[str]) -> Outcome:
+    state = states().get(mart.name)
+    why = Why.FORCED if is_forced else Why.FIRST if state is None else state.why
+    if not why:
+        return Outcome(mart.name, "fresh", rows=state.rows if state else None)
+    record = MartRefresh.objects.create(mart=mart.name, started_at=timezone.now(), why=why)
+    started = time.monotonic()
+    upstream = failed & set(mart.depends_on)
+    try:
+        if upstream:
+            raise _UpstreamFailed(f"It is made of {', '.join(sorted(upstream))}, which failed.")
+        rows = _refreshed(mart, record)
+    except (DatabaseError, _UpstreamFailed) as error:
+        return _failed(mart, record, error, time.monotonic() - started)
+    return Outcome(mart.name, Status.DONE, why, rows, time.monotonic() - started)
+
+
+class _UpstreamFailed(Exception):
+    pass
+
+
+SNAPSHOT = """
+SELECT pg_current_snapshot()::text, clock_timestamp(), staging.lagos_today(), system_identifier
+FROM pg_control_system()
+"""
+
+
+def _refreshed(mart: Relation, record: MartRefresh) -> int:
+    """In one transaction: the snapshot is taken first, so what the rows hold is at least what it says."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for setting, value in (("work_mem", WORK_MEM), ("lock_timeout", LOCK_TIMEOUT)):
+            cursor.execute("SELECT set_config(%s, %s, true)", [setting, value])
+        cursor.execute(SNAPSHOT)
+        snapshot, as_of, lagos_day, system = cursor.fetchone()
+        batch_id = IngestBatch.objects.loaded().order_by("-id").values_list("id", flat=True).first()
+        cursor.execute("SELECT relispopulated FROM pg_class WHERE oid = %s::regclass", [mart.table])
+        how = "CONCURRENTLY" if cursor.fetchone()[0] else ""
+        cursor.execute(f"REFRESH MATERIALIZED VIEW {how} {mart.table}")
+        cursor.execute(f"SELECT count(*) FROM {mart.table}")  # noqa: S608  # a name of our own
+        (rows,) = cursor.fetchone()
+        now = {"as_of": as_of, "snapshot": snapshot, "system": system, "lagos_day": lagos_day, "rows": rows}
+        reads = sorted(mart.reads)
+        MartState.objects.update_or_create(mart=mart.name, defaults=now | {"reads": reads, "has_failed": False})
+        done = {"status": Status.DONE, "as_of": as_of, "rows": rows, "batch_id": batch_id}
+        MartRefresh.objects.filter(pk=record.pk).update(finished_at=timezone.now(), **done)
+    return int(rows)
+
+
+def _failed(mart: Relation, record: MartRefresh, error: Exception, seconds: float) -> Outcome:
+    """The error's class alone: its text may hold a row."""
+    said = str(error) if isinstance(error, _UpstreamFailed) else f"{type(error.__cause__ or error).__name__}; {KEEPS}"
+    MartRefresh.objects.filter(pk=record.pk).update(status=Status.FAILED, finished_at=timezone.now(), error=said)
+    MartState.objects.filter(mart=mart.name).update(has_failed=True)
+    return Outcome(mart.name, Status.FAILED, record.why, None, seconds, said)
+
+
+KEEPS = "it keeps its rows; the next refresh tries again."
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """A lock that ends with the connection, however this process ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+        if not cursor.fetchone()[0]:
+            raise AlreadyRunning("The marts are being refreshed by another process; there is nothing to do here.")
+    try:
+        yield
+    finally:
+        if connection.connection and not connection.connection.closed and not connection.needs_rollback:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
+def _close_left_behind() -> None:
+    """Whoever holds the lock knows that nobody else is at work: what is `running` was left by a dead process."""
+    MartRefresh.objects.filter(status=Status.RUNNING).update(
+        status=Status.FAILED, finished_at=timezone.now(), error=f"Its process ended; {KEEPS}"
+    )
+
+
+def _forget_changes() -> None:
+    """Changes that every mart has seen, and that no count looks back to any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            DELETE FROM row_changes c WHERE c.at < clock_timestamp() - %s::interval AND NOT EXISTS (
+                SELECT FROM mart_states s WHERE NOT pg_visible_in_snapshot(c.xid, s.snapshot::pg_snapshot)
+            )
+            """,
+            [KEPT],
+        )
