@@ -1,0 +1,95 @@
+"""Running the data checks and keeping what they found."""
+
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import orjson
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from analytics import marts
+from analytics.checks.catalogue import CHECKS, Check
+from analytics.history import CheckResult, CheckRun
+from analytics.relations import MARTS
+
+SAMPLE = 100
+Status = CheckResult.Status
+
+
+class UnknownCheck(Exception):
+    """There is no check of that name."""
+
+
+def run(only: Collection[str] = (), *, say: Callable[[CheckResult], None] | None = None) -> CheckRun:
+    """All checks, or those named, in one snapshot; what each found is kept for good."""
+    unknown = set(only) - {check.name for check in CHECKS}
+    if unknown:
+        raise UnknownCheck(f"There is no check {', '.join(sorted(unknown))}; `check_data --list` names them all.")
+    chosen = [check for check in CHECKS if not only or check.name in only]
+    started_at = timezone.now()
+    results = _looked(chosen, say)
+    with transaction.atomic():
+        kept = CheckRun.objects.create(
+            started_at=started_at,
+            finished_at=timezone.now(),
+            passed=_count(results, Status.PASSED),
+            failed=_count(results, Status.FAILED) + _count(results, Status.BROKEN),
+            skipped=_count(results, Status.SKIPPED),
+        )
+        for result in results:
+            result.run = kept
+        CheckResult.objects.bulk_create(results)
+    return kept
+
+
+def _count(results: Collection[CheckResult], status: str) -> int:
+    return sum(result.status == status for result in results)
+
+
+def _looked(chosen: Collection[Check], say: Callable[[CheckResult], None] | None) -> list[CheckResult]:
+    """In one REPEATABLE READ transaction, so that what is fresh at its beginning is so for every check."""
+    results = []
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic(), connection.cursor() as cursor:
+        if is_outermost:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        stale = _stale()
+        for check in chosen:
+            result = _result(check, stale)
+            results.append(result)
+            if say:
+                say(result)
+    return results
+
+
+def _stale() -> frozenset[str]:
+    known = marts.states()
+    return frozenset(mart.table for mart in MARTS if mart.name not in known or known[mart.name].is_stale)
+
+
+def _result(check: Check, stale: frozenset[str]) -> CheckResult:
+    result = CheckResult(name=check.name, relation=check.relation, kind=check.kind)
+    if check.needs_fresh and check.relation in stale:
+        result.status = Status.SKIPPED
+        return result
+    started = time.monotonic()
+    try:
+        with transaction.atomic():
+            result.failing_rows, result.sample = _failing(check)
+        result.status = Status.FAILED if result.failing_rows else Status.PASSED
+    except DatabaseError as error:
+        result.status, result.error = Status.BROKEN, type(error.__cause__ or error).__name__
+    result.seconds = round(time.monotonic() - started, 3)
+    return result
+
+
+def _failing(check: Check) -> tuple[int, list[Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH failing AS MATERIALIZED ({check.failing}) SELECT (SELECT count(*) FROM failing),"  # noqa: S608  # ours
+            " coalesce((SELECT jsonb_agg(to_jsonb(f)) FROM (SELECT * FROM failing LIMIT %s) f), '[]')::text",
+            [SAMPLE],
+        )
+        rows, sample = cursor.fetchone()
+    return rows, orjson.loads(sample)

@@ -1,0 +1,35 @@
+"""The night: what the app has delivered, then the marts, then the data checks.
+
+Each step is recorded by its own module. One that fails stops neither the next nor undoes another.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from celery import shared_task
+
+from analytics import checks, marts
+from ingestion import tasks as ingestion
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(**ingestion.RETRY)
+def nightly() -> None:
+    """Once a night in effect, however often it is started: each step finds nothing to do the second time."""
+    failures = [error for error in map(_tried, (ingestion.nightly, marts.refresh, checks.run)) if error]
+    for error in failures:
+        if isinstance(error, ingestion.AWAY):
+            raise error  # a service was away: Celery starts the night again, and what is done stays done
+
+
+def _tried(step: Callable[[], Any]) -> Exception | None:
+    try:
+        step()
+    except marts.AlreadyRunning as error:
+        logger.info("%s", error)
+    except Exception as error:  # the edge of the night: what went wrong is told, and the next step begins
+        logger.error("A step of the night broke off: %s", type(error).__name__)
+        return error
+    return None
