@@ -36,7 +36,7 @@ def failing(*names):
     return {result.name: (result.status, result.failing_rows, result.sample) for result in run.results.all()}
 
 
-def test_invented_rows_of_every_sort_pass_every_check():
+def test_invented_rows_of_every_sort_pass_every_check(transactional_db):
     make_many(7, datetime.now(UTC).date())
     marts.refresh()
     run = checks.run()
@@ -80,7 +80,7 @@ def test_each_kind_fails_on_what_it_is_for(monkeypatch, kind, sql):
     assert (run.failed, run.results.get().status) == (1, "failed")
 
 
-def test_a_mart_that_disagrees_with_its_tables_is_found(someone, monkeypatch):
+def test_a_mart_that_disagrees_with_its_tables_is_found(transactional_db, someone):
     marts.refresh()
     query("ALTER TABLE triage_visits DISABLE TRIGGER note_change")
     try:

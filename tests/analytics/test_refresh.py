@@ -27,7 +27,7 @@ def refreshed(**options):
 
 def query(sql, *values):
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        cursor.execute(sql, values or None)
         return cursor.fetchall() if cursor.description else None
 
 
