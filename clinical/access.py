@@ -28,24 +28,24 @@ class Role(models.TextChoices):
     SERVICE = "service"
 
 
-# What a request is about. `deliveries` are batches and refused rows.
-RESOURCES = ("patients", "records", "visits", "facilities", "deliveries", "analytics", "audit")
+# What a request is about. `deliveries` are batches and refused rows; `analytics_records` the mart of single records.
+RESOURCES = ("patients", "records", "visits", "facilities", "deliveries", "analytics", "analytics_records", "audit")
 
 # The table of contract/api.md, a column per resource. Services hand batches in and read how they went.
 _TABLE: dict[Role, tuple[frozenset[str], ...]] = {
-    Role.STEWARD: (CRUD, CRUD, CRUD, CRUD, CRUD, R, NONE),
-    Role.CLINICIAN: (CRU, CRU, CRU, R, NONE, R, NONE),
-    Role.CLERK: (CRU, NONE, CRU, R, NONE, R, NONE),
-    Role.ANALYST: (R, R, R, R, NONE, R, NONE),
-    Role.AUDITOR: (NONE, NONE, NONE, R, R, NONE, R),
-    Role.SERVICE: (CRU, CRU, CRU, CRU, CRU - {UPDATE}, R, NONE),
+    Role.STEWARD: (CRUD, CRUD, CRUD, CRUD, CRUD, R, R, NONE),
+    Role.CLINICIAN: (CRU, CRU, CRU, R, NONE, R, R, NONE),
+    Role.CLERK: (CRU, NONE, CRU, R, NONE, R, NONE, NONE),
+    Role.ANALYST: (R, R, R, R, NONE, R, R, NONE),
+    Role.AUDITOR: (NONE, NONE, NONE, R, R, NONE, NONE, R),
+    Role.SERVICE: (CRU, CRU, CRU, CRU, CRU - {UPDATE}, R, R, NONE),
 }
 ALLOWED = {role: dict(zip(RESOURCES, rights, strict=True)) for role, rights in _TABLE.items()}
 
 # Who sees a row without the names and free texts of people: masked fields of patients and events, or a refused row's
 # cells; analysts also get small cells suppressed.
 MASKED = {
-    Role.ANALYST: frozenset({"patients", "records", "visits", "analytics"}),
+    Role.ANALYST: frozenset({"patients", "records", "visits", "analytics", "analytics_records"}),
     Role.AUDITOR: frozenset({"deliveries"}),
 }
 

@@ -4,6 +4,10 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from analytics.api.events import RecordFactViewSet, VisitFactViewSet
+from analytics.api.facilities import FacilityDimensionViewSet, FacilityPerformanceViewSet, FacilityStats
+from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
+from analytics.api.trends import ConditionAnalysisViewSet, TriageTrendViewSet
 from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
@@ -16,6 +20,17 @@ api.register("facilities", FacilityViewSet, basename="facilities")
 api.register("patients", PatientViewSet, basename="patients")
 api.register("medical-records", MedicalRecordViewSet, basename="medical-records")
 api.register("triage-visits", TriageVisitViewSet, basename="triage-visits")
+for name, view in (
+    ("facilities", FacilityDimensionViewSet),
+    ("patients", PatientDimensionViewSet),
+    ("medical-records", RecordFactViewSet),
+    ("triage-visits", VisitFactViewSet),
+    ("patient-summary", PatientSummaryViewSet),
+    ("facility-performance", FacilityPerformanceViewSet),
+    ("triage-trends", TriageTrendViewSet),
+    ("condition-analysis", ConditionAnalysisViewSet),
+):
+    api.register(f"analytics/{name}", view, basename=f"analytics-{name}")
 
 handler400 = "medilink.api.errors.bad_request"
 handler403 = "medilink.api.errors.forbidden"
@@ -24,6 +39,7 @@ handler500 = "medilink.api.errors.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include(api.urls)),  # first, because each address above costs those below
+    re_path(r"^api/analytics/facility-stats/?$", FacilityStats.as_view()),
     re_path(r"^api/auth/token/?$", login.LogIn.as_view()),
     re_path(r"^api/auth/refresh/?$", login.Refresh.as_view()),
     re_path(r"^api/auth/revoke/?$", login.Revoke.as_view()),

@@ -244,7 +244,7 @@ def _measure(options: argparse.Namespace, headers: dict[str, list[str]]) -> None
 def _cursor(last: int) -> str:
     from clinical.api.lists import Order, cursor_of
 
-    return cursor_of(Order("id"), last, last)
+    return cursor_of(Order("id"), {"id": last})
 
 
 def _rate(name: str, path: str, headers: list[str], seconds: int) -> float:

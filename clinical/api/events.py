@@ -137,8 +137,9 @@ def _level(name: str, text: str) -> int:
 class HasCondition(Func):
     """That one of the visit's conditions is this one, compared as names are."""
 
+    column = "conditions"
     template = (
-        "EXISTS (SELECT FROM unnest(conditions) AS condition"
+        "EXISTS (SELECT FROM unnest(%(column)s) AS condition"
         " WHERE lower(condition COLLATE pg_c_utf8) = lower(%(expressions)s COLLATE pg_c_utf8))"
     )
     output_field = BooleanField()

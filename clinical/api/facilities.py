@@ -15,8 +15,8 @@ from clinical.api.writing import Body, Resource
 from clinical.models import Facility, FacilityAlias
 
 
-def _state(_parameter: str, text: str) -> str:
-    """As it is stored, in whatever spelling it is asked for; an unknown one is nobody's."""
+def as_stored(_parameter: str, text: str) -> str:
+    """A state as it is stored, in whatever spelling it is asked for; an unknown one is nobody's."""
     try:
         return values.state(text)
     except values.Invalid:
@@ -41,7 +41,7 @@ def _contains(text: str) -> Q:
 
 
 class FacilityFilter(FilterSet):
-    state = filters.Parameter(filters.TEXT, _state, filters.equal("state"))
+    state = filters.Parameter(filters.TEXT, as_stored, filters.equal("state"))
     lga = filters.Parameter(filters.TEXT, filters.name, _lga)
     type = filters.Parameter(filters.TEXT, filters.name, filters.same_name("type"))
     search = filters.Parameter(

@@ -8,12 +8,13 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import F, OrderBy, Q, QuerySet
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import F, Model, OrderBy, Q, QuerySet
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
@@ -26,66 +27,89 @@ PARAMETERS = ("page", "per_page", "cursor", "ordering", "changed_since", "format
 
 @dataclass(frozen=True)
 class Order:
-    """One column and the id, both in one direction."""
+    """One column and the key of a row, all in one direction; none of them is ever null."""
 
     column: str
     is_descending: bool = False
     is_personal: bool = False
+    keys: tuple[str, ...] = ("id",)
 
     @property
     def text(self) -> str:
         return f"-{self.column}" if self.is_descending else self.column
 
+    @property
+    def is_by_id(self) -> bool:
+        """That the key is one number, and nothing else orders."""
+        return self.keys == (self.column,) == ("id",)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column, *(key for key in self.keys if key != self.column))
+
     def applied(self, rows: "QuerySet[Any]") -> "QuerySet[Any]":
-        columns = [self.column] if self.column == "id" else [self.column, "id"]
-        return rows.order_by(*(OrderBy(F(column), descending=self.is_descending) for column in columns))
+        return rows.order_by(*(OrderBy(F(column), descending=self.is_descending) for column in self.columns))
 
     def after(self, rows: "QuerySet[Any]", place: "Place") -> "QuerySet[Any]":
-        """The rows behind that place; an index on (column, id) leads straight to them."""
+        """The rows behind that place; an index on the columns leads straight to them."""
         beyond = "lt" if self.is_descending else "gt"
-        if self.column == "id":
-            return rows.filter(**{f"id__{beyond}": place.id})
-        value = place.value
+        values = dict(zip(self.keys, place.keys, strict=True)) | ({} if self.is_personal else place.column)
         if self.is_personal:
-            value = rows.model._base_manager.filter(pk=place.id).values_list(self.column, flat=True).first()
-            if value is None:
+            found = rows.model._base_manager.filter(pk=place.keys[0]).values_list(self.column, flat=True).first()
+            if found is None:
                 raise _bad_cursor()
-        return rows.filter(
-            Q(**{f"{self.column}__{beyond}e": value}),
-            Q(**{f"{self.column}__{beyond}": value}) | Q(**{self.column: value, f"id__{beyond}": place.id}),
-        )
+            values[self.column] = found
+        behind = Q()
+        equal: dict[str, Any] = {}
+        for column in self.columns:
+            behind |= Q(**equal, **{f"{column}__{beyond}": values[column]})
+            equal[column] = values[column]
+        bound = Q(**{f"{self.column}__{beyond}e": values[self.column]}) if len(self.columns) > 1 else Q()
+        return rows.filter(bound, behind)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a walk stands: behind this row."""
+    """Where a walk stands: behind the row with this key, and with this in the order's column."""
 
-    id: int
-    value: Any = None
+    keys: tuple[Any, ...]
+    column: dict[str, Any] = field(default_factory=dict)
 
 
 def _bad_cursor() -> Exception:
     return parameters.refused("cursor", "invalid", "Is none that this list has given; start again with an empty one.")
 
 
-def cursor_of(order: Order, last: int, value: Any) -> str:
-    """The place behind the row with this id and this value in the order's column."""
-    if order.is_personal or order.column == "id":
-        value = None
-    elif isinstance(value, datetime):
-        value = value.isoformat()
-    text = json.dumps([order.text, last, value], separators=(",", ":"))
+def cursor_of(order: Order, row: dict[str, Any]) -> str:
+    """The place behind this row."""
+    names = order.keys if order.is_personal else order.columns
+    known = {name: _written(row[name]) for name in names}
+    text = json.dumps([order.text, known], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def place_of(order: Order, cursor: str) -> Place:
+def _written(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def place_of(order: Order, cursor: str, model: type[Model]) -> Place:
     try:
-        of, last, value = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if of == order.text and isinstance(last, int) and 0 < last <= parameters.LARGEST_ID:
-            return Place(last, datetime.fromisoformat(value) if order.column.endswith("_at") else value)
-    except (ValueError, TypeError, binascii.Error):
+        of, known = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        names = order.keys if order.is_personal else order.columns
+        if of == order.text and known.keys() == {*names}:
+            read = {name: _read(model, name, value) for name, value in known.items()}
+            return Place(tuple(read[key] for key in order.keys), {order.column: read.get(order.column)})
+    except (ValueError, TypeError, AttributeError, binascii.Error, DjangoValidationError):
         pass
     raise _bad_cursor()
+
+
+def _read(model: type[Model], name: str, value: Any) -> Any:
+    column: Any = model._meta.get_field(name)
+    read = column.to_python(value)
+    if read is None or (isinstance(read, int) and not 0 <= read <= parameters.LARGEST_ID):
+        raise ValueError
+    return read
 
 
 @dataclass(frozen=True)
@@ -108,9 +132,9 @@ class Cut:
             raise parameters.refused("page", "invalid", "Not together with cursor.")
         return cls(per_page, 1, given.get("cursor", ""))
 
-    def place(self, order: Order) -> Place | None:
+    def place(self, order: Order, model: type[Model]) -> Place | None:
         """Where a walk stands; None at its start, and for a page."""
-        return place_of(order, self.cursor) if self.cursor else None
+        return place_of(order, self.cursor, model) if self.cursor else None
 
     def rows(self, rows: "QuerySet[Any]", order: Order, place: Place | None) -> "QuerySet[Any]":
         """One row more than a page, which tells whether there is a next one."""

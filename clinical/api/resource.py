@@ -4,11 +4,12 @@ Rows go from the database to the answer as tuples, without models or serializers
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
 from django.db import connection
-from django.db.models import BooleanField, Case, QuerySet, Value, When
+from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
 from django.http import StreamingHttpResponse
 from django_filters import FilterSet
 from rest_framework.exceptions import NotFound
@@ -34,7 +35,7 @@ def orders(*columns: str, personal: str = "") -> dict[str, Order]:
 
 
 class Listing(GenericViewSet[Any]):
-    """A list and its objects, read only."""
+    """A list, read only."""
 
     resource: ClassVar[str]  # of clinical/access.py
     model: ClassVar[Any]
@@ -64,7 +65,7 @@ class Listing(GenericViewSet[Any]):
         )
         if not self._is_mixed:
             return found.values_list(*self.columns, *more)
-        clear = self.user.access.clear_scope(self.resource).of_places(*found.model.PLACE)
+        clear = self.places(self.user.access.clear_scope(self.resource))
         flag = Case(When(clear, then=Value(True)), default=Value(False), output_field=BooleanField())
         return found.annotate(is_clear=flag).values_list(*self.columns, *more, "is_clear")
 
@@ -72,16 +73,24 @@ class Listing(GenericViewSet[Any]):
         """Those that are not deleted."""
         if self._is_mixed:
             return self.rows(of=self._undeleted())
-        return self.inside(self._undeleted(), self.user.access.scope(access.READ, self.resource))
+        return self.inside(self._undeleted().all(), self.user.access.scope(access.READ, self.resource))
 
     @classmethod
     @cache
     def _undeleted(cls) -> "QuerySet[Any]":
         """Made once: to put a query together costs more than to run it."""
-        return cls.model.objects.filter(deleted_at=None).values_list(*cls.columns)
+        return cls.existing().values_list(*cls.columns)
+
+    @classmethod
+    def existing(cls) -> "QuerySet[Any]":
+        return cls.model.objects.filter(deleted_at=None)
 
     def inside(self, rows: Any, scope: access.Scope) -> Any:
-        return rows.inside(scope)
+        return rows if scope.is_national else rows.filter(self.places(scope))
+
+    def places(self, scope: access.Scope) -> Q:
+        """The condition that a row lies in a scope that is not the nation."""
+        return scope.of_places(*self.model.PLACE)
 
     @property
     def is_clear(self) -> bool:
@@ -119,16 +128,6 @@ class Listing(GenericViewSet[Any]):
     def mask(self, row: Row) -> Row:
         return row | dict.fromkeys(self.masked)
 
-    # --- One object
-
-    def retrieve(self, request: Request, pk: str) -> Response:
-        self.given = parameters.read(request.GET, ("format",))
-        row = self.find(pk)
-        tag = etag_of(row)
-        if tag in tags_in(request, "HTTP_IF_NONE_MATCH"):
-            return Response(status=304, headers={"ETag": tag})
-        return Response(row, headers={"ETag": tag})
-
     def get_renderers(self) -> list[Any]:
         """Only a list is given as a file."""
         renderers = super().get_renderers()
@@ -147,13 +146,6 @@ class Listing(GenericViewSet[Any]):
         ):
             self.request.accepted_renderer, self.request.accepted_media_type = JSON(), JSON.media_type
         return response
-
-    def find(self, pk: str | int) -> Row:
-        what = (type(self), "one", self.user.access.scope(access.READ, self.resource), self._is_mixed)
-        found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))
-        if not found:
-            raise NotFound
-        return self.represent()(found[0])
 
     # --- The list
 
@@ -176,9 +168,9 @@ class Listing(GenericViewSet[Any]):
 
     def _cut_out(self, cut: Cut, order: Order) -> Sequence[Any]:
         """The cut's rows, by a statement made before where only whole numbers can differ from it."""
-        filters, place = self.filterset_class.base_filters, cut.place(order)
+        filters, place = self.filterset_class.base_filters, cut.place(order, self.model)
         chosen = [name for name in self.given if name in filters]
-        if not all(filters[name].is_number for name in chosen) or (place and order.column != "id"):
+        if not all(filters[name].is_number for name in chosen) or (place and not order.is_by_id):
             return [*cut.rows(self._selected(), order, place)]
         numbers = [filters[name].parse(name, self.given[name]) for name in chosen]
         scope = self.user.access.scope(access.READ, self.resource)
@@ -186,9 +178,9 @@ class Listing(GenericViewSet[Any]):
 
         def make(*marks: int) -> "QuerySet[Any]":
             conditions = [filters[name].condition(mark) for name, mark in zip(chosen, marks, strict=False)]
-            return cut.rows(self.present().filter(*conditions), order, lists.Place(marks[-1]) if place else None)
+            return cut.rows(self.present().filter(*conditions), order, lists.Place((marks[-1],)) if place else None)
 
-        return statements.read(what, [*numbers, place.id] if place else numbers, make)
+        return statements.read(what, [*numbers, *place.keys] if place else numbers, make)
 
     def list_parameters(self) -> Sequence[str]:
         """All that the list's query may name, besides the filters."""
@@ -202,28 +194,7 @@ class Listing(GenericViewSet[Any]):
             raise parameters.refused("ordering", "invalid", f"Must be one of {known}, with - for the reverse.")
         if order.column in self.masked and not self.is_clear:
             raise parameters.refused("ordering", "masked_field", "Is masked for your role.")
-        return Order(order.column, text.startswith("-"), order.is_personal)
-
-    def _quickly(self, cut: Cut, order: Order) -> "Sequence[Any] | None":
-        """The cut's rows by a statement made before, where only numbers can differ from it."""
-        filters = self.filterset_class.base_filters
-        chosen = sorted(self.given.keys() - set(lists.PARAMETERS))
-        walks = bool(cut.cursor)
-        if not all(filters[name].is_number for name in chosen) or (walks and order.column != "id"):
-            return None
-        numbers = [filters[name].parse(name, self.given[name]) for name in chosen]
-        if walks:
-            numbers.append(lists.place_of(order, str(cut.cursor)).id)
-        scope = self.user.access.scope(access.READ, self.resource)
-        what = (type(self), scope, self._is_mixed, tuple(chosen), order, walks, cut.per_page, cut.page)
-
-        def make(*marks: int) -> "QuerySet[Any]":
-            rows = self.present()
-            for name, mark in zip(chosen, marks, strict=False):
-                rows = rows.filter(filters[name].condition(mark))
-            return cut.rows(rows, order, lists.Place(marks[-1]) if walks else None)
-
-        return statements.read(what, numbers, make)
+        return replace(order, is_descending=text.startswith("-"))
 
     def _page(
         self,
@@ -237,7 +208,7 @@ class Listing(GenericViewSet[Any]):
         results = [represent(row) for row in found]
         if cut.cursor is not None:
             following = lists.link(self.request, cursor=self._cursor(order, found[-1])) if has_next else None
-            return Response({"next": following, "previous": None, "results": results})
+            return Response({"next": following, "previous": None, "results": results} | self.extras())
         return Response(
             self._counted(cut, len(results), has_next, selected)
             | {
@@ -245,10 +216,15 @@ class Listing(GenericViewSet[Any]):
                 "previous": lists.link(self.request, page=cut.page - 1) if cut.page > 1 else None,
                 "results": results,
             }
+            | self.extras()
         )
 
+    def extras(self) -> Row:
+        """What the answer says besides its rows."""
+        return {}
+
     def _cursor(self, order: Order, row: Sequence[Any]) -> str:
-        return lists.cursor_of(order, row[self.columns.index("id")], row[self.columns.index(order.column)])
+        return lists.cursor_of(order, dict(zip(self.columns, row, strict=False)))
 
     def _counted(self, cut: Cut, shown: int, has_next: bool, selected: Callable[[], "QuerySet[Any]"]) -> Row:
         known = cut.known_count(shown, has_next)
@@ -256,9 +232,13 @@ class Listing(GenericViewSet[Any]):
             return {"count": known}
         scope = self.user.access.scope(access.READ, self.resource)
         chosen = tuple(sorted((name, text) for name, text in self.given.items() if name not in NO_FILTERS))
-        what = (type(self), scope, self._is_mixed, chosen)
+        what = (type(self), scope, self._is_mixed, chosen, self.counted_as())
         found = counting.count(selected, what, self._counted_tables(scope), self._snapshot)
         return {"count": found.rows} | ({"count_is_estimate": True} if found.is_estimate else {})
+
+    def counted_as(self) -> Any:
+        """What else a count depends on, besides the tables."""
+        return None
 
     @property
     def _snapshot(self) -> str | None:
@@ -291,7 +271,7 @@ class Listing(GenericViewSet[Any]):
             response["X-Next-Changed-Since"] = until.isoformat().replace("+00:00", "Z")
             return response
         cut = Cut.of(request, self.given)
-        answer = self._page(cut, order, [*cut.rows(rows, order, cut.place(order))], represent, lambda: rows)
+        answer = self._page(cut, order, [*cut.rows(rows, order, cut.place(order, self.model))], represent, lambda: rows)
         answer.data["next_changed_since"] = until
         return answer
 
@@ -304,6 +284,25 @@ class Listing(GenericViewSet[Any]):
             return row if deleted_at is None else {"id": row["id"], "deleted_at": deleted_at}
 
         return either
+
+
+class Readable(Listing):
+    """A list whose objects have addresses of their own."""
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        self.given = parameters.read(request.GET, ("format",))
+        row = self.find(pk)
+        tag = etag_of(row)
+        if tag in tags_in(request, "HTTP_IF_NONE_MATCH"):
+            return Response(status=304, headers={"ETag": tag})
+        return Response(row, headers={"ETag": tag})
+
+    def find(self, pk: str | int) -> Row:
+        what = (type(self), "one", self.user.access.scope(access.READ, self.resource), self._is_mixed)
+        found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))
+        if not found:
+            raise NotFound
+        return self.represent()(found[0])
 
 
 def id_of(text: str | int) -> int:

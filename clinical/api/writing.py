@@ -14,7 +14,7 @@ from clinical import access, actions
 from clinical.api import exports, idempotency, parameters
 from clinical.api.fields import Id
 from clinical.api.refusals import Duplicate, Protected, StalePrecondition
-from clinical.api.resource import Listing, Row, etag_of, id_of, tags_in
+from clinical.api.resource import Readable, Row, etag_of, id_of, tags_in
 from clinical.models import AuditEvent, User
 
 
@@ -80,7 +80,7 @@ def refuse_unknown(serializer: serializers.Serializer[Any], data: Row) -> None:
         raise parameters.refused(name, "unknown_field", "There is no such field.")
 
 
-class Resource(Listing):
+class Resource(Readable):
     """A list whose rows can be written. `model` is the queryset's; the serializer gives the columns to be stored."""
 
     identities: ClassVar[frozenset[str]]  # the constraints whose violation is a duplicate

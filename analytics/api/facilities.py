@@ -1,0 +1,138 @@
+"""/api/analytics/facilities, /facility-performance and /facility-stats."""
+
+from typing import Any
+
+from django_filters import FilterSet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from analytics.api.mart import Mart, freshness
+from analytics.models import FacilityDimension, FacilityPerformance
+from clinical import access
+from clinical.api import filters, parameters
+from clinical.api.facilities import as_stored
+from clinical.api.lists import Order
+from clinical.models import Facility
+
+CATEGORIES = ("Hospital", "Pharmacy", "Clinic", "Health Center", "Other")
+BY_FACILITY = ("facility_id",)
+NUMBER = {"type": "number", "nullable": True}
+
+
+def orders(*columns: str) -> dict[str, Order]:
+    return {column: Order(column, keys=BY_FACILITY) for column in ("facility_id", *columns)}
+
+
+class FacilityFilter(FilterSet):
+    facility_id = filters.identifier("facility_id")
+    state = filters.Parameter(filters.TEXT, as_stored, filters.equal("state"))
+    lga = filters.Parameter(filters.TEXT, filters.name, filters.same_name("lga"))
+    facility_category = filters.one_of("facility_category", CATEGORIES)
+
+
+class FacilityDimensionBody(serializers.ModelSerializer[FacilityDimension]):
+    class Meta:
+        model = FacilityDimension
+        exclude = ("lga_name",)
+
+
+class FacilityDimensionViewSet(Mart):
+    """Facilities with what happened there in all."""
+
+    relation = "dim_facilities"
+    model = FacilityDimension
+    serializer_class = FacilityDimensionBody
+    columns = tuple(field.name for field in FacilityDimension._meta.concrete_fields if field.name != "lga_name")
+    orders = orders("facility_name", "state", "total_patients", "total_medical_records", "total_triage_visits")
+    filterset_class = FacilityFilter
+
+
+class PerformanceFilter(FacilityFilter):
+    volume_category = filters.one_of("volume_category", ("Inactive", "High", "Medium", "Low"))
+    acuity_category = filters.one_of("acuity_category", ("High", "Medium", "Low"))
+
+
+class FacilityPerformanceBody(serializers.ModelSerializer[FacilityPerformance]):
+    class Meta:
+        model = FacilityPerformance
+        exclude = ("lga_name",)
+
+
+class FacilityPerformanceViewSet(Mart):
+    """Facilities by their last 30 days and their mean month."""
+
+    relation = "facility_performance"
+    model = FacilityPerformance
+    serializer_class = FacilityPerformanceBody
+    columns = tuple(field.name for field in FacilityPerformance._meta.concrete_fields if field.name != "lga_name")
+    orders = orders("facility_name", "state", "total_patients", "visits_30d", "avg_monthly_visits")
+    filterset_class = PerformanceFilter
+
+
+class FacilityLine(serializers.Serializer[Any]):
+    facility_id = serializers.IntegerField()
+    facility_name = serializers.CharField()
+    state = serializers.CharField()
+    patient_count = serializers.IntegerField()
+    record_count = serializers.IntegerField()
+    triage_count = serializers.IntegerField()
+    avg_triage_level = serializers.FloatField(allow_null=True)
+
+
+class Stats(serializers.Serializer[Any]):
+    total_facilities = serializers.IntegerField()
+    total_patients = serializers.IntegerField()
+    total_records = serializers.IntegerField()
+    total_triage_visits = serializers.IntegerField()
+    as_of = serializers.DateTimeField()
+    stale = serializers.BooleanField()
+    facilities = FacilityLine(many=True)
+
+
+LINE = ("facility_id", "facility_name", "state", "total_patients", "total_medical_records", "total_triage_visits")
+NAMES = ("facility_id", "facility_name", "state", "patient_count", "record_count", "triage_count", "avg_triage_level")
+LINES = FacilityDimension.objects.order_by("facility_id").values_list(*LINE, "avg_triage_level")
+
+
+class FacilityStats(APIView):
+    resource = "analytics"
+    action = "list"
+
+    @extend_schema(
+        operation_id="facility_stats",
+        tags=["analytics"],
+        responses=Stats,
+        parameters=[
+            OpenApiParameter("facility_id", filters.INTEGER, description="This one alone; 404 where there is none."),
+            OpenApiParameter("state", filters.TEXT, description="In any spelling."),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """Counts of each facility in your scope, and their totals."""
+        given = parameters.read(request.GET, ("facility_id", "state", "format"))
+        scope = request.user.access.scope(access.READ, self.resource)  # type: ignore[union-attr]  # past the permission
+        lines = LINES.all()
+        if not scope.is_national:
+            lines = lines.filter(facility_id__in=Facility.objects.inside(scope).values("pk"))
+        if "state" in given:
+            lines = lines.filter(state=as_stored("state", given["state"]))
+        if "facility_id" in given:
+            lines = lines.filter(facility_id=parameters.identifier("facility_id", given["facility_id"]))
+        trust = freshness("dim_facilities")
+        rows = [*lines]
+        if not rows and "facility_id" in given:
+            raise NotFound
+        return Response(
+            {
+                "total_facilities": len(rows),
+                "total_patients": sum(row[3] for row in rows),
+                "total_records": sum(row[4] for row in rows),
+                "total_triage_visits": sum(row[5] for row in rows),
+                **trust,
+                "facilities": [dict(zip(NAMES, row, strict=True)) for row in rows],
+            }
+        )
