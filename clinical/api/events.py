@@ -137,13 +137,15 @@ def _level(name: str, text: str) -> int:
 class HasCondition(Func):
     """That one of the visit's conditions is this one, compared as names are."""
 
-    column = "conditions"
     template = (
         "EXISTS (SELECT FROM unnest(%(column)s) AS condition"
         " WHERE lower(condition COLLATE pg_c_utf8) = lower(%(expressions)s COLLATE pg_c_utf8))"
     )
     output_field = BooleanField()
     conditional = True
+
+    def __init__(self, expression: Any, column: str = "conditions") -> None:
+        super().__init__(expression, column=column)
 
 
 class TriageVisitFilter(FilterSet):

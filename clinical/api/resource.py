@@ -102,6 +102,10 @@ class Listing(GenericViewSet[Any]):
         """That the caller sees some rows clearly and others masked."""
         return not self.is_clear and not self.user.access.clear_scope(self.resource).is_empty
 
+    def _view_of(self, scope: access.Scope) -> tuple[Any, ...]:
+        """All of the caller that a query's text may depend on."""
+        return type(self), scope, self.user.access.clear_scope(self.resource)
+
     def clearly_visible(self, name: str, rows: Any) -> Any:
         """Those of which the caller may see, and so select by, a masked field."""
         if self.is_clear:
@@ -174,7 +178,7 @@ class Listing(GenericViewSet[Any]):
             return [*cut.rows(self._selected(), order, place)]
         numbers = [filters[name].parse(name, self.given[name]) for name in chosen]
         scope = self.user.access.scope(access.READ, self.resource)
-        what = (type(self), scope, self._is_mixed, tuple(chosen), order, bool(place), cut.per_page, cut.page)
+        what = (*self._view_of(scope), tuple(chosen), order, bool(place), cut.per_page, cut.page)
 
         def make(*marks: int) -> "QuerySet[Any]":
             conditions = [filters[name].condition(mark) for name, mark in zip(chosen, marks, strict=False)]
@@ -232,7 +236,7 @@ class Listing(GenericViewSet[Any]):
             return {"count": known}
         scope = self.user.access.scope(access.READ, self.resource)
         chosen = tuple(sorted((name, text) for name, text in self.given.items() if name not in NO_FILTERS))
-        what = (type(self), scope, self._is_mixed, chosen, self.counted_as())
+        what = (*self._view_of(scope), chosen, self.counted_as())
         found = counting.count(selected, what, self._counted_tables(scope), self._snapshot)
         return {"count": found.rows} | ({"count_is_estimate": True} if found.is_estimate else {})
 
@@ -298,7 +302,7 @@ class Readable(Listing):
         return Response(row, headers={"ETag": tag})
 
     def find(self, pk: str | int) -> Row:
-        what = (type(self), "one", self.user.access.scope(access.READ, self.resource), self._is_mixed)
+        what = (*self._view_of(self.user.access.scope(access.READ, self.resource)), "one")
         found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))
         if not found:
             raise NotFound
