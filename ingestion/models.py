@@ -5,16 +5,24 @@ loaded, never change (migration 0002). Nothing here knows S3 or CSV.
 """
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import TransactionNow
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Now
+from django.db.models.lookups import In
 
+from clinical.access import READ, Scope
 from ingestion.datasets import Dataset
+from ingestion.objects import folder_state
+
+if TYPE_CHECKING:
+    from clinical.models import User
 
 COUNTS = ("rows_read", "inserted", "updated", "unchanged", "collapsed", "rejected", "blank")
 MAX_ATTEMPTS = 3
@@ -76,6 +84,8 @@ class IngestRun(models.Model):
     prefix = models.TextField(blank=True, default="")
     keys = models.JSONField(default=list, blank=True)
     status = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
+    is_dry = models.BooleanField(default=False, help_text="the same verdicts, and nothing written")
+    report = models.JSONField(default=list, blank=True, help_text="of a dry run: what would have become of each batch")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -106,6 +116,16 @@ class BackendIsGone(Func):
 
 
 class IngestBatchQuerySet(models.QuerySet["IngestBatch"]):
+    def inside(self, scope: Scope) -> "IngestBatchQuerySet":
+        """Of a state: its folders' batches, and those with a refused row that is in the scope."""
+        if scope.is_national:
+            return self
+        rows = RejectedRow.objects.inside(scope).filter(batch=OuterRef("pk"))
+        return self.filter(Q(folder__in=_folders_of(scope)) | Exists(rows))
+
+    def visible_to(self, user: "User") -> "IngestBatchQuerySet":
+        return self.inside(user.access.scope(READ, "deliveries"))
+
     def loaded(self) -> "IngestBatchQuerySet":
         return self.filter(status__in=LOADED)
 
@@ -236,7 +256,35 @@ class Codes(Func):
     output_field = ArrayField(models.TextField())
 
 
+def _folders_of(scope: Scope) -> list[str]:
+    """The folders that name one of the scope's states; there are few, however many batches."""
+    folders = IngestBatch.objects.order_by().values_list("folder", flat=True).distinct()
+    return [folder for folder in folders if folder_state(folder) in scope.states]
+
+
+class NamedState(Func):
+    """The state that a refused row's own cell names, as far as it is written like one."""
+
+    template = "regexp_replace(upper(btrim(raw ->> 'facility_state')), '[ -]+STATE$', '')"
+    output_field = models.TextField()
+    arity = 0
+
+
 class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
+    def inside(self, scope: Scope) -> "RejectedRowQuerySet":
+        """Of the scope's facilities; where the facility is not known, of the state that folder or row names."""
+        if scope.is_national:
+            return self
+        facilities = apps.get_model("clinical.Facility").objects.inside(scope).values("pk")
+        mine = Q(facility_id__in=facilities)
+        if scope.states:
+            mine |= Q(facility=None, batch__folder__in=_folders_of(scope))
+            mine |= Q(facility=None) & Q(In(NamedState(), sorted(scope.states)))
+        return self.filter(mine)
+
+    def visible_to(self, user: "User") -> "RejectedRowQuerySet":
+        return self.inside(user.access.scope(READ, "deliveries"))
+
     def with_reason(self, reason: str) -> "RejectedRowQuerySet":
         """Refused for `CODE:column`, or for a bare CODE whatever the column."""
         if ":" in reason:

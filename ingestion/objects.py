@@ -7,6 +7,7 @@ import re
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from clinical import values
 from ingestion.datasets import Dataset
 
 LAGOS = ZoneInfo("Africa/Lagos")
@@ -19,6 +20,17 @@ SUFFIX = re.compile(r"\.csv(?:\.gz)?\Z", re.IGNORECASE)
 # A lookahead, so that dates written into one another are all seen and the last valid one wins.
 DATE = re.compile(r"(?<![0-9])(?=([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})(?![0-9]))")
 NUMBERS = re.compile(r"\d+(?:[-_.:T ]+\d+)*")
+
+
+def folder_state(folders: str) -> str | None:
+    """The nearest folder under the input prefix that is a state's name."""
+    for folder in reversed(folders.split("/")):
+        try:
+            if len(folder) > 2:  # "la" and "on" are ISO codes, and folders of many another meaning
+                return values.state(folder)
+        except values.Invalid:
+            continue
+    return None
 
 
 def file_name(key: str) -> str:

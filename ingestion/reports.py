@@ -3,14 +3,16 @@
 import json
 import sys
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from ingestion.models import COUNTS, IngestBatch
 from ingestion.pipeline import Report
 from ingestion.refusals import CODES, code_of
-from ingestion.runs import Outcome
+
+if TYPE_CHECKING:  # which tells by this module
+    from ingestion.runs import Outcome
 
 COLOURS = {"loaded": "green", "archived": "green", "duplicate": "cyan", "discarded": "dim"}
 
@@ -34,7 +36,7 @@ def counts_of(batch: IngestBatch) -> dict[str, int]:
     return {name.removeprefix("rows_"): getattr(batch, name) for name in COUNTS}
 
 
-def totals(outcome: Outcome) -> dict[str, Any]:
+def totals(outcome: "Outcome") -> dict[str, Any]:
     total = Counter(dict.fromkeys((name.removeprefix("rows_") for name in COUNTS), 0))
     for report in outcome.reports:
         total.update(counts_of(report.batch))
@@ -47,7 +49,7 @@ class JsonLines:
     def __call__(self, report: Report) -> None:
         self._write(as_dict(report.batch))
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: "Outcome") -> None:
         self._write(totals(outcome))
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -72,7 +74,7 @@ class Lines:
             advice = f": {code.meaning} {code.action}" if code else ""
             self._console.print(f"{'':20}{reason}{advice}", markup=False, soft_wrap=True)
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: "Outcome") -> None:
         total = totals(outcome)
         said = ", ".join(f"{name} {count:,}" for name, count in total["totals"].items() if count) or "nothing was due"
         self._console.print(f"{total['batches']} batches: {said}", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -16,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion import backfill, discovery, keeping, pipeline, replay, sources
+from ingestion import backfill, discovery, keeping, pipeline, replay, reports, sources
 from ingestion.datasets import Dataset
 from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, Status
 from ingestion.pipeline import Report
@@ -191,6 +192,22 @@ def _alone(prefix: str) -> Iterator[None]:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCKS_RUNS, key])
 
 
+def is_at_work(prefix: str = "") -> bool:
+    """That a run has this prefix at the moment, or is about to."""
+    prefix = prefix or settings.S3_INPUT_PREFIX
+    key = zlib.crc32(f"{settings.S3_BUCKET_NAME}/{prefix}".encode()) - 2**31
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+            [LOCKS_RUNS, key % 2**32],
+        )
+        has_lock = bool(cursor.fetchone()[0])
+    waiting = IngestRun.objects.filter(kind=Kind.MANUAL, status=IngestRun.State.QUEUED)
+    same = ["", prefix] if prefix == settings.S3_INPUT_PREFIX else [prefix]
+    return has_lock or waiting.filter(prefix__in=same).exists()
+
+
 @contextmanager
 def _dry(is_dry: bool) -> Iterator[None]:
     """The same run with the same verdicts, in one transaction that is never committed."""
@@ -203,7 +220,7 @@ def _dry(is_dry: bool) -> Iterator[None]:
 
 
 def _end(run: IngestRun, outcome: Outcome, is_dry: bool) -> None:
-    if is_dry:
+    if is_dry and not run.is_dry:
         run.delete()
         return
     state = {
@@ -211,7 +228,12 @@ def _end(run: IngestRun, outcome: Outcome, is_dry: bool) -> None:
         REFUSED_SOME: IngestRun.State.SOME_ROWS_REFUSED,
         STOPPED_SOME: IngestRun.State.SOME_FILES_STOPPED,
     }[outcome.exit_code()]
-    IngestRun.objects.filter(pk=run.pk).update(status=state, finished_at=Now())
+    IngestRun.objects.filter(pk=run.pk).update(status=state, finished_at=Now(), report=_told(outcome) if is_dry else [])
+
+
+def _told(outcome: Outcome) -> list[dict[str, Any]]:
+    """What a dry run has to say, since it leaves no batches behind."""
+    return [reports.as_dict(report.batch) | {"batch_id": None} for report in outcome.reports]
 
 
 def _break_off(run: IngestRun, error: Exception, is_dry: bool) -> None:
@@ -224,7 +246,7 @@ def _break_off(run: IngestRun, error: Exception, is_dry: bool) -> None:
         said = f"It broke off unexpectedly ({type(error).__name__}); start it again."
     rows = IngestRun.objects.filter(pk=run.pk)
     try:
-        if is_dry:
+        if is_dry and not run.is_dry:
             rows.delete()
         else:
             rows.update(status=IngestRun.State.BROKEN_OFF, finished_at=Now(), error=said[:500])

@@ -4,11 +4,13 @@ The broker carries ids only and may lose or repeat them: what is to do stands in
 """
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from ingestion import discovery, keeping, replay, runs, sources
@@ -17,6 +19,7 @@ from ingestion.objects import lagos_day
 
 logger = logging.getLogger(__name__)
 UNFINISHED = (IngestRun.State.QUEUED, IngestRun.State.RUNNING, IngestRun.State.BROKEN_OFF)
+LOST_AFTER = timedelta(minutes=3)  # a queued run whose message nobody has taken by then
 AWAY = (sources.StorageUnavailable, OperationalError, InterfaceError)
 RETRY: dict[str, Any] = {
     "autoretry_for": AWAY,
@@ -48,6 +51,9 @@ def sweep() -> None:
     """Loads what is due and nobody has taken: new objects where the input is watched, and what was left behind."""
     prefix = settings.S3_INPUT_PREFIX
     keeping.keep_pending()
+    lost = IngestRun.objects.filter(status=IngestRun.State.QUEUED, night_on=None, created_at__lt=Now() - LOST_AFTER)
+    for run in lost.order_by("id"):
+        _carry_out(run)
     night = IngestRun.objects.filter(night_on=lagos_day(timezone.now()), status=IngestRun.State.BROKEN_OFF).first()
     if night:
         _carry_out(night)
@@ -68,6 +74,6 @@ def replay_rows(row_ids: list[int]) -> None:
 
 def _carry_out(run: IngestRun, find: runs.Find | None = None) -> None:
     try:
-        runs.carry_out(run, find=find)
+        runs.carry_out(run, find=find, is_dry=run.is_dry)
     except runs.AlreadyRunning:
         logger.info("Run %s: another run is at work", run.pk)

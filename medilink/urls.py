@@ -8,9 +8,12 @@ from analytics.api.events import RecordFactViewSet, VisitFactViewSet
 from analytics.api.facilities import FacilityDimensionViewSet, FacilityPerformanceViewSet, FacilityStats
 from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
 from analytics.api.trends import ConditionAnalysisViewSet, TriageTrendViewSet
+from clinical.api.audit import AuditViewSet
 from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
+from ingestion.api.batches import BatchViewSet
+from ingestion.api.rejected import RejectedRowViewSet
 from medilink import health
 from medilink.api import index, login
 
@@ -20,6 +23,9 @@ api.register("facilities", FacilityViewSet, basename="facilities")
 api.register("patients", PatientViewSet, basename="patients")
 api.register("medical-records", MedicalRecordViewSet, basename="medical-records")
 api.register("triage-visits", TriageVisitViewSet, basename="triage-visits")
+api.register("batches", BatchViewSet, basename="batches")
+api.register("rejected-rows", RejectedRowViewSet, basename="rejected-rows")
+api.register("audit-events", AuditViewSet, basename="audit-events")
 for name, view in (
     ("facilities", FacilityDimensionViewSet),
     ("patients", PatientDimensionViewSet),

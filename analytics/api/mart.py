@@ -28,7 +28,7 @@ class Mart(Listing):
     resource = "analytics"
     relation: ClassVar[str]
     tells_changes = False
-    tables: ClassVar[tuple[str, ...]] = ()  # a mart changes by being refreshed
+    tables: ClassVar[tuple[str, ...] | None] = ()  # a mart changes by being refreshed
     envelope: ClassVar[Row] = {
         "as_of": {"type": "string", "format": "date-time", "description": "The rows are those of this instant."},
         "stale": {"type": "boolean", "description": "Something newer exists, or the last refresh failed."},

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import QuerySet
 
@@ -55,7 +56,7 @@ def count(rows: Callable[[], "QuerySet[Any]"], what: Hashable, tables: Sequence[
         if not _has_changed(tables, known.snapshot):
             _remember(key, replace(known, snapshot=now or known.snapshot))
             return known
-    found = _counted(rows())
+    found = counted(rows())
     _remember(key, found)
     return found
 
@@ -74,8 +75,11 @@ def _has_changed(tables: Sequence[str], snapshot: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _counted(rows: "QuerySet[Any]") -> Count:
-    sql, params = rows.order_by().values("pk").query.get_compiler(connection=connection).as_sql()
+def counted(rows: "QuerySet[Any]") -> Count:
+    try:
+        sql, params = rows.order_by().values("pk").query.get_compiler(connection=connection).as_sql()
+    except EmptyResultSet:  # Django sees that there are none
+        return Count(0, False, "", 0.0)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT count(*), pg_current_snapshot()::text FROM ({sql} LIMIT {EXACT_UP_TO + 1}) AS counted",  # noqa: S608

@@ -22,9 +22,9 @@ ACTIONS = {
 
 
 def action_of(view: Any) -> str:
-    """What the user must be allowed to do; an action that is not in the table says so itself."""
+    """What the user must be allowed to do; for an action that is not in the table the view's own `needs` says it."""
     name = view.action or "list"  # an OPTIONS request describes what may be read
-    return str(ACTIONS[name] if name in ACTIONS else getattr(view, name).kwargs["needs"])
+    return str(ACTIONS[name] if name in ACTIONS else view.needs[name])
 
 
 class Allowed(BasePermission):

@@ -30,6 +30,12 @@ class AlreadyRunning(Conflict):
     default_code = "already_running"
 
 
+class NotPossible(Conflict):
+    """The object's state does not allow it; the detail says what does."""
+
+    default_code = "not_possible"
+
+
 class StalePrecondition(APIException):
     status_code = 412
     default_detail = "The object has changed since; get it anew and decide again."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import QuerySet
 
@@ -46,7 +47,10 @@ def read(what: Hashable, numbers: Sequence[int], make: Callable[..., "QuerySet[A
     """The rows of `make(*numbers)`, which is called only where `what` is met for the first time."""
     statement = _known.get(what)
     if statement is None:
-        statement = _made(make(*range(MARK, MARK + len(numbers))))
+        try:
+            statement = _made(make(*range(MARK, MARK + len(numbers))))
+        except EmptyResultSet:  # Django sees that nothing can be found
+            return []
         with _lock:
             _known[what] = statement
             if len(_known) > KNOWN:

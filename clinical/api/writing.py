@@ -155,11 +155,16 @@ class Resource(Readable):
         return cast(Model, row)
 
     def _audit(self, action: str, pk: int, fields: list[str]) -> None:
-        AuditEvent.objects.create(
-            actor=self.user,
-            action=action,
-            table=self.table,
-            object_id=pk,
-            request_id=getattr(self.request._request, "id", ""),
-            details={"fields": fields} if fields else {},
-        )
+        note(self.request, action, self.table, pk, **({"fields": fields} if fields else {}))
+
+
+def note(request: Request, action: str, table: str, pk: int | None, **details: Any) -> None:
+    """A line of the audit, in the transaction of what it tells of."""
+    AuditEvent.objects.create(
+        actor=cast(User, request.user),
+        action=action,
+        table=table,
+        object_id=pk,
+        request_id=getattr(request._request, "id", ""),
+        details=details,
+    )

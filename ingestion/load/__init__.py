@@ -11,12 +11,12 @@ from typing import Any
 
 from django.db.models import F, Func, QuerySet, TextField
 
-from clinical import values
 from ingestion import rows, staging
 from ingestion.datasets import Dataset
 from ingestion.load import events, facilities, patients, refused
 from ingestion.load.context import Load, end_session, oldest_writer, prepare_session
 from ingestion.models import IngestBatch, RejectedRow, Release, Source
+from ingestion.objects import folder_state
 from ingestion.rows import Chunk, Delivery
 from ingestion.upsert import upsert
 
@@ -77,7 +77,7 @@ def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -
         dataset,
         delivery,
         model,
-        folder_state=_folder_state(batch),
+        folder_state=folder_state(batch.folder),
         is_replay=batch.parent_id is not None,
         is_snapshot=_is_snapshot(batch),
         looked_at=looked_at,
@@ -96,17 +96,6 @@ def _is_snapshot(batch: IngestBatch) -> bool:
     if batch.release_as:
         return batch.release_as == Release.SNAPSHOT
     return Source.objects.filter(source=batch.source, delivers=Source.Delivers.SNAPSHOT).exists()
-
-
-def _folder_state(batch: IngestBatch) -> str | None:
-    """The nearest folder under the input prefix that is a state's name."""
-    for folder in reversed(batch.folder.split("/")):
-        try:
-            if len(folder) > 2:  # "la" and "on" are ISO codes, and folders of many another meaning
-                return values.state(folder)
-        except values.Invalid:
-            continue
-    return None
 
 
 def judge(load: Load) -> bool:

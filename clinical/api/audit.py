@@ -1,0 +1,70 @@
+"""/api/audit-events: who did what to which row."""
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django_filters import FilterSet
+from rest_framework import serializers
+
+from clinical import access
+from clinical.api import filters, parameters
+from clinical.api.lists import Order
+from clinical.api.resource import Readable, Row
+from clinical.models import AuditEvent
+
+
+def _text(_name: str, text: str) -> str:
+    return text
+
+
+class AuditFilter(FilterSet):
+    actor = filters.Parameter(
+        {"type": "string", "description": "The name of a user."}, _text, filters.equal("actor__username")
+    )
+    action = filters.Parameter(filters.TEXT, _text, filters.equal("action"))
+    table = filters.Parameter(filters.TEXT, _text, filters.equal("table"))
+    object_id = filters.identifier("object_id")
+    at_after = filters.Parameter(filters.MOMENT, parameters.since, filters.equal("at__gte"))
+    at_before = filters.Parameter(filters.MOMENT, parameters.until, filters.equal("at__lte"))
+
+
+class EventBody(serializers.ModelSerializer[AuditEvent]):
+    actor = serializers.CharField(allow_null=True)
+
+    class Meta:
+        model = AuditEvent
+        fields = ("id", "at", "actor", "action", "table", "object_id", "request_id", "details")
+
+
+class AuditViewSet(Readable):
+    """Who did what to which row; nothing of the rows' content."""
+
+    resource = "audit"
+    model = AuditEvent
+    serializer_class = EventBody
+    columns = ("id", "at", "actor__username", "action", "table", "object_id", "request_id", "details")
+    orders = {name: Order(name) for name in ("id", "at")}
+    filterset_class = AuditFilter
+    tells_changes = False
+
+    @classmethod
+    def existing(cls) -> "QuerySet[Any]":
+        return AuditEvent.objects.all()
+
+    def places(self, scope: access.Scope) -> Q:
+        """An audit of less than the nation is of nothing: events do not know where their rows are."""
+        return Q(pk__in=[])
+
+    def represent(self, *more: str) -> Any:
+        told = super().represent(*more)
+
+        def with_actor(values: Any) -> Row:
+            return {("actor" if name == "actor__username" else name): value for name, value in told(values).items()}
+
+        return with_actor
+
+    def _flat_columns(self) -> list[str]:
+        return [("actor" if name == "actor__username" else name) for name in self.columns if name != "details"]
+
+    def etag(self, row: Row) -> str:
+        return f'"{row["id"]:x}"'
