@@ -1,12 +1,22 @@
 """What beat runs when, for stewards to change, in the look of the desk."""
 
 from django.contrib import admin
+from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import TextField
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django_celery_beat import admin as beat
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from medilink.models import Alert
+
+for tokens in (BlacklistedToken, OutstandingToken):  # nobody has to look at those
+    admin.site.unregister(tokens)
 for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(schedule)
 
@@ -20,6 +30,38 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = TaskSelect()
+
+
+@admin.register(Alert)
+class AlertAdmin(ModelAdmin):
+    """What is wrong now, and what was; written by medilink/alerts.py alone."""
+
+    list_display = ("state", "what_to_see", "opened_at", "closed_at", "was_told")
+    list_display_links = None
+    list_filter = (("closed_at", EmptyFieldListFilter),)
+    ordering = ("-closed_at", "-id")  # open ones first: their end is null
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Alert | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Alert | None = None) -> bool:
+        return False
+
+    @display(description="state", label={"open": "danger", "over": "success"})
+    def state(self, alert: Alert) -> str:
+        return "over" if alert.closed_at else "open"
+
+    @display(description="what")
+    def what_to_see(self, alert: Alert) -> SafeString:
+        return format_html('<a class="text-link" href="{}">{}</a>', alert.link, alert.what)
+
+    @display(description="somebody was told", boolean=True)
+    def was_told(self, alert: Alert) -> bool:
+        return alert.told_opened_at is not None
 
 
 @admin.register(PeriodicTask)

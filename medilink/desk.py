@@ -11,6 +11,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from ingestion.models import STOPPED, IngestBatch, RejectedRow
+from medilink import alerts
 
 AT_MOST = 999
 
@@ -36,11 +37,17 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _page(request, "Medical records", "clinical_notes", "clinical.medicalrecord"),
         _page(request, "Triage visits", "emergency", "clinical.triagevisit"),
     ]
+    answers = [
+        _page(request, "Marts", "monitoring", "analytics.martstate"),
+        _page(request, "Refreshes", "sync", "analytics.martrefresh"),
+        _page(request, "Data checks", "fact_check", "analytics.checkrun"),
+    ]
     site = [
+        _page(request, "Alerts", "notifications", "medilink.alert", alerts.open_alerts()),
         _page(request, "Users", "person", "clinical.user"),
         _page(request, "Schedule", "schedule", "django_celery_beat.periodictask"),
     ]
-    groups = {"Deliveries": deliveries, "Clinical": clinical, "Site": site}
+    groups = {"Deliveries": deliveries, "Clinical": clinical, "Answers": answers, "Site": site}
     return [{"title": title, "items": [page for page in pages if page]} for title, pages in groups.items()]
 
 

@@ -252,6 +252,16 @@ INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", default=2 * 1024**3)
 INGEST_PARENT_WAIT = timedelta(seconds=env.int("INGEST_PARENT_WAIT", default=86_400))
 INGEST_WATCH = env.bool("INGEST_WATCH", default=True)
 
+# --- Whom to tell when something went wrong.
+ALERT_EMAIL = env.list("ALERT_EMAIL", default=[])
+ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
+if ALERT_WEBHOOK_URL and not ALERT_WEBHOOK_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured("ALERT_WEBHOOK_URL must begin with https:// (or http://).")
+vars().update(env.email_url("EMAIL_URL", default="consolemail://" if EMBEDDED else "smtp://localhost:25"))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medilink@localhost")
+PORT = env.int("PORT", default=5000)
+SITE_URL = env.str("SITE_URL", default=f"http://127.0.0.1:{PORT}")  # for links in messages
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -11,6 +11,7 @@ from celery import shared_task
 
 from analytics import checks, marts
 from ingestion import tasks as ingestion
+from medilink import alerts
 
 logger = logging.getLogger(__name__)
 
@@ -33,3 +34,9 @@ def _tried(step: Callable[[], Any]) -> Exception | None:
         logger.error("A step of the night broke off: %s", type(error).__name__)
         return error
     return None
+
+
+@shared_task
+def tell() -> None:
+    """Tells people what has gone wrong since, and what is over."""
+    alerts.tell()

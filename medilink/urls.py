@@ -14,7 +14,7 @@ from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
 from ingestion.api.batches import BatchViewSet
 from ingestion.api.rejected import RejectedRowViewSet
-from medilink import health
+from medilink import health, metrics
 from medilink.api import index, login
 
 api = SimpleRouter()
@@ -53,6 +53,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
     path("", index.Index.as_view()),
     path("admin/", admin.site.urls),
+    path("metrics", metrics.Metrics.as_view()),
     path("health", health.health),
     path("livez", health.livez),
     path("readyz", health.readyz),

@@ -1,0 +1,147 @@
+"""The marts at the stewards' desk: how fresh each is, what became of each refresh, and what the data checks found."""
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action, display
+
+from analytics import marts, tasks
+from analytics.checks.catalogue import CHECKS
+from analytics.history import CheckResult, CheckRun, MartRefresh, MartState
+
+WHY = {check.name: check.why for check in CHECKS}
+COLOURS = {"done": "success", "running": "info", "failed": "danger", "passed": "success", "broken": "danger"}
+
+
+class Desk(ModelAdmin):
+    """Written by the refresh and the checks alone."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(MartState)
+class MartStateAdmin(Desk):
+    """The one page that answers: how old are the numbers?"""
+
+    list_display = ("mart", "freshness", "as_of", "row_count", "last_refresh")
+    list_display_links = None
+    actions_list = ("run_now",)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        self.states = marts.states()
+        return super().changelist_view(request, {"title": "Marts and their freshness"} | (extra_context or {}))
+
+    @display(description="state", label={"fresh": "success", "stale": "warning", "failed": "danger"})
+    def freshness(self, mart: MartState) -> tuple[str, str]:
+        state = self.states[mart.mart]
+        if state.has_failed:
+            return "failed", "failed: it shows older rows"
+        return ("stale", f"stale: {MartRefresh.Why(state.why).label}") if state.is_stale else ("fresh", "fresh")
+
+    @display(description="rows")
+    def row_count(self, mart: MartState) -> str:
+        return f"{mart.rows:,}"
+
+    @display(description="last refresh")
+    def last_refresh(self, mart: MartState) -> str:
+        last = MartRefresh.objects.filter(mart=mart.mart).first()
+        if last is None:
+            return "not yet"
+        seconds = (last.finished_at - last.started_at).total_seconds() if last.finished_at else 0
+        return f"{timesince(last.started_at)} ago, {seconds:.1f} s" + (f": {last.error}" if last.error else "")
+
+    def has_refresh_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("analytics.change_martstate")
+
+    @action(description="Refresh now", url_path="refresh-now", permissions=["refresh"])
+    def run_now(self, request: HttpRequest) -> HttpResponseRedirect:
+        """What beat runs, now; it leaves fresh marts alone."""
+        try:
+            tasks.refresh_marts.delay()
+            self.message_user(request, "A worker refreshes what is stale; reload this page in a moment.")
+        except tasks.refresh_marts.OperationalError:
+            away = "The broker is away, so that no worker can be asked; `manage.py refresh_marts` works without."
+            self.message_user(request, away, messages.ERROR)
+        return HttpResponseRedirect(reverse("admin:analytics_martstate_changelist"))
+
+
+@admin.register(MartRefresh)
+class MartRefreshAdmin(Desk):
+    list_display = ("mart", "state", "why", "row_count", "as_of", "seconds", "error")
+    list_display_links = None
+    list_filter = (("status", ChoicesDropdownFilter), ("why", ChoicesDropdownFilter))
+
+    @display(description="status", label=COLOURS)
+    def state(self, refresh: MartRefresh) -> str:
+        return refresh.status
+
+    @display(description="rows")
+    def row_count(self, refresh: MartRefresh) -> str:
+        return "" if refresh.rows is None else f"{refresh.rows:,}"
+
+    def seconds(self, refresh: MartRefresh) -> str:
+        end = refresh.finished_at or timezone.now()
+        return f"{(end - refresh.started_at).total_seconds():.1f}"
+
+
+class FailedInline(TabularInline):
+    """What did not pass; the rest is a number."""
+
+    model = CheckResult
+    verbose_name_plural = "what did not pass"
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ("name", "state", "failing_rows", "why", "keys")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).exclude(status=CheckResult.Status.PASSED).order_by("id")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @display(description="status", label=COLOURS | {"failed": "danger", "skipped": "info"})
+    def state(self, result: CheckResult) -> tuple[str, str]:
+        return result.status, result.get_status_display()
+
+    @display(description="what it means")
+    def why(self, result: CheckResult) -> str:
+        return WHY.get(result.name, "")
+
+    @display(description="keys of failing rows")
+    def keys(self, result: CheckResult) -> SafeString | str:
+        if result.error:
+            return result.error
+        return format_html_join(", ", "{}", ((json.dumps(key),) for key in result.sample[:10]))
+
+
+@admin.register(CheckRun)
+class CheckRunAdmin(Desk):
+    list_display = ("started_at", "verdict", "passed", "failed", "skipped")
+    fields = readonly_fields = ("started_at", "finished_at", "passed", "failed", "skipped")
+    inlines = (FailedInline,)
+
+    @display(description="verdict", label={"all passed": "success", "some failed": "danger"})
+    def verdict(self, run: CheckRun) -> str:
+        return "some failed" if run.failed else "all passed"
