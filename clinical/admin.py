@@ -68,6 +68,16 @@ class Desk(ModelAdmin):
     list_filter_sheet = True
     actions: tuple[str, ...] = ("mark_deleted", "restore")
 
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        """What is out of the steward's scope is not there."""
+        return super().get_queryset(request).visible_to(request.user)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Nobody can be moved to where the steward may not look."""
+        if db_field.related_model is Facility:
+            kwargs["queryset"] = Facility.objects.present().visible_to(cast(User, request.user))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
+from clinical.models import User
 from ingestion.models import STOPPED, IngestBatch, RejectedRow
 from medilink import alerts
 
@@ -21,8 +22,11 @@ def style_sheet(request: HttpRequest) -> str:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    stopped = IngestBatch.objects.filter(status__in=STOPPED)
-    open_rows = RejectedRow.objects.filter(state=RejectedRow.State.OPEN)
+    if not isinstance(request.user, User):
+        return []  # the log-in page
+    user = request.user
+    stopped = IngestBatch.objects.visible_to(user).filter(status__in=STOPPED)
+    open_rows = RejectedRow.objects.visible_to(user).filter(state=RejectedRow.State.OPEN)
     deliveries = [
         _page(request, "Batches", "inventory_2", "ingestion.ingestbatch", stopped),
         _page(request, "Refused rows", "rule", "ingestion.rejectedrow", open_rows),

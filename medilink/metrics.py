@@ -24,7 +24,8 @@ FROM ingest_batches GROUP BY dataset, status
 """
 STOPPED = """
 SELECT 'medilink_stopped_batches', json_build_object('reason', split_part(reason, ':', 1)), count(*)
-FROM ingest_batches, unnest(reasons) AS reason WHERE status IN ('rejected', 'held', 'failed') GROUP BY split_part(reason, ':', 1)
+FROM ingest_batches, unnest(reasons) AS reason WHERE status IN ('rejected', 'held', 'failed')
+GROUP BY split_part(reason, ':', 1)
 """
 ROWS = """
 SELECT 'medilink_rows_total', json_build_object('dataset', dataset, 'outcome', outcome), sum(n)

@@ -63,6 +63,7 @@ if not EMBEDDED and "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts that this site answers for; '*' is refused.")
 
 INSTALLED_APPS = [
+    "rest_framework_simplejwt.token_blacklist",  # before medilink, which takes its pages out of the admin
     "medilink",
     "clinical",
     "ingestion",
@@ -79,7 +80,6 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_filters",
     "rest_framework",
-    "rest_framework_simplejwt.token_blacklist",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "corsheaders",

@@ -34,6 +34,11 @@ class Desk(ModelAdmin):
     list_per_page = 50
     list_filter_sheet = True
 
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        """What is out of the steward's scope is not there; runs and what is said of senders are for all stewards."""
+        rows = super().get_queryset(request)
+        return rows.visible_to(person(request)) if hasattr(rows, "visible_to") else rows
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.urls import reverse
 
-from clinical.models import Facility, FacilityAlias, MedicalRecord, Patient, TriageVisit, User
+from clinical.models import Facility, FacilityAlias, MedicalRecord, Membership, Patient, TriageVisit, User
+from tests.analytics import rows
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 20, 12, tzinfo=ZoneInfo("Africa/Lagos"))
@@ -207,3 +208,41 @@ def test_a_deleted_facility_is_not_offered_for_a_patient(desk, facility):
     assert len(desk.get(reverse("admin:autocomplete"), asked).json()["results"]) == 1
     decide(desk, facility, "mark_deleted")
     assert desk.get(reverse("admin:autocomplete"), asked).json()["results"] == []
+
+
+# --- Scope
+
+
+@pytest.fixture
+def of_kano(client):
+    """The desk of a steward of one state, and a patient of that state and of another."""
+    steward = User.objects.create_user("kano", is_staff=True)
+    Membership.objects.create(user=steward, role="steward", state="KANO")
+    client.force_login(steward)
+    return client, rows.patient(rows.facility(state="KANO")), rows.patient(rows.facility(state="LAGOS"))
+
+
+@pytest.mark.parametrize("name", ["facility", "patient"])
+def test_a_steward_of_a_state_sees_its_rows_and_no_others(of_kano, name):
+    client, mine, foreign = of_kano
+    ours, others = (mine, foreign) if name == "patient" else (mine.facility, foreign.facility)
+    listed = client.get(f"/admin/clinical/{name}/").context["cl"].result_list
+    assert [row.pk for row in listed] == [ours.pk]
+    assert client.get(f"/admin/clinical/{name}/{ours.pk}/change/").status_code == 200
+    assert client.get(f"/admin/clinical/{name}/{others.pk}/change/").status_code == 302
+
+
+def test_a_steward_of_a_state_finds_and_moves_nobody_elsewhere(of_kano):
+    client, mine, foreign = of_kano
+    query = {"app_label": "clinical", "model_name": "patient", "field_name": "facility", "term": "Clinic"}
+    found = client.get("/admin/autocomplete/", query).json()["results"]
+    assert [row["id"] for row in found] == [str(mine.facility_id)]
+    body = {"facility": foreign.facility_id, "first_name": "A", "last_name": "B", "dob": "1990-01-01", "sex": "F"}
+    assert client.post(f"/admin/clinical/patient/{mine.pk}/change/", body).status_code == 200
+    mine.refresh_from_db()
+    assert mine.facility.state == "KANO"
+
+
+def test_users_and_tokens_are_for_superusers(of_kano):
+    client, *_ = of_kano
+    assert client.get("/admin/clinical/user/").status_code == 403

@@ -6,7 +6,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from clinical.models import Facility, Patient, User
+from clinical.models import Facility, Membership, Patient, User
 from ingestion.models import FacilityNaming, IngestRun, RejectedRow, Sighting, Source
 from tests.ingestion import factories
 
@@ -89,7 +89,7 @@ def test_the_front_page_counts_what_waits_for_a_steward(desk):
 def test_the_navigation_names_only_what_its_reader_may_see(client):
     client.force_login(User.objects.create_user("carol", password="not-a-secret-of-anybody", is_staff=True))
     groups = client.get(reverse("admin:index")).context["sidebar_navigation"]
-    assert [group["items"] for group in groups] == [[], [], []]
+    assert not any(group["items"] for group in groups)
 
 
 @pytest.mark.parametrize("model", ["ingestbatch", "rejectedrow", "ingestrun", "sighting"])
@@ -198,6 +198,7 @@ def test_what_the_state_does_not_allow_is_told_and_the_others_go_on(desk):
 def test_a_steward_without_the_right_to_change_cannot_decide(client):
     reader = User.objects.create_user("carol", password="not-a-secret-of-anybody", is_staff=True)
     reader.user_permissions.add(*permissions("view_ingestbatch", "view_rejectedrow"))
+    Membership.objects.create(user=reader, role="auditor")
     client.force_login(reader)
     batch = factories.batch(status="failed")
     row = refused(batch)

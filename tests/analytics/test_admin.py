@@ -1,0 +1,69 @@
+"""The marts and the data checks at the stewards' desk."""
+
+from datetime import date
+
+import pytest
+
+from analytics import checks, marts
+from analytics.history import MartRefresh, MartState
+from clinical.models import Patient
+from tests.analytics.rows import patient, visit
+from tests.callers import Caller
+
+pytestmark = pytest.mark.django_db
+DAY = date(2026, 11, 20)
+
+
+def page(client, name):
+    response = client.get(f"/admin/analytics/{name}/")
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_each_mart_says_how_fresh_it_is(desk):
+    marts.refresh()
+    MartState.objects.filter(mart="dim_patients").update(has_failed=True)
+    text = page(desk, "martstate")
+    assert "Marts and their freshness" in text
+    assert "failed: it shows older rows" in text
+    assert "triage_trends" in text
+
+
+def test_refresh_now_asks_a_worker(desk):
+    answer = desk.get("/admin/analytics/martstate/refresh-now/", follow=True)
+    assert "A worker refreshes what is stale" in answer.content.decode()
+
+
+def test_who_is_no_steward_cannot_ask(client):
+    clinician = Caller(("clinician",))
+    clinician.user.is_staff = True
+    clinician.user.save()
+    assert clinician.get("/admin/analytics/martstate/").status_code == 403
+    assert clinician.get("/admin/analytics/martstate/refresh-now/").status_code == 403
+
+
+def test_refreshes_are_listed_with_their_reasons(desk):
+    marts.refresh()
+    text = page(desk, "martrefresh")
+    assert "dim_facilities" in text
+    assert text.count("done") >= MartRefresh.objects.count()
+
+
+def test_a_run_of_checks_shows_what_did_not_pass_and_its_keys(desk):
+    someone = patient()
+    visit(someone, DAY)
+    Patient.objects.filter(pk=someone.pk).update(deleted_at="2026-11-20T00:00Z")
+    run = checks.run(["triage_visits.parent_not_deleted", "patients.sex.accepted"])
+    assert "some failed" in page(desk, "checkrun")
+    text = page(desk, f"checkrun/{run.pk}/change")
+    assert "triage_visits.parent_not_deleted" in text
+    assert "belongs to a deleted row" in text
+    assert "patients.sex.accepted" not in text
+
+
+@pytest.mark.parametrize("name", ["martstate", "martrefresh", "checkrun"])
+def test_a_steward_reads_each_page(name):
+    steward = Caller(("steward",))
+    steward.user.is_staff = True
+    steward.user.save()
+    assert steward.get(f"/admin/analytics/{name}/").status_code == 200

@@ -1,0 +1,211 @@
+"""Who is told what, once per cause, and what the metrics say."""
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import psycopg2
+import pytest
+from django.db import connection
+
+from analytics import checks, marts
+from analytics.history import MartState
+from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow
+from medilink import alerts
+from medilink.models import Alert
+from tests.callers import Caller
+from tests.ingestion import factories
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def by_mail(settings):
+    settings.ALERT_EMAIL = ["stewards@example.org"]
+    marts.refresh()
+
+
+@pytest.fixture
+def hook(settings):
+    """What a webhook has received; `status` is what it answers."""
+
+    class Hook(BaseHTTPRequestHandler):
+        received: list = []
+        status = 200
+
+        def do_POST(self):
+            Hook.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(Hook.status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    settings.ALERT_WEBHOOK_URL = f"http://127.0.0.1:{server.server_port}/hook"
+    yield Hook
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def held(**columns):
+    return factories.batch(status="held", reasons=["ROW_ERROR_RATIO"], finished_at=NOW, held_key="k", **columns)
+
+
+def a_run(**columns):
+    return IngestRun.objects.create(kind=Kind.NIGHTLY, **columns)
+
+
+def open_causes():
+    return sorted(Alert.objects.filter(closed_at=None).values_list("cause", flat=True))
+
+
+def test_one_mail_tells_of_all_that_is_new_and_another_of_what_is_over(mailoutbox):
+    one, other = held(), held()
+    assert alerts.tell(NOW) == (2, 0)
+    (mail,) = mailoutbox
+    assert mail.subject == "Medilink: 2 new problems"
+    assert f"Batch {one.pk} (patients) is held: ROW_ERROR_RATIO" in mail.body
+    assert f"/admin/ingestion/ingestbatch/{one.pk}/change/" in mail.body
+    assert alerts.tell(NOW) == (0, 0)
+    IngestBatch.objects.filter(pk=one.pk).update(status="discarded", archived_at=NOW)
+    assert alerts.tell(NOW) == (0, 1)
+    assert mailoutbox[1].subject == "Medilink: 1 over"
+    assert len(mailoutbox) == 2
+    assert open_causes() == [f"batch-held:{other.pk}"]
+
+
+def test_a_cause_that_comes_back_is_told_again(mailoutbox):
+    batch = held()
+    for status in ("held", "discovered", "held"):
+        IngestBatch.objects.filter(pk=batch.pk).update(status=status)
+        alerts.tell(NOW)
+    assert [mail.subject for mail in mailoutbox] == [
+        "Medilink: 1 new problem",
+        "Medilink: 1 over",
+        "Medilink: 1 new problem",
+    ]
+
+
+def test_the_webhook_gets_the_same_in_json(hook):
+    batch = held()
+    alerts.tell(NOW)
+    (message,) = hook.received
+    assert message["text"].startswith("Medilink: 1 new problem")
+    assert message["opened"][0]["cause"] == f"batch-held:{batch.pk}"
+    assert message["closed"] == []
+
+
+def test_what_could_not_be_sent_is_sent_the_next_time(hook, settings):
+    settings.ALERT_EMAIL = []
+    hook.status = 500
+    held()
+    alerts.tell(NOW)
+    hook.status = 200
+    alerts.tell(NOW)
+    alerts.tell(NOW)
+    assert len(hook.received) == 2
+    assert Alert.objects.get().told_opened_at is not None
+
+
+def test_without_a_channel_the_alert_is_there_all_the_same(settings, mailoutbox):
+    settings.ALERT_EMAIL = []
+    held()
+    alerts.tell(NOW)
+    assert Alert.objects.count() == 1
+    assert mailoutbox == []
+
+
+def test_two_processes_at_once_send_one_message(mailoutbox):
+    options = connection.get_connection_params()
+    other = psycopg2.connect(
+        **{name: options[name] for name in ("dbname", "user", "host", "port") if options.get(name)}
+    )
+    try:
+        other.cursor().execute("SELECT pg_advisory_xact_lock(%s)", [alerts.LOCK])
+        held()
+        assert alerts.tell(NOW) == (0, 0)
+    finally:
+        other.close()
+    assert alerts.tell(NOW) == (1, 0)
+    assert len(mailoutbox) == 1
+
+
+@pytest.mark.parametrize(
+    ("arrange", "cause"),
+    [
+        (lambda: factories.batch(status="rejected", reasons=["NOT_CSV"], held_key="k"), "batch-rejected"),
+        (lambda: factories.batch(status="failed", reasons=["ATTEMPTS"], held_key="k"), "batch-failed"),
+        (lambda: a_run(night_on=NOW.date(), status="running", started_at=NOW), "night-unfinished"),
+        (lambda: a_run(night_on=NOW.date(), status="broken_off", finished_at=NOW), "night-unfinished"),
+        (lambda: a_run(status="done", finished_at=NOW - timedelta(hours=27)), "no-good-run"),
+        (lambda: MartState.objects.filter(mart="dim_patients").update(has_failed=True), "mart-failed:dim_patients"),
+        (
+            lambda: factories.batch(status="loaded", finished_at=NOW - timedelta(hours=2)),
+            "pending:archived",
+        ),
+        (
+            lambda: factories.batch(status="held", reasons=["X"], finished_at=NOW - timedelta(hours=2)),
+            "pending:put safe",
+        ),
+    ],
+)
+def test_each_kind_of_trouble_is_a_cause(arrange, cause):
+    arrange()
+    assert any(found.key.startswith(cause) for found in alerts.causes(NOW))
+
+
+def test_nothing_is_wrong_where_nothing_is():
+    a_run(status="some_rows_refused", finished_at=NOW - timedelta(hours=3), night_on=NOW.date())
+    early = NOW.replace(hour=2)
+    a_run(status="running", night_on=NOW.date() + timedelta(days=1))
+    assert [*alerts.causes(NOW), *alerts.causes(early)] == []
+
+
+def test_failing_checks_are_a_cause(monkeypatch):
+    defect = checks.CHECKS[0].__class__("planted", "x", "range", "SELECT 1 AS n", "why")
+    monkeypatch.setattr(checks, "CHECKS", (defect,))
+    checks.run()
+    assert [cause.key for cause in alerts.causes(NOW)] == ["checks-failed"]
+
+
+def test_no_patient_is_in_a_message_or_a_metric(mailoutbox, hook):
+    batch = held()
+    RejectedRow.objects.create(
+        batch=batch, line=2, reasons=["ENUM:sex"], raw={"first_name": "Zainab Canary"}, dataset="patients", source="s"
+    )
+    alerts.tell(NOW)
+    metrics = Caller(("steward",)).get("/metrics").content.decode()
+    assert "Canary" not in mailoutbox[0].body + json.dumps(hook.received) + metrics
+
+
+# --- Metrics
+
+
+def test_metrics_count_batches_rows_and_marts():
+    factories.batch(status="loaded", rows_read=3, inserted=2, rejected=1, started_at=NOW, finished_at=NOW)
+    held()
+    text = Caller(("service",)).get("/metrics").content.decode()
+    assert 'medilink_batches{dataset="patients",status="held"} 1\n' in text
+    assert 'medilink_stopped_batches{reason="ROW_ERROR_RATIO"} 1\n' in text
+    assert 'medilink_rows_total{dataset="patients",outcome="inserted"} 2\n' in text
+    assert 'medilink_load_seconds_count{dataset="patients"} 1\n' in text
+    assert 'medilink_mart_failed{mart="dim_patients"} 0\n' in text
+    assert 'medilink_queue_length{queue="celery"}' in text
+
+
+@pytest.mark.parametrize(("role", "status"), [("auditor", 200), ("steward", 200), ("analyst", 403), ("clerk", 403)])
+def test_metrics_are_for_who_looks_after_deliveries(role, status):
+    assert Caller((role,)).get("/metrics").status_code == status
+
+
+def test_open_alerts_stand_first_on_the_page(desk):
+    batch = held()
+    alerts.tell(NOW)
+    page = desk.get("/admin/medilink/alert/").content.decode()
+    assert f"Batch {batch.pk} (patients) is held" in page
