@@ -28,6 +28,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from analytics import checks, marts
+from analytics.history import MartRefresh
+from clinical import logins
+from clinical.access import Role
 from ingestion import runs, sources, tasks
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Status
 from ingestion.refusals import code_of
@@ -39,6 +43,8 @@ ALREADY_RUNNING, INTERRUPTED = 75, 130
 FIRST_NIGHT = timedelta(days=3)  # before today; each further run delivers the night after the last one
 PATIENCE = 600.0
 PORTS = range(5000, 5100)
+TOKEN_FILE = RUN_FOLDER / "demo-token"
+DAYS = 3650
 COLOURS = {"web": "cyan", "worker": "green", "beat": "magenta"}
 ENDED = {
     IngestRun.State.DONE,
@@ -72,6 +78,7 @@ def run(*, is_once: bool) -> None:
             pending = _deliver()
             _start_site(group, port)
             is_good = _await_run(group, pending)
+            is_good = _answer() and is_good
             _start_beat(group)
             _await_site(group, port)
             if not is_once:
@@ -121,7 +128,16 @@ def _prepare() -> None:
     if not user.check_password(password_file.read_text()):
         user.set_password(password_file.read_text())
         user.save(update_fields=["password"])
+    _make_program()
     connection.close()
+
+
+def _make_program() -> None:
+    """A user for programs with a token of its own; the token outlives the demo, as the database does."""
+    if not TOKEN_FILE.is_file():
+        logins.create_user("demo-program", Role.SERVICE)
+        with open(os.open(TOKEN_FILE, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(logins.issue_token("demo-program", DAYS))
 
 
 def _start_worker(group: Group) -> None:
@@ -239,6 +255,17 @@ def _reasons_of(batches: list[IngestBatch]) -> dict[int, Counter[str]]:
     return found
 
 
+def _answer() -> bool:
+    """The marts made of it, and what the data checks say."""
+    with console.status("Refreshing the marts and checking the data"):
+        outcomes = marts.refresh()
+        found = checks.run()
+    failed = [outcome.mart for outcome in outcomes if outcome.status == MartRefresh.Status.FAILED]
+    console.print(f"{len(outcomes) - len(failed)} marts are fresh; {found.passed} data checks passed", end="")
+    console.print(f", {found.failed} failed." if found.failed else ".")
+    return not failed and not found.failed
+
+
 # --- The site
 
 
@@ -258,13 +285,18 @@ def _is_healthy(port: int) -> bool:
 
 
 def _say_where(port: int) -> None:
-    password = (RUN_FOLDER / "steward-password").read_text()
+    password, token = (RUN_FOLDER / "steward-password").read_text(), TOKEN_FILE.read_text()
+    site = f"http://127.0.0.1:{port}"
     console.print(
-        f"\nThe stewards' desk: [bold]http://127.0.0.1:{port}/admin/[/]   log in as [bold]steward[/] / "
-        f"[bold]{password}[/]\nHealth:             http://127.0.0.1:{port}/health\n"
-        f"Logs:               {RUN_FOLDER / 'logs'}\n"
-        "Ctrl-C ends everything; the next `make demo` delivers another night.\n"
+        f"\nThe stewards' desk: [bold]{site}/admin/[/]   log in as [bold]steward[/] / [bold]{password}[/]\n"
+        f"The API in words:   {site}/api/docs and, to click through, {site}/api/patients (the same log-in)\n"
+        f"The data in words:  {site}/api/docs/dictionary\n"
+        f"Health:             {site}/health\n"
+        f"Logs:               {RUN_FOLDER / 'logs'}\n\n"
+        "For programs:"
     )
+    console.print(f"  curl -H 'Authorization: Bearer {token}' {site}/api/analytics/facility-stats", soft_wrap=True)
+    console.print("\nCtrl-C ends everything; the next `make demo` delivers another night.\n")
 
 
 def _watch(group: Group) -> None:

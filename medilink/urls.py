@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from analytics.api.dictionary import Dictionary
 from analytics.api.events import RecordFactViewSet, VisitFactViewSet
 from analytics.api.facilities import FacilityDimensionViewSet, FacilityPerformanceViewSet, FacilityStats
 from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
@@ -50,6 +51,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/auth/refresh/?$", login.Refresh.as_view()),
     re_path(r"^api/auth/revoke/?$", login.Revoke.as_view()),
     re_path(r"^api/schema/?$", index.Description.as_view(), name="schema"),
+    re_path(r"^api/docs/dictionary/?$", Dictionary.as_view(), name="dictionary"),
     re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
     path("", index.Index.as_view()),
     path("admin/", admin.site.urls),

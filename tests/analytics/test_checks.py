@@ -73,7 +73,7 @@ def test_a_defect_of_the_tables_is_found_with_the_keys_of_its_rows(someone, name
     ],
 )
 def test_each_kind_fails_on_what_it_is_for(monkeypatch, kind, sql):
-    query("CREATE TEMP TABLE planted (n int, word text)")
+    query("CREATE TABLE planted (n int, word text)")
     query("INSERT INTO planted VALUES (1, 'a'), (2, 'a'), (4, NULL), (5, 'zz')")
     monkeypatch.setattr(checks, "CHECKS", (Check("planted", "planted", kind, sql, "why"),))
     run = checks.run()
