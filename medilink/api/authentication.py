@@ -26,7 +26,7 @@ PROGRAM = "ml_"  # how the tokens of `issue_token` begin
 # whether anything at all has been written since a count was taken.
 _USER = """
 SELECT pg_current_snapshot()::text,
-       u.id, u.username, u.is_superuser, u.is_staff, m.role, m.state, m.lga_key, m.facility_id
+       u.id, u.is_superuser, u.username, u.is_staff, m.role, m.state, m.lga_key, m.facility_id
 FROM clinical_user u LEFT JOIN memberships m ON m.user_id = u.id
 WHERE u.is_active AND u.id = {}
 """
@@ -78,7 +78,7 @@ def _claims(token: str) -> tuple[int, float]:
 
 
 OPTIONS: Any = {"require": ["exp"], "verify_iat": False}  # the clocks of two servers may differ
-FIELDS = ("id", "username", "is_superuser", "is_staff", "is_active")
+FIELDS = ("id", "is_superuser", "username", "is_staff", "is_active")  # in the order of the model
 
 
 def _user(query: str, key: Any) -> tuple[User, str] | None:

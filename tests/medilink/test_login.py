@@ -174,6 +174,16 @@ def test_a_program_logs_in_with_the_token_that_is_printed_last(client):
     assert ask(client, token) == 401
 
 
+def test_a_bearer_is_the_user_with_its_name_and_powers(client, alice):
+    token = run("issue_token", "alice").splitlines()[-1]
+    page = client.get("/api/patients", headers={"Authorization": f"Bearer {token}", "Accept": "text/html"})
+    assert "alice" in page.content.decode()
+    assert (
+        client.delete(f"/api/facilities/{facility().pk}", headers={"Authorization": f"Bearer {token}"}).status_code
+        == 204
+    )
+
+
 @pytest.mark.parametrize("by_name", [True, False])
 def test_a_revoked_token_is_refused_at_the_next_request(client, by_name):
     run("create_user", "app", "--role", "service")
