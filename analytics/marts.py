@@ -7,12 +7,12 @@ being written while the mart was read.
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, DataError, connection, transaction
 from django.utils import timezone
 
 from analytics.history import MartRefresh, MartState
@@ -161,6 +161,9 @@ def _refreshed(mart: Relation, record: MartRefresh) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         for setting, value in (("work_mem", WORK_MEM), ("lock_timeout", LOCK_TIMEOUT)):
             cursor.execute("SELECT set_config(%s, %s, true)", [setting, value])
+        # A concurrent refresh goes through a temporary table; the loads of the same session want this much for theirs.
+        with suppress(DataError), transaction.atomic():
+            cursor.execute("SELECT set_config('temp_buffers', '64MB', true)")
         cursor.execute(SNAPSHOT)
         snapshot, as_of, lagos_day, system = cursor.fetchone()
         batch_id = IngestBatch.objects.loaded().order_by("-id").values_list("id", flat=True).first()

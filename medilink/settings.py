@@ -167,6 +167,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["medilink.api.parsing.JSONBody"],
     "DEFAULT_THROTTLE_CLASSES": ["medilink.api.throttling.PerUser"],
     "EXCEPTION_HANDLER": "medilink.api.errors.refuse",
+    "DEFAULT_METADATA_CLASS": None,  # the schema describes everything
     "COERCE_DECIMAL_TO_STRING": False,
     "URL_FORMAT_OVERRIDE": None,  # clinical/api/rendering.py
 }

@@ -23,7 +23,9 @@ ACTIONS = {
 
 def action_of(view: Any) -> str:
     """What the user must be allowed to do; for an action that is not in the table the view's own `needs` says it."""
-    name = view.action or "list"  # an OPTIONS request describes what may be read
+    name = view.action or "list"
+    if name == "metadata":  # an OPTIONS request, which is refused for its method
+        return access.READ
     return str(ACTIONS[name] if name in ACTIONS else view.needs[name])
 
 

@@ -1,11 +1,12 @@
 """What every step of one load shares: the batch, its staged rows, and the questions that all datasets ask of them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import DataError, connection, transaction
 from django.db.models import BooleanField, Count, Exists, F, Func, Max, OuterRef, QuerySet, TextField, Value, Window
 
 from ingestion import staging
@@ -66,9 +67,13 @@ def prepare_session(batch: IngestBatch) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('medilink.batch', %s, true), set_config('work_mem', '128MB', true),"
-            " set_config('jit', 'off', true), set_config('temp_buffers', '64MB', true)",
+            " set_config('jit', 'off', true)",
             [str(batch.pk)],
         )
+        # A session that has used temporary tables before (the refresh of a mart does) is bound to what it had then;
+        # that is slower, and no reason not to load.
+        with suppress(DataError), transaction.atomic():
+            cursor.execute("SELECT set_config('temp_buffers', '64MB', true)")
 
 
 def oldest_writer() -> datetime:

@@ -14,7 +14,9 @@ from analytics import marts, tasks
 from analytics.history import CheckRun, MartRefresh, MartState
 from analytics.relations import MARTS
 from clinical.models import Patient
+from ingestion.models import IngestBatch
 from tests.analytics.rows import facility, patient, record, stand_at, visit
+from tests.deliveries import deliver_all, night
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)
@@ -248,3 +250,15 @@ def test_the_command_tells_json_lines(committed, capsys):
         call_command("refresh_marts", "--json", "--force")
     assert not ended.value.code
     assert [line.split('"')[3] for line in capsys.readouterr().out.splitlines()] == NAMES
+
+
+def test_a_load_in_the_same_session_goes_on_after_a_refresh(committed, bucket):
+    connection.close()
+    facility()
+    marts.refresh()
+    query("CREATE TEMP TABLE somebody_elses (n int)")
+    query("INSERT INTO somebody_elses VALUES (1)")
+    deliver_all()
+    night()
+    query("DROP TABLE somebody_elses")
+    assert {batch.status for batch in IngestBatch.objects.all()} == {"archived"}
