@@ -100,7 +100,7 @@ LINES = FacilityDimension.objects.order_by("facility_id").values_list(*LINE, "av
 
 class FacilityStats(APIView):
     resource = "analytics"
-    action = "list"
+    action = "retrieve"
 
     @extend_schema(
         operation_id="facility_stats",

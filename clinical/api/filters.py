@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 INTEGER = {"type": "integer", "format": "int64", "minimum": 1, "maximum": parameters.LARGEST_ID}
 TEXT = {"type": "string"}
-DAY = {"type": "string", "format": "date"}
+NOTHING = {"type": "string", "maxLength": 0}  # an empty value counts as absent
+DAY = {"anyOf": [{"type": "string", "format": "date"}, NOTHING]}
 MOMENT = {
-    "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}],
+    "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}, NOTHING],
     "description": "A date (that whole day in Lagos) or an instant; included.",
 }
 

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from clinical.api.writing import refuse_unknown
+from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, IngestRun, RejectedRow, Release
 
 BATCH = (
@@ -95,8 +96,8 @@ class CellsBody(Strict):
 class RowFilter(Strict):
     """As the list's own filters; at least one of them."""
 
-    dataset = serializers.CharField(required=False)
-    status = serializers.CharField(required=False)
+    dataset = serializers.ChoiceField(Dataset.choices, required=False)
+    status = serializers.ChoiceField(RejectedRow.State.choices, required=False)
     reason = serializers.CharField(required=False)
     batch_id = serializers.IntegerField(required=False)
     facility_id = serializers.IntegerField(required=False)

@@ -148,7 +148,7 @@ class AutoSchema(Spectacular):
     def _list_parameters(self) -> list[Any]:
         view: Any = self.view
         texts = [text for name in view.orders for text in (name, f"-{name}")]
-        forms = [renderer.format for renderer in view.get_renderers()]
+        forms = [renderer.format for renderer in view.get_renderers() if renderer.format != "api"]  # for people
         return [
             *(one for one in PAGING if one.name in view.list_parameters()),
             _parameter("ordering", {"type": "string", "enum": texts}, "`-` reverses; the id breaks ties."),
