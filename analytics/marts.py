@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import DatabaseError, DataError, connection, transaction
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from analytics.history import MartRefresh, MartState
 from analytics.relations import MARTS, RELATIONS, Kind, Relation
+from clinical.api import statements
 from ingestion.models import IngestBatch
 
 LOCK = 7_340_211  # of this database, for whoever refreshes
@@ -53,7 +55,7 @@ class Outcome:
 STATES = """
 SELECT s.mart, s.as_of, s.rows, s.has_failed,
     CASE
-        WHEN s.system <> control.system_identifier THEN 'restored'
+        WHEN s.system <> %s THEN 'restored'
         WHEN s.has_failed THEN 'failed'
         WHEN EXISTS (
             SELECT FROM row_changes c
@@ -63,7 +65,7 @@ SELECT s.mart, s.as_of, s.rows, s.has_failed,
         WHEN s.lagos_day <> staging.lagos_today() THEN 'day'
         ELSE ''
     END AS why
-FROM mart_states s, pg_control_system() control
+FROM mart_states s
 """
 
 
@@ -82,9 +84,17 @@ class State:
 
 def states() -> dict[str, State]:
     """How far each mart is that has ever been refreshed; one query, cheap enough for every answer."""
+    system = _system(connection.settings_dict["HOST"], connection.settings_dict["PORT"])
+    return {row[0]: State(*row) for row in statements.fetch(STATES, [system])}
+
+
+@cache
+def _system(host: str, port: str) -> int:
+    """The server's identity, asked once per process: PostgreSQL reads it from a file each time."""
     with connection.cursor() as cursor:
-        cursor.execute(STATES)
-        return {row[0]: State(*row) for row in cursor.fetchall()}
+        cursor.execute("SELECT system_identifier FROM pg_control_system()")
+        (found,) = cursor.fetchone()
+    return int(found)
 
 
 def freshness(*names: str) -> tuple[datetime | None, bool]:

@@ -35,8 +35,8 @@ INSERT INTO patients (facility_id, first_name, last_name, sex, dob, phone, batch
 SELECT 1 + floor(random() * %(facilities)s)::int, (ARRAY['John','Amina','Ngozi','Ibrahim','Fatima'])[1 + n %% 5],
        'Okafor-' || n, (ARRAY['M','F'])[1 + n %% 2], date '1935-01-01' + (random() * 33000)::int,
        '+23480' || lpad((random() * 99999999)::int::text, 8, '0'), 1, n FROM generate_series(1, %(patients)s) n;
-INSERT INTO triage_visits (patient_id, facility_id, triage_level, conditions, visited_at, fingerprint)
-SELECT id, facility_id, 1 + id %% 5, ARRAY['Malaria'], now() - id %% 300 * interval '1 day', gen_random_uuid()
+INSERT INTO triage_visits (patient_id, facility_id, triage_level, conditions, recommendations, visited_at, fingerprint)
+SELECT id, facility_id, 1 + id %% 5, ARRAY['Malaria'], '{}', now() - id %% 300 * interval '1 day', gen_random_uuid()
 FROM patients WHERE id <= 100000;
 """
 PEER_TABLE = """
@@ -133,7 +133,6 @@ def _servers(options: argparse.Namespace) -> Iterator[dict[str, list[str]]]:
         for process in started:
             process.terminate()
             process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _socket() -> str:
@@ -168,6 +167,7 @@ def _fill(patients: int) -> str:
     from django.db import connection
     from rest_framework_simplejwt.tokens import AccessToken
 
+    from analytics import marts
     from clinical.models import Membership, User
 
     print(f"Filling in {patients:,} patients")
@@ -177,7 +177,7 @@ def _fill(patients: int) -> str:
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("CREATE DATABASE seedpeer")
         cursor.execute("CREATE ROLE postgres SUPERUSER LOGIN")  # names that peer_drf.py has fixed
-    call_command("refresh_marts", "--force")
+    marts.refresh(is_forced=True)
     _copy_for_peers()
     user = User.objects.create_user("bench")
     Membership.objects.create(user=user, role="steward")

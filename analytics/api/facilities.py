@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Func, TextField
 from django_filters import FilterSet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -13,7 +14,7 @@ from rest_framework.views import APIView
 from analytics.api.mart import Mart, freshness
 from analytics.models import FacilityDimension, FacilityPerformance
 from clinical import access
-from clinical.api import filters, parameters
+from clinical.api import filters, parameters, statements
 from clinical.api.facilities import as_stored
 from clinical.api.lists import Order
 from clinical.models import Facility
@@ -73,6 +74,9 @@ class FacilityPerformanceViewSet(Mart):
     filterset_class = PerformanceFilter
 
 
+TOTALS = ("total_patients", "total_medical_records", "total_triage_visits")
+
+
 class FacilityLine(serializers.Serializer[Any]):
     facility_id = serializers.IntegerField()
     facility_name = serializers.CharField()
@@ -93,9 +97,18 @@ class Stats(serializers.Serializer[Any]):
     facilities = FacilityLine(many=True)
 
 
-LINE = ("facility_id", "facility_name", "state", "total_patients", "total_medical_records", "total_triage_visits")
-NAMES = ("facility_id", "facility_name", "state", "patient_count", "record_count", "triage_count", "avg_triage_level")
-LINES = FacilityDimension.objects.order_by("facility_id").values_list(*LINE, "avg_triage_level")
+class AsFloat(Func):
+    """A float as PostgreSQL gives it: a Decimal, or a look at each value, would cost more than the query."""
+
+    template = "%(expressions)s::float8"
+    output_field = TextField()  # the only kind that Django lets through as it is
+
+
+LINES = (
+    FacilityDimension.objects.order_by("facility_id")
+    .annotate(level=AsFloat("avg_triage_level"))
+    .values_list("facility_id", "facility_name", "state", *TOTALS, "level")
+)
 
 
 class FacilityStats(APIView):
@@ -115,16 +128,11 @@ class FacilityStats(APIView):
         """Counts of each facility in your scope, and their totals."""
         given = parameters.read(request.GET, ("facility_id", "state", "format"))
         scope = request.user.access.scope(access.READ, self.resource)  # type: ignore[union-attr]  # past the permission
-        lines = LINES.all()
-        if not scope.is_national:
-            lines = lines.filter(facility_id__in=Facility.objects.inside(scope).values("pk"))
-        if "state" in given:
-            lines = lines.filter(state=as_stored("state", given["state"]))
-        if "facility_id" in given:
-            lines = lines.filter(facility_id=parameters.identifier("facility_id", given["facility_id"]))
+        state = as_stored("state", given["state"]) if "state" in given else None
+        facility_id = parameters.identifier("facility_id", given["facility_id"]) if "facility_id" in given else None
         trust = freshness("dim_facilities")
-        rows = [*lines]
-        if not rows and "facility_id" in given:
+        rows = _lines(scope, state, facility_id)
+        if not rows and facility_id:
             raise NotFound
         return Response(
             {
@@ -133,6 +141,28 @@ class FacilityStats(APIView):
                 "total_records": sum(row[4] for row in rows),
                 "total_triage_visits": sum(row[5] for row in rows),
                 **trust,
-                "facilities": [dict(zip(NAMES, row, strict=True)) for row in rows],
+                "facilities": [
+                    {
+                        "facility_id": pk,
+                        "facility_name": name,
+                        "state": of_state,
+                        "patient_count": patients,
+                        "record_count": records,
+                        "triage_count": visits,
+                        "avg_triage_level": level,
+                    }
+                    for pk, name, of_state, patients, records, visits, level in rows
+                ],
             }
         )
+
+
+def _lines(scope: access.Scope, state: str | None, facility_id: int | None) -> list[Any]:
+    """By a statement made before, where nobody asks for less than the nation."""
+    if scope.is_national and not state and not facility_id:
+        return statements.read((FacilityStats,), (), lambda: LINES)
+    lines = (
+        LINES.all() if scope.is_national else LINES.filter(facility_id__in=Facility.objects.inside(scope).values("pk"))
+    )
+    lines = lines.filter(state=state) if state else lines
+    return [*(lines.filter(facility_id=facility_id) if facility_id else lines)]

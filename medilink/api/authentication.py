@@ -17,6 +17,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from clinical.access import EVERYTHING, Access, Grant, Role
+from clinical.api import statements
 from clinical.models import User
 
 REFUSAL = "The token is unknown, expired or revoked; log in again."
@@ -100,15 +101,9 @@ def _asked_first(query: str, key: Any) -> list[Any]:
     """
     connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own, which the stubs lack
     try:
-        return _rows(query, key)
+        return statements.fetch(query, [key])
     except (OperationalError, InterfaceError):
         if connection.in_atomic_block:
             raise
         connection.close()
-        return _rows(query, key)
-
-
-def _rows(query: str, key: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, [key])
-        return cursor.fetchall()
+        return statements.fetch(query, [key])

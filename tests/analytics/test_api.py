@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from analytics import marts
 from analytics.models import ConditionAnalysis
+from clinical.api.statements import OFTEN
 from clinical.models import User
 from tests.analytics.rows import facility, patient, record, refresh_all, visit
 from tests.callers import Caller, codes
@@ -182,6 +183,8 @@ def test_small_numbers_are_hidden_from_analysts_and_the_next_one_with_a_single_h
         ("Fever", "LAGOS"): (1, False),
         ("Cough", "KANO"): (2, False),
     }
+    for _ in range(OFTEN + 2):
+        assert small(Caller(("steward",)))["Fever", "LAGOS"] == (1, False)
     hidden = {("Fever", "KANO"): (None, True), ("Fever", "LAGOS"): (None, True), ("Cough", "KANO"): (None, True)}
     assert small(Caller(("analyst",))) == hidden
     both = Caller(("analyst",), ("clinician", {"state": "KANO"}))

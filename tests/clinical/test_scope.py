@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from clinical.api.statements import OFTEN
 from clinical.models import Facility, Membership, User
 from tests.analytics.rows import facility, patient, record, visit
 from tests.callers import Caller, codes
@@ -150,8 +151,9 @@ def test_an_analyst_cannot_select_or_order_by_what_is_masked(country):
 
 def test_who_is_an_analyst_of_the_nation_and_a_clinician_somewhere_sees_both_kinds(country):
     caller = Caller(("analyst",), ("clinician", {"facility": country[1]}))
-    names = [someone["last_name"] for someone in caller.rows("/api/patients")]
-    assert [name is None for name in names] == [True, False, True]
+    for _ in range(OFTEN + 2):
+        names = [someone["last_name"] for someone in caller.rows("/api/patients")]
+        assert [name is None for name in names] == [True, False, True]
     assert len(caller.ids("/api/patients", {"dob_after": "1990-01-01"})) == 1
     found = caller.send("post", "/api/patients/search", {"name": "okafor"}).json()["results"]
     assert [someone["facility_id"] for someone in found] == [country[1].pk]
@@ -169,6 +171,16 @@ def test_a_role_taken_away_or_a_disabled_user_counts_at_the_next_request(country
     assert caller.get("/api/patients").status_code == 403
     User.objects.filter(pk=caller.user.pk).update(is_active=False)
     assert caller.get("/api/patients").status_code == 401
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_is_the_same_however_often_it_is_asked_for(country, path):
+    for role, scope in (("steward", {}), ("analyst", {}), ("clinician", {"state": "KANO"})):
+        caller = Caller((role, scope))
+        queries = ({}, {"cursor": "", "per_page": "1"}, {"facility_id": country[0].pk} if path != PATHS[0] else {})
+        for query in queries:
+            answers = [caller.get(f"/api/{path}", query).json() for _ in range(OFTEN + 3)]
+            assert all(answer == answers[0] for answer in answers)
 
 
 def test_a_superuser_may_do_everything(alice, client, country):
