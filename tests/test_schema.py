@@ -16,8 +16,8 @@ from django.db import connection
 from analytics import marts
 from clinical import logins
 from clinical.models import Membership, User
-from tests.analytics.rows import facility, patient, record, visit
 from tests.clinical.test_lists import DAY
+from tests.rows import facility, patient, record, visit
 
 ROOT = Path(__file__).resolve().parent.parent
 

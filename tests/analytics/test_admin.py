@@ -7,8 +7,8 @@ import pytest
 from analytics import checks, marts
 from analytics.history import MartRefresh, MartState
 from clinical.models import Patient
-from tests.analytics.rows import patient, visit
 from tests.callers import Caller
+from tests.rows import patient, visit
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)

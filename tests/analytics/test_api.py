@@ -10,8 +10,8 @@ from analytics import marts
 from analytics.models import ConditionAnalysis
 from clinical.api.statements import OFTEN
 from clinical.models import User
-from tests.analytics.rows import facility, patient, record, refresh_all, visit
 from tests.callers import Caller, codes
+from tests.rows import facility, patient, record, refresh_all, visit
 
 pytestmark = pytest.mark.django_db
 LISTS = [

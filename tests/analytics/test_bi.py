@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, transaction
 
 from analytics import bi, dictionary
-from tests.analytics import rows
+from tests import rows
 
 MASKED = {
     *("first_name", "last_name", "full_name", "phone_number", "date_of_birth", "clinical_notes", "record_data"),

@@ -12,7 +12,7 @@ from analytics.checks import catalogue
 from analytics.checks.catalogue import CHECKS, Check, Kind
 from analytics.history import CheckResult, CheckRun
 from clinical.models import Facility, TriageVisit
-from tests.analytics.rows import make_many, patient, record, visit
+from tests.rows import make_many, patient, record, visit
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from analytics.models import ConditionAnalysis, PatientSummary, SuppressedConditionAnalysis
-from tests.analytics import rows
+from tests import rows
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 10)

@@ -8,7 +8,8 @@ from django.db import connection
 
 from analytics import models
 from analytics.relations import MARTS, RELATIONS
-from tests.analytics import rows, slow_answers
+from tests import rows
+from tests.analytics import slow_answers
 
 pytestmark = pytest.mark.django_db
 MODELS = {

@@ -15,8 +15,8 @@ from analytics.history import CheckRun, MartRefresh, MartState
 from analytics.relations import MARTS
 from clinical.models import Patient
 from ingestion.models import IngestBatch
-from tests.analytics.rows import facility, patient, record, stand_at, visit
 from tests.deliveries import deliver_all, night
+from tests.rows import facility, patient, record, stand_at, visit
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)

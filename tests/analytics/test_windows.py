@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from analytics import models
-from tests.analytics import rows
+from tests import rows
 
 pytestmark = pytest.mark.django_db
 TODAY = date(2026, 11, 25)

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from clinical.models import Facility, FacilityAlias, MedicalRecord, Membership, Patient, TriageVisit, User
-from tests.analytics import rows
+from tests import rows
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 20, 12, tzinfo=ZoneInfo("Africa/Lagos"))
@@ -246,3 +246,15 @@ def test_a_steward_of_a_state_finds_and_moves_nobody_elsewhere(of_kano):
 def test_users_and_tokens_are_for_superusers(of_kano):
     client, *_ = of_kano
     assert client.get("/admin/clinical/user/").status_code == 403
+
+
+def test_a_superuser_gives_a_user_a_role_within_a_scope(desk):
+    bob = User.objects.create_user("bob", password="not-a-secret-of-anybody")
+    page = f"/admin/clinical/user/{bob.pk}/change/"
+    form = desk.get(page).context["adminform"].form
+    body = {name: value for name, value in form.initial.items() if isinstance(value, str | bool) and value}
+    rows_of = {"memberships-TOTAL_FORMS": "1", "memberships-INITIAL_FORMS": "0"}
+    row = {"memberships-0-role": "clinician", "memberships-0-state": "KANO", "memberships-0-lga": "dala lga"}
+    answer = desk.post(page, body | rows_of | row | {"memberships-0-user": bob.pk})
+    assert answer.status_code == 302, answer.context["errors"]
+    assert [(one.role, one.state, one.lga) for one in bob.memberships.all()] == [("clinician", "KANO", "Dala")]

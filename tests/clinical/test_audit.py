@@ -1,7 +1,7 @@
 import pytest
 
-from tests.analytics.rows import facility
 from tests.callers import Caller
+from tests.rows import facility
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ from django.db import connection
 
 from clinical.api import counting, exports
 from clinical.models import Facility, Patient
-from tests.analytics.rows import facility, patient, record, visit
 from tests.callers import Caller, codes
+from tests.rows import facility, patient, record, visit
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)

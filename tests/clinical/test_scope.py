@@ -6,8 +6,8 @@ import pytest
 
 from clinical.api.statements import OFTEN
 from clinical.models import Facility, Membership, User
-from tests.analytics.rows import facility, patient, record, visit
 from tests.callers import Caller, codes
+from tests.rows import facility, patient, record, visit
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from clinical.models import AuditEvent, Facility, IdempotencyKey, MedicalRecord, Patient, TriageVisit
-from tests.analytics.rows import facility, patient, record, visit
 from tests.callers import Caller, codes
+from tests.rows import facility, patient, record, visit
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)

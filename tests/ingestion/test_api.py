@@ -6,10 +6,10 @@ from django.db import connection
 from clinical.models import AuditEvent, Patient
 from ingestion import tasks
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow
-from tests.analytics.rows import facility
 from tests.callers import Caller, codes
 from tests.deliveries import FACILITIES, PATIENTS, deliver, night
 from tests.ingestion import factories
+from tests.rows import facility
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from clinical.access import Grant
 from clinical.models import Membership, ProgramToken, User
 from medilink.api import throttling
-from tests.analytics.rows import facility
+from tests.rows import facility
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "not-a-secret-of-anybody"
