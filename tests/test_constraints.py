@@ -171,7 +171,14 @@ def test_every_constraint_of_our_tables_is_broken_above():
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT conname FROM pg_constraint WHERE contype IN ('u', 'c') AND conrelid::regclass::text = ANY(%s)",
-            [[model._meta.db_table for app in OURS for model in apps.get_app_config(app).get_models()]],
+            [
+                [
+                    model._meta.db_table
+                    for app in OURS
+                    for model in apps.get_app_config(app).get_models()
+                    if model is not User
+                ]
+            ],
         )
         names = {name for (name,) in cursor.fetchall()}
     assert {name for name in names if not re.search(r"_check\d*$", name)} <= set(BROKEN)
