@@ -55,6 +55,7 @@ class MartState(models.Model):
 
     class Meta:
         db_table = "mart_states"
+        verbose_name = "mart"
         ordering = ["mart"]
 
     def __str__(self) -> str:
@@ -72,6 +73,8 @@ class CheckRun(models.Model):
 
     class Meta:
         db_table = "data_check_runs"
+        verbose_name = "run of the data checks"
+        verbose_name_plural = "data checks"
         ordering = ["-id"]
 
     def __str__(self) -> str:

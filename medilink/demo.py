@@ -35,7 +35,7 @@ from clinical.access import Role
 from ingestion import runs, sources, tasks
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Status
 from ingestion.refusals import code_of
-from medilink import delivery
+from medilink import alerts, delivery
 from medilink.embedded import PROJECT, RUN_FOLDER
 from medilink.supervisor import Group
 
@@ -260,6 +260,7 @@ def _answer() -> bool:
     with console.status("Refreshing the marts and checking the data"):
         outcomes = marts.refresh()
         found = checks.run()
+        alerts.tell()
     failed = [outcome.mart for outcome in outcomes if outcome.status == MartRefresh.Status.FAILED]
     console.print(f"{len(outcomes) - len(failed)} marts are fresh; {found.passed} data checks passed", end="")
     console.print(f", {found.failed} failed." if found.failed else ".")

@@ -159,7 +159,7 @@ REST_FRAMEWORK = {
         "medilink.api.authentication.BrowserSession",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["clinical.api.permissions.Allowed"],
-    "DEFAULT_RENDERER_CLASSES": ["clinical.api.rendering.JSON", "rest_framework.renderers.BrowsableAPIRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["clinical.api.rendering.JSON", "clinical.api.rendering.People"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "clinical.api.rendering.Negotiation",
     "DEFAULT_FILTER_BACKENDS": ["clinical.api.filters.FilterBackend"],
     "DEFAULT_PAGINATION_CLASS": None,  # clinical/api/lists.py cuts

@@ -37,6 +37,8 @@ class Migration(migrations.Migration):
                 ('skipped', models.IntegerField(default=0)),
             ],
             options={
+                'verbose_name': 'run of the data checks',
+                'verbose_name_plural': 'data checks',
                 'db_table': 'data_check_runs',
                 'ordering': ['-id'],
             },
@@ -54,6 +56,7 @@ class Migration(migrations.Migration):
                 ('has_failed', models.BooleanField(default=False, help_text='the last refresh')),
             ],
             options={
+                'verbose_name': 'mart',
                 'db_table': 'mart_states',
                 'ordering': ['mart'],
             },

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import orjson
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.request import Request
 
 from clinical.api import exports, parameters
@@ -17,6 +18,13 @@ class JSON(BaseRenderer):
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         return b"" if data is None else exports.json_of(data)
+
+
+class People(BrowsableAPIRenderer):
+    """Pages to click through, with JSON that can be read."""
+
+    def get_content(self, renderer: Any, data: Any, accepted_media_type: Any, renderer_context: Any) -> str:
+        return "" if data is None else exports.json_of(data, exports.OPTIONS | orjson.OPT_INDENT_2).decode()
 
 
 class CSV(JSON):

@@ -47,6 +47,7 @@ class Listing(GenericViewSet[Any]):
     tables: ClassVar[tuple[str, ...] | None] = None  # whose changes are noted, so that a count may be remembered
     tells_changes: ClassVar[bool] = True
     renderer_classes = (*api_settings.DEFAULT_RENDERER_CLASSES, CSV, NDJSON)  # type: ignore[arg-type]  # classes, whatever the stubs say
+    http_method_names = [method for method in GenericViewSet.http_method_names if method != "options"]
     given: dict[str, str]  # the query, read strictly
 
     def get_queryset(self) -> "QuerySet[Any]":
