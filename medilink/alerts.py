@@ -135,10 +135,10 @@ def _mark(alerts: list[Alert], column: str) -> None:
 
 
 def _sent(opened: list[Alert], closed: list[Alert]) -> bool:
-    """Whether every channel that is configured has taken it; without one the admin's page is all there is."""
+    """Whether every channel that is configured has taken it; without one nobody was told, and the page shows it."""
     ways = [way for way, address in ((_mail, settings.ALERT_EMAIL), (_hook, settings.ALERT_WEBHOOK_URL)) if address]
     taken = [_tried(way, opened, closed) for way in ways]  # one that fails keeps nobody from the other
-    return all(taken)
+    return bool(taken) and all(taken)
 
 
 def _tried(way: Any, opened: list[Alert], closed: list[Alert]) -> bool:
