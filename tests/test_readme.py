@@ -74,7 +74,7 @@ def test_the_services_that_are_named_exist(line):
 
 
 def test_the_pandas_snippet_reads_a_mart():
-    query = re.search(r'read_sql\("(.+)", connection\)', README)[1]
+    query = re.search(r'^query = "(.+)"$', README, re.MULTILINE)[1]
     frame = pandas.DataFrame(_rows(query), columns=["day", "total_visits", "ma_7_day_visits"])
     assert len(frame) == 0
 

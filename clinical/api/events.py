@@ -15,7 +15,7 @@ from clinical import values
 from clinical.api import filters, parameters
 from clinical.api.fields import FreeText, Id, Instant, Items, Name, WholeNumber
 from clinical.api.resource import Row, orders
-from clinical.api.writing import Body, Resource, refuse_unknown
+from clinical.api.writing import Body, Resource, Strict
 from clinical.models import MedicalRecord, Patient, TriageVisit
 
 BY_A_PERSON = 0  # the fingerprint is a random one, equal to no row of a file
@@ -66,16 +66,11 @@ class EventBody(Body):
             raise parameters.refused(self.instant, "range", "Lies before the birth of the patient.")
 
 
-class RecordData(serializers.Serializer[Any]):
+class RecordData(Strict):
     diagnosis = FreeText(required=False)
     treatment = FreeText(required=False)
     medications = FreeText(required=False)
     notes = FreeText(required=False)
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            refuse_unknown(self, data)
-        return super().to_internal_value(data)
 
 
 @extend_schema_serializer(

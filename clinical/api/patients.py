@@ -17,7 +17,7 @@ from clinical.api import filters, lists, parameters
 from clinical.api.fields import Dob, Id, Name, Phone, Sex, WholeNumber
 from clinical.api.refusals import Duplicate
 from clinical.api.resource import Row, orders
-from clinical.api.writing import Body, Resource, refuse_unknown
+from clinical.api.writing import Body, Resource, Strict, judged
 from clinical.models import Facility, Patient, PatientAlias
 
 AGES = {"Infant": (0, 1), "Child": (1, 13), "Adolescent": (13, 18), "Adult": (18, 65), "Senior": (65, None)}
@@ -78,7 +78,7 @@ class PatientBody(Body):
             raise Duplicate
 
 
-class SearchBody(serializers.Serializer[Any]):
+class SearchBody(Strict):
     """Who is looked for: part of the name, a whole phone number, or a date of birth with a name."""
 
     name = Name("first_name", required=False)
@@ -87,11 +87,6 @@ class SearchBody(serializers.Serializer[Any]):
     facility_id = Id(required=False)
     page = WholeNumber(required=False, default=1, min_value=1, max_value=1000)
     per_page = WholeNumber(required=False, default=lists.PER_PAGE, min_value=1, max_value=lists.MOST_PER_PAGE)
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            refuse_unknown(self, data)
-        return super().to_internal_value(data)
 
     def validate(self, attrs: Row) -> Row:
         name = attrs.get("name")
@@ -140,10 +135,7 @@ class PatientViewSet(Resource):
     @action(detail=False, methods=["post"])
     def search(self, request: Request) -> Response:
         """Best match first: whoever has every word of the name, by how much of their name it is."""
-        parameters.read(request.GET, ("format",))
-        body = SearchBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        wanted = body.validated_data
+        wanted = judged(request, SearchBody)
         rows = self.clearly_visible("name", self.present())
         if wanted.get("facility_id"):
             rows = rows.filter(facility_id=wanted["facility_id"])

@@ -309,6 +309,11 @@ class Readable(Listing):
     def etag(self, row: Row) -> str:
         return etag_of(row)
 
+    def answer(self, pk: str | int) -> Response:
+        """The object as it is now."""
+        row = self.find(pk)
+        return Response(row, headers={"ETag": self.etag(row)})
+
     def find(self, pk: str | int) -> Row:
         what = (*self._view_of(self.user.access.scope(access.READ, self.resource)), "one")
         found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))

@@ -18,8 +18,26 @@ from clinical.api.resource import Readable, Row, etag_of, id_of, tags_in
 from clinical.models import AuditEvent, User
 
 
-class Body(serializers.Serializer[Any]):
-    """What is posted and answered. An unknown field is refused; so is a read-only one that says something new."""
+class Strict(serializers.Serializer[Any]):
+    """A body in which an unknown field is refused."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            refuse_unknown(self, data)
+        return super().to_internal_value(data)
+
+
+def judged(request: Request, body_class: type[Strict]) -> Row:
+    """What a request says that is not about one of our tables; its query says nothing."""
+    parameters.read(request.GET, ("format",))
+    body = body_class(data=request.data)
+    body.is_valid(raise_exception=True)
+    found: Row = body.validated_data
+    return found
+
+
+class Body(Strict):
+    """What is posted and answered. A read-only field that says something new is refused."""
 
     id = Id(read_only=True)
     created_at = serializers.DateTimeField(read_only=True)
@@ -36,7 +54,6 @@ class Body(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
-            refuse_unknown(self, data)
             self._refuse_changes(data)
         return super().to_internal_value(data)
 
@@ -116,8 +133,7 @@ class Resource(Readable):
             if changed:
                 self._saved(row, changed)
                 self._audit("update", row.pk, changed)
-            answer = self.find(row.pk)
-        return Response(answer, headers={"ETag": etag_of(answer)})
+            return self.answer(row.pk)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         return self.update(request, pk, is_partial=True)

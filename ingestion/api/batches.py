@@ -18,7 +18,7 @@ from clinical.api.lists import Order
 from clinical.api.refusals import AlreadyRunning, NotPossible
 from clinical.api.resource import Readable, id_of
 from clinical.api.resource import Row as Answer
-from clinical.api.writing import note
+from clinical.api.writing import Strict, judged, note
 from ingestion import runs, stewards
 from ingestion.api import bodies
 from ingestion.api.filters import REASON, HasReason, as_written
@@ -63,10 +63,7 @@ class BatchViewSet(Readable):
     @once
     def create(self, request: Request) -> Response:
         """Queues a run over what is due in the input, below a prefix of it, or of these keys."""
-        parameters.read(request.GET, ("format",))
-        body = bodies.RunBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
+        asked = judged(request, bodies.RunBody)
         prefix, keys = asked.get("prefix", ""), asked.get("keys", [])
         if any(not text.startswith(settings.S3_INPUT_PREFIX) for text in filter(None, (prefix, *keys))):
             name = "keys" if (keys and prefix.startswith(settings.S3_INPUT_PREFIX)) or not prefix else "prefix"
@@ -108,7 +105,7 @@ class BatchViewSet(Readable):
     @once
     def release(self, request: Request, pk: str) -> Response:
         """Loads a held batch: as it is, as new events, or as the same events again."""
-        body = self._body(bodies.ReleaseBody)
+        body = judged(request, bodies.ReleaseBody)
         return self._decide(
             pk,
             "release",
@@ -120,7 +117,7 @@ class BatchViewSet(Readable):
     @once
     def discard(self, request: Request, pk: str) -> Response:
         """Loads nothing of a batch that is held, rejected or failed."""
-        body = self._body(bodies.ReasonBody)
+        body = judged(request, bodies.ReasonBody)
         return self._decide(pk, "discard", lambda batch: stewards.discard(batch, reason=body["reason"], by=self.user))
 
     @extend_schema(request=None, responses={200: bodies.Batch})
@@ -128,15 +125,8 @@ class BatchViewSet(Readable):
     @once
     def retry(self, request: Request, pk: str) -> Response:
         """Tries a rejected or failed batch again, from its kept bytes."""
-        self._body(bodies.Strict)
+        judged(request, Strict)
         return self._decide(pk, "retry", lambda batch: stewards.retry(batch, by=self.user))
-
-    def _body(self, serializer_class: type[bodies.Strict]) -> dict[str, Any]:
-        parameters.read(self.request.GET, ("format",))
-        body = serializer_class(data=self.request.data)
-        body.is_valid(raise_exception=True)
-        found: dict[str, Any] = body.validated_data
-        return found
 
     def _decide(self, pk: str, name: str, decide: Any) -> Response:
         number = id_of(pk)
@@ -153,4 +143,4 @@ class BatchViewSet(Readable):
         run = runs.request(Kind.REPLAY, requested_by=self.user)
         IngestBatch.objects.filter(pk=number, status=Status.DISCOVERED).update(run=run)
         send("ingest", run.pk)
-        return Response(self.find(number))
+        return self.answer(number)

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from clinical.api.writing import refuse_unknown
+from clinical.api.writing import Strict
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, IngestRun, RejectedRow, Release
 
@@ -18,15 +18,6 @@ ROW = (
     *("event_on", "first_seen_at", "last_seen_at", "times_seen", "settled_at", "settled_why"),
     *("replay_batch_id", "became_id"),
 )
-
-
-class Strict(serializers.Serializer[Any]):
-    """A body in which an unknown field is refused."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            refuse_unknown(self, data)
-        return super().to_internal_value(data)
 
 
 class Batch(serializers.ModelSerializer[IngestBatch]):

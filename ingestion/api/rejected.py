@@ -17,7 +17,7 @@ from clinical.api.lists import Order
 from clinical.api.refusals import NotPossible
 from clinical.api.resource import Readable, id_of
 from clinical.api.resource import Row as Answer
-from clinical.api.writing import note
+from clinical.api.writing import judged, note
 from ingestion import stewards
 from ingestion.api import bodies
 from ingestion.api.filters import REASON, HasReason, as_written
@@ -77,22 +77,22 @@ class RejectedRowViewSet(Readable):
     @once
     def replay(self, request: Request, pk: str) -> Response:
         """Tries the row again, with these cells in place of what was delivered."""
-        body = self._body(bodies.CellsBody)
+        body = judged(request, bodies.CellsBody)
         rows = self._one(pk)
         self._correct(rows, body)
         stewards.replay(rows, by=self.user)
         note(request, "replay", "rejected_rows", id_of(pk))
-        return Response(self.find(pk))
+        return self.answer(pk)
 
     @extend_schema(request=bodies.ReasonBody, responses={200: bodies.Row})
     @action(detail=True, methods=["post"])
     @once
     def dismiss(self, request: Request, pk: str) -> Response:
         """The row will not load, and stays dismissed when it is delivered again."""
-        body = self._body(bodies.ReasonBody)
+        body = judged(request, bodies.ReasonBody)
         self._dismiss(self._one(pk), body["reason"])
         note(request, "dismiss", "rejected_rows", id_of(pk))
-        return Response(self.find(pk))
+        return self.answer(pk)
 
     @extend_schema(
         operation_id="rejected_rows_replay_selection", request=bodies.ReplaySelection, responses={202: bodies.Selected}
@@ -101,7 +101,7 @@ class RejectedRowViewSet(Readable):
     @once
     def replay_selection(self, request: Request) -> Response:
         """Tries all open rows again that the filter selects, corrected alike; a worker does it."""
-        body = self._body(bodies.ReplaySelection)
+        body = judged(request, bodies.ReplaySelection)
         rows, ids = self._selection(body["filter"])
         self._correct(rows, body)
         send("replay_rows", ids)
@@ -117,18 +117,11 @@ class RejectedRowViewSet(Readable):
     @once
     def dismiss_selection(self, request: Request) -> Response:
         """Dismisses all open rows that the filter selects."""
-        body = self._body(bodies.DismissSelection)
+        body = judged(request, bodies.DismissSelection)
         rows, ids = self._selection(body["filter"])
         self._dismiss(rows, body["reason"])
         note(request, "dismiss", "rejected_rows", None, rows=len(ids))
         return Response({"rows": len(ids)}, 202)
-
-    def _body(self, serializer_class: type[bodies.Strict]) -> dict[str, Any]:
-        parameters.read(self.request.GET, ("format",))
-        body = serializer_class(data=self.request.data)
-        body.is_valid(raise_exception=True)
-        found: dict[str, Any] = body.validated_data
-        return found
 
     def _mine(self) -> "QuerySet[RejectedRow]":
         return RejectedRow.objects.inside(self.user.access.scope(access.UPDATE, self.resource))

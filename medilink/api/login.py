@@ -15,19 +15,11 @@ from rest_framework_simplejwt.serializers import TokenBlacklistSerializer, Token
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from clinical.api import parameters
-from clinical.api.writing import refuse_unknown
+from clinical.api.writing import Strict, judged
 from medilink.api.throttling import seconds_locked
 
 WRONG = "The name or the password is wrong, or the account is disabled."
 DEAD = "The refresh token is unknown, expired, revoked or used already; log in again."
-
-
-class Strict(serializers.Serializer[Any]):
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            refuse_unknown(self, data)
-        return super().to_internal_value(data)
 
 
 @extend_schema_serializer(
@@ -60,13 +52,6 @@ class Public(APIView):
     def get_authenticate_header(self, request: Request) -> str:
         return "Bearer"
 
-    def body(self, request: Request, serializer_class: type[Strict]) -> dict[str, Any]:
-        parameters.read(request.GET, ("format",))
-        body = serializer_class(data=request.data)
-        body.is_valid(raise_exception=True)
-        found: dict[str, Any] = body.validated_data
-        return found
-
 
 def _tokens(refresh: str, access: str) -> Response:
     seconds = int(api_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
@@ -78,7 +63,7 @@ class LogIn(Public):
     @extend_schema(request=Credentials, responses=Tokens, tags=["auth"], operation_id="log_in")
     def post(self, request: Request) -> Response:
         """Name and password for a pair of tokens."""
-        given = self.body(request, Credentials)
+        given = judged(request, Credentials)
         wait = seconds_locked(request, given["username"])
         if wait:
             raise Throttled(wait)
@@ -93,7 +78,7 @@ class Refresh(Public):
     @extend_schema(request=RefreshBody, responses=Tokens, tags=["auth"], operation_id="refresh")
     def post(self, request: Request) -> Response:
         """A refresh token for a new pair; the old one is dead from now on."""
-        body = TokenRefreshSerializer(data=self.body(request, RefreshBody))
+        body = TokenRefreshSerializer(data=judged(request, RefreshBody))
         try:
             body.is_valid(raise_exception=True)
         except TokenError as error:
@@ -105,7 +90,7 @@ class Revoke(Public):
     @extend_schema(request=RefreshBody, responses={204: None}, tags=["auth"], operation_id="revoke")
     def post(self, request: Request) -> Response:
         """Ends a refresh token."""
-        body = TokenBlacklistSerializer(data=self.body(request, RefreshBody))
+        body = TokenBlacklistSerializer(data=judged(request, RefreshBody))
         try:
             body.is_valid(raise_exception=True)
         except TokenError as error:

@@ -91,6 +91,15 @@ def test_counts_are_counted_anew(steward):
 
 
 @pytest.mark.parametrize("path", ["batches", "rejected-rows"])
+def test_a_list_takes_as_many_queries_however_long(steward, django_assert_num_queries, path):
+    """The session, its user, what they may do, the rows."""
+    for _ in range(30):
+        a_row()
+    with django_assert_num_queries(4):
+        steward.rows(f"/api/{path}")
+
+
+@pytest.mark.parametrize("path", ["batches", "rejected-rows"])
 def test_a_list_is_given_as_a_file(steward, path):
     a_row()
     for kind in ("csv", "ndjson"):
