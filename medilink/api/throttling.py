@@ -83,7 +83,11 @@ class PerUser(BaseThrottle):
 
 
 def address(request: "HttpRequest | Request | None") -> str:
-    return str(request.META.get("REMOTE_ADDR", "")) if request else ""
+    """Of the caller: behind a proxy that we trust with the scheme, what it has written last."""
+    if request is None:
+        return ""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.SECURE_PROXY_SSL_HEADER else ""
+    return forwarded.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR", ""))
 
 
 # --- Failed log-ins, those of the admin among them
