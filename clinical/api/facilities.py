@@ -45,7 +45,7 @@ class FacilityFilter(FilterSet):
     lga = filters.Parameter(filters.TEXT, filters.name, _lga)
     type = filters.Parameter(filters.TEXT, filters.name, filters.same_name("type"))
     search = filters.Parameter(
-        {"type": "string", "minLength": 3, "description": "Part of the name or the LGA."}, _search, _contains
+        {"type": "string", "description": "Part of the name or the LGA; three letters at least."}, _search, _contains
     )
 
 

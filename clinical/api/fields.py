@@ -27,6 +27,24 @@ TEXTS: dict[str, Any] = {
 }
 
 
+class Verbatim(serializers.CharField):
+    """A JSON string, kept as it is."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Truth(serializers.BooleanField):
+    """true or false, and nothing that could be taken for them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=type(data).__name__)
+        return data
+
+
 class Text(serializers.CharField):
     """A text as it is stored. Empty and null are the same, where it may be empty."""
 

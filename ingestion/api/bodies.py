@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from clinical.api.fields import Id, Truth, Verbatim
 from clinical.api.writing import Strict
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, IngestRun, RejectedRow, Release
@@ -42,11 +43,11 @@ class Row(serializers.ModelSerializer[RejectedRow]):
 
 
 class RunBody(Strict):
-    prefix = serializers.CharField(required=False, max_length=1024, trim_whitespace=False)
+    prefix = Verbatim(required=False, max_length=1024, trim_whitespace=False)
     keys = serializers.ListField(
-        child=serializers.CharField(max_length=1024, trim_whitespace=False), required=False, max_length=1000
+        child=Verbatim(max_length=1024, trim_whitespace=False), required=False, max_length=1000
     )
-    dry_run = serializers.BooleanField(required=False, default=False)
+    dry_run = Truth(required=False, default=False)
 
 
 class Queued(serializers.Serializer[Any]):
@@ -67,7 +68,7 @@ class RunState(serializers.Serializer[Any]):
 
 
 class ReleaseBody(Strict):
-    remember = serializers.BooleanField(required=False, default=False)
+    remember = Truth(required=False, default=False)
 
     def get_fields(self) -> dict[str, Any]:
         """`as` is a word of Python's own."""
@@ -75,12 +76,12 @@ class ReleaseBody(Strict):
 
 
 class ReasonBody(Strict):
-    reason = serializers.CharField(max_length=1000)
+    reason = Verbatim(max_length=1000)
 
 
 class CellsBody(Strict):
     cells = serializers.DictField(
-        child=serializers.CharField(allow_blank=True, max_length=65536, trim_whitespace=False), required=False
+        child=Verbatim(allow_blank=True, max_length=65536, trim_whitespace=False), required=False
     )
 
 
@@ -89,9 +90,9 @@ class RowFilter(Strict):
 
     dataset = serializers.ChoiceField(Dataset.choices, required=False)
     status = serializers.ChoiceField(RejectedRow.State.choices, required=False)
-    reason = serializers.CharField(required=False)
-    batch_id = serializers.IntegerField(required=False)
-    facility_id = serializers.IntegerField(required=False)
+    reason = Verbatim(required=False)
+    batch_id = Id(required=False)
+    facility_id = Id(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs:

@@ -15,6 +15,7 @@ from rest_framework_simplejwt.serializers import TokenBlacklistSerializer, Token
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from clinical.api.fields import Verbatim
 from clinical.api.writing import Strict, judged
 from medilink.api.throttling import seconds_locked
 
@@ -28,12 +29,12 @@ DEAD = "The refresh token is unknown, expired, revoked or used already; log in a
     ]
 )
 class Credentials(Strict):
-    username = serializers.CharField(max_length=150)
-    password = serializers.CharField(max_length=1024, trim_whitespace=False)
+    username = Verbatim(max_length=150)
+    password = Verbatim(max_length=1024, trim_whitespace=False)
 
 
 class RefreshBody(Strict):
-    refresh = serializers.CharField(max_length=4096)
+    refresh = Verbatim(max_length=4096)
 
 
 class Tokens(serializers.Serializer[Any]):

@@ -11,7 +11,7 @@ from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 
 from clinical.api import lists
-from clinical.api.filters import MOMENT
+from clinical.api.filters import MOMENT, NOTHING
 from clinical.api.resource import Listing
 from clinical.api.writing import Resource
 
@@ -223,9 +223,21 @@ def _envelope(view: Any, row: Schema) -> Schema:
     return {"type": "object", "required": ["next", "previous", "results"], "properties": properties}
 
 
+def _or_nothing(schema: Schema) -> Schema:
+    """An empty value counts as absent."""
+    if "enum" in schema:
+        return schema | {"enum": [*schema["enum"], ""]}
+    return {"anyOf": [schema, NOTHING]} if schema.get("type") == "integer" else schema
+
+
 def finish(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
     """Paths in their shorter form; and since an unknown field is refused, the description of a body allows none."""
     result["paths"] = {path.rstrip("/"): operations for path, operations in result["paths"].items()}
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "query":
+                    parameter["schema"] = _or_nothing(parameter["schema"])
     for name, schema in result["components"]["schemas"].items():
         if name.endswith("Request") and schema.get("type") == "object":
             schema["additionalProperties"] = False

@@ -289,6 +289,7 @@ def test_rows_are_dismissed_one_or_many(steward):
         ("replay", {"dob": "1990-01-01"}),
         ("dismiss", {}),
         ("dismiss", {"reason": " "}),
+        ("dismiss", {"reason": 5}),
     ],
 )
 def test_a_decision_about_a_row_that_does_not_fit_is_refused(steward, path, body):
