@@ -4,15 +4,17 @@ import json
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from analytics import marts, tasks
 from analytics.checks.catalogue import CHECKS
@@ -44,11 +46,16 @@ class MartStateAdmin(Desk):
 
     list_display = ("mart", "freshness", "as_of", "row_count", "last_refresh")
     list_display_links = None
-    actions_list = ("run_now",)
+    list_before_template = "analytics/refresh_now.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_POST(self.run_now))
+        return [path("refresh-now/", view, name="analytics_martstate_refresh_now"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         self.states = marts.states()
-        return super().changelist_view(request, {"title": "Marts and their freshness"} | (extra_context or {}))
+        extra = {"title": "Marts and their freshness", "may_refresh": self._may_refresh(request)}
+        return super().changelist_view(request, extra | (extra_context or {}))
 
     @display(description="state", label={"fresh": "success", "stale": "warning", "failed": "danger"})
     def freshness(self, mart: MartState) -> tuple[str, str]:
@@ -69,12 +76,13 @@ class MartStateAdmin(Desk):
         seconds = (last.finished_at - last.started_at).total_seconds() if last.finished_at else 0
         return f"{timesince(last.started_at)} ago, {seconds:.1f} s" + (f": {last.error}" if last.error else "")
 
-    def has_refresh_permission(self, request: HttpRequest) -> bool:
+    def _may_refresh(self, request: HttpRequest) -> bool:
         return request.user.has_perm("analytics.change_martstate")
 
-    @action(description="Refresh now", url_path="refresh-now", permissions=["refresh"])
     def run_now(self, request: HttpRequest) -> HttpResponseRedirect:
         """What beat runs, now; it leaves fresh marts alone."""
+        if not self._may_refresh(request):
+            raise PermissionDenied
         try:
             tasks.refresh_marts.delay()
             self.message_user(request, "A worker refreshes what is stale; reload this page in a moment.")

@@ -119,24 +119,33 @@ def freshness(*names: str) -> tuple[datetime | None, bool]:
 def refresh(*, only: Collection[str] = (), is_forced: bool = False, say: Any = None) -> list[Outcome]:
     """Refreshes what is stale (all, where forced) among `only`, or all marts; what fails does not stop the others.
 
-    A mart that is made of one that has just failed keeps its rows too, so that the two never contradict each other.
-    `say(outcome)` is called after each.
+    A stale mart that one of `only` is made of is refreshed before it; where that fails, both keep their rows, so that
+    the two never contradict each other. `say(outcome)` is called after each.
     """
     unknown = set(only) - {mart.name for mart in MARTS}
     if unknown:
         raise UnknownMart(f"There is no mart {', '.join(sorted(unknown))}; known: {', '.join(m.name for m in MARTS)}.")
+    asked = set(only) or {mart.name for mart in MARTS}
     outcomes: list[Outcome] = []
     with _alone():
         _close_left_behind()
-        for mart in MARTS:
-            if only and mart.name not in only:
-                continue
-            outcome = _brought_up(mart, is_forced, {one.mart for one in outcomes if one.status == Status.FAILED})
+        for mart in _and_below(asked):
+            failed = {one.mart for one in outcomes if one.status == Status.FAILED}
+            outcome = _brought_up(mart, is_forced and mart.name in asked, failed)
             outcomes.append(outcome)
             if say:
                 say(outcome)
         _forget_changes()
     return outcomes
+
+
+def _and_below(names: Collection[str]) -> list[Relation]:
+    """These marts and those that they are made of, in the order of their dependencies."""
+    wanted = set(names)
+    for mart in reversed(MARTS):
+        if mart.name in wanted:
+            wanted.update(mart.depends_on)
+    return [mart for mart in MARTS if mart.name in wanted]
 
 
 def _brought_up(mart: Relation, is_forced: bool, failed: set[str]) -> Outcome:
@@ -167,7 +176,11 @@ FROM pg_control_system()
 
 
 def _refreshed(mart: Relation, record: MartRefresh) -> int:
-    """In one transaction: the snapshot is taken first, so what the rows hold is at least what it says."""
+    """In one transaction: the snapshot is taken first, so what the rows hold is at least what it says.
+
+    A mart that is made of another is no further than that one: what has been written between the two refreshes makes
+    both stale.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         for setting, value in (("work_mem", WORK_MEM), ("lock_timeout", LOCK_TIMEOUT)):
             cursor.execute("SELECT set_config(%s, %s, true)", [setting, value])
@@ -182,10 +195,12 @@ def _refreshed(mart: Relation, record: MartRefresh) -> int:
         cursor.execute(f"REFRESH MATERIALIZED VIEW {how} {mart.table}")
         cursor.execute(f"SELECT count(*) FROM {mart.table}")  # noqa: S608  # a name of our own
         (rows,) = cursor.fetchone()
-        now = {"as_of": as_of, "snapshot": snapshot, "system": system, "lagos_day": lagos_day, "rows": rows}
-        reads = sorted(mart.reads)
-        MartState.objects.update_or_create(mart=mart.name, defaults=now | {"reads": reads, "has_failed": False})
-        done = {"status": Status.DONE, "as_of": as_of, "rows": rows, "batch_id": batch_id}
+        now = {"as_of": as_of, "snapshot": snapshot, "system": system, "lagos_day": lagos_day}
+        below = MartState.objects.filter(mart__in=mart.depends_on).order_by("as_of")
+        now = below.values(*now).first() or now
+        state = now | {"rows": rows, "reads": sorted(mart.reads), "has_failed": False}
+        MartState.objects.update_or_create(mart=mart.name, defaults=state)
+        done = {"status": Status.DONE, "as_of": now["as_of"], "rows": rows, "batch_id": batch_id}
         MartRefresh.objects.filter(pk=record.pk).update(finished_at=timezone.now(), **done)
     return int(rows)
 
@@ -223,14 +238,22 @@ def _close_left_behind() -> None:
     )
 
 
+FORGET = """
+DELETE FROM row_changes c
+WHERE (
+    c.at < clock_timestamp() - %s::interval
+    AND NOT EXISTS (SELECT FROM mart_states s WHERE NOT pg_visible_in_snapshot(c.xid, s.snapshot::pg_snapshot))
+) OR (
+    c.xid >= pg_snapshot_xmax(pg_current_snapshot()) AND c.xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
+)
+"""
+
+
 def _forget_changes() -> None:
-    """Changes that every mart has seen, and that no count looks back to any more."""
+    """Changes that every mart has seen, and that no count looks back to any more.
+
+    And those of transactions that are still to come here: a dump has brought them from another server, and no
+    snapshot of this one would ever see them.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            DELETE FROM row_changes c WHERE c.at < clock_timestamp() - %s::interval AND NOT EXISTS (
-                SELECT FROM mart_states s WHERE NOT pg_visible_in_snapshot(c.xid, s.snapshot::pg_snapshot)
-            )
-            """,
-            [KEPT],
-        )
+        cursor.execute(FORGET, [KEPT])

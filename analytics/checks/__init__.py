@@ -70,7 +70,7 @@ def _stale() -> frozenset[str]:
 
 def _result(check: Check, stale: frozenset[str]) -> CheckResult:
     result = CheckResult(name=check.name, relation=check.relation, kind=check.kind)
-    if check.needs_fresh and check.relation in stale:
+    if stale.intersection(check.compared):
         result.status = Status.SKIPPED
         return result
     started = time.monotonic()

@@ -1,7 +1,7 @@
 """The data checks, as data: what must be true of tables and marts, and the query that finds the rows where it is not.
 
-A query gives the keys of failing rows, never anything of a person. Reconciliations compare a mart with its tables and
-mean something only while the mart is fresh.
+A query gives the keys of failing rows, never anything of a person. What compares a mart with its tables or with another
+mart means something only while each of them is fresh.
 """
 
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """`failing` selects the keys of the rows that fail; `why` says what it would mean."""
+    """`failing` selects the keys of the rows that fail; `why` says what it would mean.
+
+    `compared` are the relations that must all be fresh for it to mean anything.
+    """
 
     name: str
     relation: str
     kind: Kind
     failing: str
     why: str
-
-    @property
-    def needs_fresh(self) -> bool:
-        return self.kind == Kind.RECONCILIATION
+    compared: tuple[str, ...] = ()
 
 
 def _models() -> dict[str, type[Model]]:
@@ -99,22 +99,28 @@ def _refers(relation: str, keys: str, column: str, to: str, to_column: str) -> C
         f"SELECT {keys} FROM {relation} AS child WHERE NOT EXISTS"
         f" (SELECT FROM {to} AS parent WHERE parent.{to_column} = child.{column})"
     )
-    return Check(f"{name}.{column}.exists", relation, Kind.RELATIONSHIP, failing, f"It points at nothing in {to}.")
+    why = f"It points at nothing in {to}."
+    return Check(f"{name}.{column}.exists", relation, Kind.RELATIONSHIP, failing, why, (relation, to))
 
 
-def _reconciles(mart: str, what: str, failing: str) -> Check:
-    return Check(f"{mart}.{what}", f"marts.{mart}", Kind.RECONCILIATION, failing, "The mart and its tables disagree.")
+def _reconciles(mart: str, what: str, failing: str, *others: str) -> Check:
+    """Of a mart with its tables, or with `others`."""
+    why = f"The mart and {' and '.join(others) or 'its tables'} disagree."
+    relation = f"marts.{mart}"
+    return Check(f"{mart}.{what}", relation, Kind.RECONCILIATION, failing, why, (relation, *others))
 
 
-def _counted(mart: str, key: str, column: str, table: str, table_key: str) -> Check:
-    """A count per facility or patient equals that in the table."""
+def _counted(mart: str, key: str, column: str, table: str, table_key: str, since: str = "") -> Check:
+    """A count per facility or patient equals that in the table; of the events from `since` to today, where given."""
+    window = f"AND event_on >= {since} AND event_on <= staging.lagos_today()" if since else ""
     return _reconciles(
         mart,
         f"{column}_as_in_{table}",
         f"""
         SELECT m.{key} FROM marts.{mart} m
-        LEFT JOIN (SELECT {table_key} AS key, count(*) AS n FROM {table} WHERE deleted_at IS NULL GROUP BY 1) t
-            ON t.key = m.{key}
+        LEFT JOIN (
+            SELECT {table_key} AS key, count(*) AS n FROM {table} WHERE deleted_at IS NULL {window} GROUP BY 1
+        ) t ON t.key = m.{key}
         WHERE m.{column} <> coalesce(t.n, 0)
         """,
     )
@@ -133,9 +139,11 @@ def _same_rows(mart: str, key: str, table: str) -> Check:
 
 
 VISIT_CONDITIONS = """
-    SELECT DISTINCT v.id, lower(c COLLATE pg_c_utf8) FROM triage_visits v, unnest(v.conditions) c
+    SELECT DISTINCT v.id, lower(c COLLATE pg_c_utf8) AS condition FROM triage_visits v, unnest(v.conditions) c
     WHERE v.deleted_at IS NULL
 """
+THIRTY_DAYS = "staging.lagos_today() - 29"
+TWELVE_MONTHS = "(staging.lagos_today() - interval '12 months')::date + 1"
 
 CHECKS: tuple[Check, ...] = (
     *_generic(),
@@ -213,6 +221,9 @@ CHECKS: tuple[Check, ...] = (
     _counted("dim_patients", "patient_id", "total_medical_records", "medical_records", "patient_id"),
     _counted("dim_patients", "patient_id", "total_triage_visits", "triage_visits", "patient_id"),
     _counted("facility_performance", "facility_id", "total_patients", "patients", "facility_id"),
+    _counted("facility_performance", "facility_id", "visits_30d", "triage_visits", "facility_id", THIRTY_DAYS),
+    _counted("patient_summary", "patient_id", "records_last_12_months", "medical_records", "patient_id", TWELVE_MONTHS),
+    _counted("patient_summary", "patient_id", "visits_last_12_months", "triage_visits", "patient_id", TWELVE_MONTHS),
     _reconciles(
         "triage_trends",
         "visits_of_each_day",
@@ -224,6 +235,19 @@ CHECKS: tuple[Check, ...] = (
             WHERE deleted_at IS NULL AND event_on <= staging.lagos_today() GROUP BY 1
         ) t ON t.day = m.day
         WHERE coalesce(m.total_visits, 0) <> coalesce(t.n, 0)
+        """,
+    ),
+    _reconciles(
+        "triage_trends",
+        "visits_of_each_state",
+        """
+        SELECT coalesce(m.state, t.state) AS state
+        FROM (SELECT state, sum(total_visits) AS n FROM marts.triage_trends WHERE state <> 'ALL' GROUP BY 1) m
+        FULL JOIN (
+            SELECT f.state, count(*) AS n FROM triage_visits v JOIN facilities f ON f.id = v.facility_id
+            WHERE v.deleted_at IS NULL AND v.event_on <= staging.lagos_today() GROUP BY 1
+        ) t ON t.state = m.state
+        WHERE coalesce(m.n, 0) <> coalesce(t.n, 0)
         """,
     ),
     _reconciles(
@@ -246,10 +270,13 @@ CHECKS: tuple[Check, ...] = (
         "condition_analysis",
         "occurrences_as_in_triage_visits",
         f"""
-        SELECT 'all' AS conditions
-        FROM (SELECT coalesce(sum(occurrence_count), 0) AS n FROM marts.condition_analysis) m,
-            (SELECT count(*) AS n FROM ({VISIT_CONDITIONS}) c) t
-        WHERE m.n <> t.n
+        SELECT coalesce(m.key, t.condition) AS condition
+        FROM (
+            SELECT lower(condition COLLATE pg_c_utf8) AS key, sum(occurrence_count) AS n
+            FROM marts.condition_analysis GROUP BY 1
+        ) m
+        FULL JOIN (SELECT condition, count(*) AS n FROM ({VISIT_CONDITIONS}) c GROUP BY 1) t ON t.condition = m.key
+        WHERE coalesce(m.n, 0) <> coalesce(t.n, 0)
         """,
     ),
     _reconciles(
@@ -261,11 +288,20 @@ CHECKS: tuple[Check, ...] = (
         """,
     ),
     _reconciles(
+        "condition_analysis",
+        "shares_of_a_month_add_up_to_100",
+        """
+        SELECT month FROM marts.condition_analysis GROUP BY month
+        HAVING abs(sum(share_of_month_pct) - 100) > 0.05 * count(*)  -- each is rounded
+        """,
+    ),
+    _reconciles(
         "dim_patients",
         "engagement_as_in_patient_summary",
         """
         SELECT p.patient_id FROM marts.dim_patients p JOIN marts.patient_summary s USING (patient_id)
         WHERE p.engagement_score <> s.engagement_score
         """,
+        "marts.patient_summary",
     ),
 )

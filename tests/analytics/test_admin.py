@@ -3,15 +3,19 @@
 from datetime import date
 
 import pytest
+from django.contrib.auth.models import Permission
+from kombu import Connection, pools
 
 from analytics import checks, marts
 from analytics.history import MartRefresh, MartState
-from clinical.models import Patient
+from clinical.models import Patient, User
+from medilink.celery import app
 from tests.callers import Caller
 from tests.rows import patient, visit
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)
+NOW = "/admin/analytics/martstate/refresh-now/"
 
 
 def page(client, name):
@@ -30,8 +34,15 @@ def test_each_mart_says_how_fresh_it_is(desk):
 
 
 def test_refresh_now_asks_a_worker(desk):
-    answer = desk.get("/admin/analytics/martstate/refresh-now/", follow=True)
+    assert f'action="{NOW}"' in page(desk, "martstate")
+    answer = desk.post(NOW, follow=True)
     assert "A worker refreshes what is stale" in answer.content.decode()
+
+
+def test_refresh_now_says_so_where_no_worker_can_be_asked(desk, monkeypatch):
+    nowhere = pools.producers[Connection("redis://127.0.0.1:1/0")]
+    monkeypatch.setattr(app.amqp, "_producer_pool", nowhere)
+    assert "The broker is away" in desk.post(NOW, follow=True).content.decode()
 
 
 def test_who_is_no_steward_cannot_ask(client):
@@ -39,7 +50,19 @@ def test_who_is_no_steward_cannot_ask(client):
     clinician.user.is_staff = True
     clinician.user.save()
     assert clinician.get("/admin/analytics/martstate/").status_code == 403
-    assert clinician.get("/admin/analytics/martstate/refresh-now/").status_code == 403
+    assert clinician.client.post(NOW).status_code == 403
+
+
+def test_following_a_link_refreshes_nothing(desk):
+    assert desk.get(NOW).status_code == 405
+
+
+def test_who_may_only_read_is_shown_no_button(client):
+    reader = User.objects.create_user("carol", password="not-a-secret-of-anybody", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_martstate"))
+    client.force_login(reader)
+    assert "Refresh now" not in page(client, "martstate")
+    assert client.post(NOW).status_code == 403
 
 
 def test_refreshes_are_listed_with_their_reasons(desk):

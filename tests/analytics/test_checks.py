@@ -1,6 +1,7 @@
 """The data checks: clean data passes them all, each kind finds a defect that was planted."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -10,8 +11,9 @@ from django.db import connection
 from analytics import checks, marts
 from analytics.checks import catalogue
 from analytics.checks.catalogue import CHECKS, Check, Kind
-from analytics.history import CheckResult, CheckRun
+from analytics.history import CheckResult, CheckRun, MartState
 from clinical.models import Facility, TriageVisit
+from clinical.values import LAGOS
 from tests.rows import make_many, patient, record, visit
 
 pytestmark = pytest.mark.django_db
@@ -80,16 +82,59 @@ def test_each_kind_fails_on_what_it_is_for(monkeypatch, kind, sql):
     assert (run.failed, run.results.get().status) == (1, "failed")
 
 
-def test_a_mart_that_disagrees_with_its_tables_is_found(transactional_db, someone):
+@pytest.fixture
+def unseen(transactional_db, someone):
+    """A visit and a record of today that the marts lack, though they count as fresh."""
     marts.refresh()
-    query("ALTER TABLE triage_visits DISABLE TRIGGER note_change")
-    try:
-        visit(someone, DAY)
-        found = failing("dim_patients.total_triage_visits_as_in_triage_visits", "triage_trends.visits_of_each_day")
-    finally:
-        query("ALTER TABLE triage_visits ENABLE TRIGGER note_change")
+    today = datetime.now(LAGOS).date()
+    for table in ("triage_visits", "medical_records"):
+        query(f"ALTER TABLE {table} DISABLE TRIGGER note_change")
+    visit(someone, today, conditions=["fever"])
+    record(someone, today)
+    yield someone
+    for table in ("triage_visits", "medical_records"):
+        query(f"ALTER TABLE {table} ENABLE TRIGGER note_change")
+
+
+def test_a_mart_that_disagrees_with_its_tables_is_found(unseen):
+    at_patient, at_facility = [{"patient_id": unseen.pk}], [{"facility_id": unseen.facility_id}]
+    expected = {
+        "dim_patients.total_triage_visits_as_in_triage_visits": at_patient,
+        "dim_patients.total_medical_records_as_in_medical_records": at_patient,
+        "patient_summary.visits_last_12_months_as_in_triage_visits": at_patient,
+        "patient_summary.records_last_12_months_as_in_medical_records": at_patient,
+        "dim_facilities.total_triage_visits_as_in_triage_visits": at_facility,
+        "facility_performance.visits_30d_as_in_triage_visits": at_facility,
+        "triage_trends.visits_of_each_day": [{"day": datetime.now(LAGOS).date().isoformat()}],
+        "triage_trends.visits_of_each_state": [{"state": "LAGOS"}],
+        "condition_analysis.occurrences_as_in_triage_visits": [{"condition": "fever"}],
+    }
+    found = failing(*expected)
     assert {status for status, *_ in found.values()} == {"failed"}
-    assert found["dim_patients.total_triage_visits_as_in_triage_visits"][2] == [{"patient_id": someone.pk}]
+    assert {name: sample for name, (*_, sample) in found.items()} == expected
+
+
+def test_shares_of_a_month_that_do_not_add_up_are_found(someone, monkeypatch):
+    (check,) = (check for check in CHECKS if check.name.endswith("add_up_to_100"))
+    query("CREATE TABLE lines AS SELECT DATE '2026-11-01' AS month, 50.0 AS share_of_month_pct")
+    planted = replace(check, failing=check.failing.replace("marts.condition_analysis", "lines"), compared=())
+    monkeypatch.setattr(checks, "CHECKS", (planted,))
+    assert checks.run().results.get().sample == [{"month": "2026-11-01"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "stale"),
+    [
+        ("dim_patients.facility_id.exists", "dim_facilities"),
+        ("patient_summary.patient_id.exists", "dim_patients"),
+        ("dim_patients.engagement_as_in_patient_summary", "patient_summary"),
+    ],
+)
+def test_two_marts_are_compared_only_while_both_are_fresh(transactional_db, someone, name, stale):
+    marts.refresh()
+    assert failing(name)[name][0] == "passed"
+    MartState.objects.filter(mart=stale).update(lagos_day=DAY)
+    assert failing(name)[name][0] == "skipped"
 
 
 def test_a_mart_that_is_merely_stale_is_not_accused(someone):

@@ -108,6 +108,36 @@ def test_a_transaction_that_commits_after_the_refresh_makes_it_stale_again(commi
     ]
 
 
+def test_what_is_written_between_two_marts_comes_into_both_with_the_next_refresh(committed):
+    def say(outcome):
+        if outcome.mart == "dim_patients":
+            patient()
+
+    marts.refresh(is_forced=True, say=say)
+    assert marts.freshness("patient_summary")[1]
+    marts.refresh()
+    assert not marts.freshness("patient_summary")[1]
+    assert query("SELECT count(*) FROM marts.patient_summary") == [(1,)]
+
+
+def test_a_mart_is_as_old_as_what_it_is_made_of(committed):
+    for mart, below in (("patient_summary", "dim_patients"), ("facility_performance", "dim_facilities")):
+        assert marts.states()[mart].as_of == marts.states()[below].as_of
+
+
+def test_a_mart_that_is_asked_for_is_refreshed_after_what_it_is_made_of(committed):
+    patient()
+    found = refreshed(only=["patient_summary"])
+    assert found == {"dim_patients": ("done", "inputs"), "patient_summary": ("done", "inputs")}
+    assert query("SELECT count(*) FROM marts.patient_summary") == [(1,)]
+    assert marts.freshness("dim_facilities")[1]
+
+
+def test_force_means_the_marts_that_are_named(committed):
+    found = refreshed(only=["patient_summary"], is_forced=True)
+    assert found == {"dim_patients": ("fresh", ""), "patient_summary": ("done", "forced")}
+
+
 def test_a_new_day_in_lagos_is_a_reason(committed):
     query("UPDATE mart_states SET lagos_day = lagos_day - 1")
     assert set(refreshed().values()) == {("done", "day")}
@@ -116,6 +146,13 @@ def test_a_new_day_in_lagos_is_a_reason(committed):
 def test_a_database_restored_from_another_server_is_refreshed(committed):
     MartState.objects.update(system=1)
     assert set(refreshed().values()) == {("done", "restored")}
+
+
+def test_changes_that_a_dump_has_brought_from_another_server_do_not_keep_the_marts_stale(committed):
+    query("INSERT INTO row_changes (table_name, xid) VALUES ('patients', '9999999999')")
+    MartState.objects.update(system=1)
+    marts.refresh()
+    assert set(refreshed().values()) == {("fresh", "")}
 
 
 def test_a_refresh_is_recorded_with_its_rows_and_the_instant_of_them(committed):
@@ -175,8 +212,17 @@ def test_a_mart_that_fails_keeps_its_rows_and_the_others_go_on(broken):
     assert marts.freshness("dim_facilities")[1]
 
 
-def test_a_mart_that_failed_is_tried_again(broken, request):
+def test_a_mart_that_is_asked_for_keeps_its_rows_where_what_it_is_made_of_cannot_be_refreshed(broken):
     marts.refresh()
+    assert refreshed(only=["facility_performance"]) == {
+        "dim_facilities": ("failed", "failed"),
+        "facility_performance": ("failed", "failed"),
+    }
+    last = MartRefresh.objects.filter(mart="facility_performance").first()
+    assert last.error == "It is made of dim_facilities, which failed."
+
+
+def test_a_mart_that_failed_is_tried_again(committed):
     query("UPDATE mart_states SET has_failed = true WHERE mart = 'triage_trends'")
     assert refreshed()["triage_trends"] == ("done", "failed")
 
@@ -237,6 +283,13 @@ def test_the_marts_of_one_transaction_can_be_refreshed_inside_it():
     facility()
     marts.refresh()
     assert query("SELECT count(*) FROM marts.dim_facilities") == [(1,)]
+
+
+def test_the_command_ends_with_1_where_a_mart_failed(broken, capsys):
+    with pytest.raises(SystemExit) as ended:
+        call_command("refresh_marts")
+    assert int(ended.value.code) == 1
+    assert "DivisionByZero" in capsys.readouterr().out
 
 
 def test_a_mart_that_nobody_knows_is_named(capsys):
