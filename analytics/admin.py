@@ -1,18 +1,18 @@
 """The marts at the stewards' desk: how fresh each is, what became of each refresh, and what the data checks found."""
 
-import json
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
@@ -21,7 +21,7 @@ from analytics.checks.catalogue import CHECKS
 from analytics.history import CheckResult, CheckRun, MartRefresh, MartState
 
 WHY = {check.name: check.why for check in CHECKS}
-COLOURS = {"done": "success", "running": "info", "failed": "danger", "passed": "success", "broken": "danger"}
+COLOURS = {"done": "success", "running": "info", "failed": "danger"}
 
 
 class Desk(ModelAdmin):
@@ -45,7 +45,8 @@ class MartStateAdmin(Desk):
     """The one page that answers: how old are the numbers?"""
 
     list_display = ("mart", "freshness", "as_of", "row_count", "last_refresh")
-    list_display_links = None
+    fields = ("mart", "as_of", "row_count", "lagos_day", "reads", "its_refreshes")
+    readonly_fields = ("row_count", "its_refreshes")
     list_before_template = "analytics/refresh_now.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -67,6 +68,11 @@ class MartStateAdmin(Desk):
     @display(description="rows")
     def row_count(self, mart: MartState) -> str:
         return f"{mart.rows:,}"
+
+    @display(description="refreshes")
+    def its_refreshes(self, mart: MartState) -> SafeString:
+        url = f"{reverse('admin:analytics_martrefresh_changelist')}?q={mart.mart}"
+        return format_html('<a class="text-link" href="{}">Refreshes of this mart</a>', url)
 
     @display(description="last refresh")
     def last_refresh(self, mart: MartState) -> str:
@@ -95,7 +101,7 @@ class MartStateAdmin(Desk):
 @admin.register(MartRefresh)
 class MartRefreshAdmin(Desk):
     list_display = ("mart", "state", "why", "row_count", "as_of", "seconds", "error")
-    list_display_links = None
+    search_fields = ("mart",)
     list_filter = (("status", ChoicesDropdownFilter), ("why", ChoicesDropdownFilter))
 
     @display(description="status", label=COLOURS)
@@ -111,45 +117,46 @@ class MartRefreshAdmin(Desk):
         return f"{(end - refresh.started_at).total_seconds():.1f}"
 
 
-class FailedInline(TabularInline):
-    """What did not pass; the rest is a number."""
-
-    model = CheckResult
-    verbose_name_plural = "what did not pass"
-    extra = 0
-    can_delete = False
-    fields = readonly_fields = ("name", "state", "failing_rows", "why", "keys")
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).exclude(status=CheckResult.Status.PASSED).order_by("id")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    @display(description="status", label=COLOURS | {"failed": "danger", "skipped": "info"})
-    def state(self, result: CheckResult) -> tuple[str, str]:
-        return result.status, result.get_status_display()
-
-    @display(description="what it means")
-    def why(self, result: CheckResult) -> str:
-        return WHY.get(result.name, "")
-
-    @display(description="keys of failing rows")
-    def keys(self, result: CheckResult) -> SafeString | str:
-        if result.error:
-            return result.error
-        return format_html_join(", ", "{}", ((json.dumps(key),) for key in result.sample[:10]))
-
-
 @admin.register(CheckRun)
 class CheckRunAdmin(Desk):
     list_display = ("started_at", "verdict", "passed", "failed", "skipped")
-    fields = readonly_fields = ("started_at", "finished_at", "passed", "failed", "skipped")
-    inlines = (FailedInline,)
+    fields = ("started_at", "finished_at")
+    change_form_outer_before_template = "analytics/check_run.html"
 
     @display(description="verdict", label={"all passed": "success", "some failed": "danger"})
     def verdict(self, run: CheckRun) -> str:
         return "some failed" if run.failed else "all passed"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        run = self.get_object(request, object_id)
+        return super().change_view(request, object_id, form_url, (_story(run) if run else {}) | (extra_context or {}))
+
+
+def _story(run: CheckRun) -> dict[str, Any]:
+    """What the page on a run tells: the checks that did not pass, with the keys of rows; of the others a number."""
+    results = [*run.results.exclude(status=CheckResult.Status.PASSED).order_by("-failing_rows", "id")]
+    failures = [result for result in results if result.status != CheckResult.Status.SKIPPED]
+    passed = CheckResult.objects.filter(status=CheckResult.Status.PASSED, name__in=[one.name for one in failures])
+    last_passed = dict(passed.order_by().values_list("name").annotate(Max("run__started_at")))
+    findings = [
+        {
+            "result": result,
+            "why": WHY.get(result.name, ""),
+            "rows": f"{result.failing_rows:,}",
+            "keys": _told(result.sample),
+            "last_passed": last_passed.get(result.name),
+        }
+        for result in failures
+    ]
+    skipped = [result.name for result in results if result.status == CheckResult.Status.SKIPPED]
+    return {"run": run, "findings": findings, "skipped": skipped}
+
+
+def _told(keys: list[dict[str, Any]]) -> str:
+    """A key of one column as its value, with the column said once; of several as pairs."""
+    if keys and len(keys[0]) == 1:
+        (column,) = keys[0]
+        return f"{column} {', '.join(str(key[column]) for key in keys)}"
+    return "\n".join(", ".join(f"{column} {value}" for column, value in key.items()) for key in keys)

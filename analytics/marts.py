@@ -51,16 +51,26 @@ class Outcome:
 
 # --- How far they are
 
-# One line per mart. `why` is empty where the mart is fresh.
+# One line per mart. `why` is empty where the mart is fresh. A snapshot sees neither what is beyond its end nor what was
+# being written at its time; each is one step into the index (LIMIT). Where any row outside the snapshot would do,
+# PostgreSQL hopes to meet one soon, and reads an hour of changes in vain wherever all is fresh.
 STATES = """
 SELECT s.mart, s.as_of, s.rows, s.has_failed,
     CASE
         WHEN s.system <> %s THEN 'restored'
         WHEN s.has_failed THEN 'failed'
         WHEN EXISTS (
-            SELECT FROM row_changes c
-            WHERE c.table_name = ANY (s.reads) AND c.xid >= pg_snapshot_xmin(s.snapshot::pg_snapshot)
-              AND NOT pg_visible_in_snapshot(c.xid, s.snapshot::pg_snapshot)
+            SELECT FROM unnest(s.reads) AS base (name)
+            CROSS JOIN LATERAL (
+                SELECT xid FROM row_changes WHERE table_name = base.name ORDER BY xid DESC LIMIT 1
+            ) AS newest
+            WHERE newest.xid >= pg_snapshot_xmax(s.snapshot::pg_snapshot)
+        ) OR EXISTS (
+            SELECT FROM unnest(s.reads) AS base (name)
+            CROSS JOIN pg_snapshot_xip(s.snapshot::pg_snapshot) AS writing (xid)
+            CROSS JOIN LATERAL (
+                SELECT FROM row_changes WHERE table_name = base.name AND xid = writing.xid LIMIT 1
+            ) AS change
         ) THEN 'inputs'
         WHEN s.lagos_day <> staging.lagos_today() THEN 'day'
         ELSE ''

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission
 from kombu import Connection, pools
 
 from analytics import checks, marts
+from analytics.checks.catalogue import Check, Kind
 from analytics.history import MartRefresh, MartState
 from clinical.models import Patient, User
 from medilink.celery import app
@@ -18,8 +19,8 @@ DAY = date(2026, 11, 20)
 NOW = "/admin/analytics/martstate/refresh-now/"
 
 
-def page(client, name):
-    response = client.get(f"/admin/analytics/{name}/")
+def page(client, name, query=None):
+    response = client.get(f"/admin/analytics/{name}/", query or {})
     assert response.status_code == 200
     return response.content.decode()
 
@@ -72,16 +73,37 @@ def test_refreshes_are_listed_with_their_reasons(desk):
     assert text.count("done") >= MartRefresh.objects.count()
 
 
+def test_the_page_of_a_mart_leads_to_its_own_refreshes(desk):
+    marts.refresh()
+    assert "?q=triage_trends" in page(desk, "martstate/triage_trends/change")
+    found = page(desk, "martrefresh", {"q": "triage_trends"})
+    assert "triage_trends" in found
+    assert "dim_patients" not in found
+
+
 def test_a_run_of_checks_shows_what_did_not_pass_and_its_keys(desk):
     someone = patient()
-    visit(someone, DAY)
+    known = [visit(someone, DAY), visit(someone, DAY)]
+    checks.run(["triage_visits.parent_not_deleted"])
     Patient.objects.filter(pk=someone.pk).update(deleted_at="2026-11-20T00:00Z")
-    run = checks.run(["triage_visits.parent_not_deleted", "patients.sex.accepted"])
+    run = checks.run(["triage_visits.parent_not_deleted", "patients.sex.accepted", "dim_patients.rows_as_in_patients"])
     assert "some failed" in page(desk, "checkrun")
     text = page(desk, f"checkrun/{run.pk}/change")
     assert "triage_visits.parent_not_deleted" in text
     assert "belongs to a deleted row" in text
+    assert f"id {known[0].pk}, {known[1].pk}" in text
+    assert "passed last" in text
+    assert text.index("older than its tables at that moment") < text.index("dim_patients.rows_as_in_patients")
     assert "patients.sex.accepted" not in text
+
+
+def test_keys_of_several_columns_are_shown_as_pairs(desk, monkeypatch):
+    sql = "SELECT 'KANO' AS state, 3 AS n"
+    monkeypatch.setattr(checks, "CHECKS", (Check("planted", "planted", Kind.RANGE, sql, "why"),))
+    run = checks.run()
+    text = page(desk, f"checkrun/{run.pk}/change")
+    assert "n 3, state KANO" in text
+    assert "has never passed" in text
 
 
 @pytest.mark.parametrize("name", ["martstate", "martrefresh", "checkrun"])

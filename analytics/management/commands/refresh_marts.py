@@ -22,7 +22,7 @@ class Command(Door):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("marts", nargs="*", metavar="MART", help="these only, as dim_patients")
+        parser.add_argument("marts", nargs="*", metavar="MART", help="these, after stale ones that they are made of")
         parser.add_argument("--force", action="store_true", help="also those that are fresh")
         parser.add_argument("--json", action="store_true", help="a JSON line per mart on standard output")
 
