@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError
 
-from ingestion import backfill, runs, sources
+from ingestion import backfill, lanes, outages, runs, sources
+from ingestion.lanes import Crew
 from ingestion.models import IngestBatch, IngestRun
 from ingestion.reports import reporter
 from ingestion.runs import Find, Outcome
@@ -22,8 +23,8 @@ class Door(BaseCommand):
             return super().execute(*args, **options)
         except sources.StorageError as error:
             _exit(str(error), runs.AWAY)
-        except (OperationalError, InterfaceError):
-            _exit("The database does not answer; check DATABASE_URL and try again.", runs.AWAY)
+        except (OperationalError, InterfaceError) as error:
+            _exit(f"{outages.told(error)} If it goes on, check DATABASE_URL.", runs.AWAY)
 
 
 def day(text: str) -> date:
@@ -47,7 +48,7 @@ def carry_out(run: IngestRun, *, find: Find, is_dry: bool, is_json: bool) -> NoR
     """Carries the run out, tells it, and exits with its code."""
     telling = reporter(is_json=is_json)
     try:
-        outcome = runs.carry_out(run, find=find, is_dry=is_dry, watch=telling)
+        outcome = runs.carry_out(run, find=find, is_dry=is_dry, watch=telling, crew=Crew(lanes.HERE))
     except runs.AlreadyRunning as error:
         _exit(str(error), runs.ALREADY_RUNNING)
     except backfill.NoDate as error:

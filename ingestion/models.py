@@ -84,6 +84,8 @@ class IngestRun(models.Model):
     prefix = models.TextField(blank=True, default="")
     keys = models.JSONField(default=list, blank=True)
     status = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
+    at_stage = models.SmallIntegerField(null=True, blank=True, help_text="0 facilities, 1 patients, 2 events")
+    at_day = models.DateField(null=True, blank=True, help_text="the business date that is being loaded")
     is_dry = models.BooleanField(default=False, help_text="the same verdicts, and nothing written")
     report = models.JSONField(default=list, blank=True, help_text="of a dry run: what would have become of each batch")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -179,6 +181,9 @@ class IngestBatch(models.Model):
     collapsed = models.IntegerField(default=0)
     rejected = models.IntegerField(default=0)
     blank = models.IntegerField(default=0)
+    refused_own = models.IntegerField(
+        default=0, help_text="rows refused for their own content, not for want of parents"
+    )
     attempts = models.SmallIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
     holder_pid = models.IntegerField(null=True, blank=True)
@@ -229,6 +234,12 @@ class IngestBatch(models.Model):
             models.Index(fields=["dataset", "business_date", "last_modified"], name="ingest_batches_version"),
             models.Index(fields=["status"], name="ingest_batches_status"),
             models.Index(fields=["source"], name="ingest_batches_source"),
+            # What is still to do: a handful of rows, however long the history.
+            models.Index(
+                fields=["business_date", "last_modified"],
+                condition=Q(status__in=["discovered", "loading"]),
+                name="ingest_batches_unfinished",
+            ),
         ]
 
     def __str__(self) -> str:

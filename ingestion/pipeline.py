@@ -3,17 +3,21 @@
 Whatever happens, the batch ends in a state that says so; data, refused rows, counts and state commit together.
 """
 
+import errno
 import logging
+import shutil
+import tempfile
+import time
 from collections import Counter
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
-from ingestion import backfill, claims, keeping, load, reader, sources
+from ingestion import backfill, claims, failpoints, keeping, load, outages, reader, sources
 from ingestion.claims import Claim
 from ingestion.load import Held
 from ingestion.models import MAX_ATTEMPTS, STOPPED, IngestBatch, Source, Status
@@ -22,14 +26,24 @@ from ingestion.records import records
 from ingestion.refusals import FileRefused
 
 logger = logging.getLogger(__name__)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ROOM = 1.1  # of an object's size: what its way through the temporary folder takes
+
+
+class NoRoom(sources.StorageUnavailable):
+    """The temporary folder cannot hold the file; the batch stays due."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a batch, for the run that asked. `has_own_refusals`: rows refused not only for want of parents."""
+    """What became of a batch, for the run that asked."""
 
     batch: IngestBatch
-    has_own_refusals: bool = False
+
+    @property
+    def has_own_refusals(self) -> bool:
+        """That rows were refused not only for want of parents."""
+        return self.batch.refused_own > 0
 
     @property
     def is_stopped(self) -> bool:
@@ -49,12 +63,22 @@ def ingest(batch_id: int, *, is_dry: bool = False) -> Report | None:
 
     Raises StorageUnavailable and the database's OperationalError: then the batch is due again.
     """
+    pauses = outages.pauses()
+    passing = 0
     while claim := claims.take(batch_id):
+        failpoints.at("after_claim")
         try:
             with nullcontext() if is_dry else claims.heartbeat(claim):
                 report = _attempt(claim, is_dry)
         except claims.ClaimLost:
             return None
+        except OperationalError as error:
+            passing += 1
+            if connection.in_atomic_block or not outages.is_passing(error) or passing == outages.TRIES:
+                raise
+            logger.warning("Batch %s: refused for the sake of another transaction; again", batch_id)
+            time.sleep(next(pauses))
+            continue
         if report:
             return report
     batch = IngestBatch.objects.get(pk=batch_id)
@@ -64,12 +88,11 @@ def ingest(batch_id: int, *, is_dry: bool = False) -> Report | None:
 def _attempt(claim: Claim, is_dry: bool) -> Report | None:
     """One attempt; None where it broke off for a reason that another attempt may not meet."""
     batch = IngestBatch.objects.get(pk=claim.batch_id)
-    has_own_refusals = False
     with ExitStack() as stack:
         fetched: Fetched | None = None
         try:
             fetched = _fetch(batch, stack)
-            has_own_refusals = _load(claim, batch, fetched)
+            _load(claim, batch, fetched)
         except FileRefused as refused:
             claims.settle(claim, Status.REJECTED, reasons=[refused.reason], **_content(fetched))
         except Held as held:
@@ -85,7 +108,12 @@ def _attempt(claim: Claim, is_dry: bool) -> Report | None:
         except sources.StorageUnavailable:
             claims.give_back(claim, counts=False)
             raise
-        except (OperationalError, InterfaceError, claims.ClaimLost):
+        except (OperationalError, InterfaceError) as error:
+            # Where the connection is gone the attempt counts: a file may be what the server dies of.
+            if not outages.is_lost(error) and not connection.in_atomic_block:
+                claims.give_back(claim, counts=False)
+            raise
+        except claims.ClaimLost:
             raise
         except Exception as error:
             if not _give_up(claim, error):
@@ -93,7 +121,7 @@ def _attempt(claim: Claim, is_dry: bool) -> Report | None:
         batch.refresh_from_db()
         if not is_dry:
             _put_where_it_belongs(batch, fetched)
-    return Report(batch, has_own_refusals)
+    return Report(batch)
 
 
 def _give_up(claim: Claim, error: Exception) -> bool:
@@ -107,10 +135,17 @@ def _give_up(claim: Claim, error: Exception) -> bool:
 
 
 def _fetch(batch: IngestBatch, stack: ExitStack) -> Fetched:
+    if shutil.disk_usage(tempfile.gettempdir()).free < ROOM * min(batch.size, settings.INGEST_MAX_BYTES):
+        raise NoRoom("The temporary folder has no room for the file.")
     body, headers = backfill.open_local(batch) if backfill.is_local(batch) else keeping.open_batch(batch)
-    with body:
-        is_gzip = batch.object_key.lower().endswith(".gz")
-        fetched = reader.fetch(body, headers, is_gzip=is_gzip, max_bytes=settings.INGEST_MAX_BYTES)
+    try:
+        with body:
+            is_gzip = batch.object_key.lower().endswith(".gz")
+            fetched = reader.fetch(body, headers, is_gzip=is_gzip, max_bytes=settings.INGEST_MAX_BYTES)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise NoRoom("The temporary folder has no room for the file.") from None
     return stack.enter_context(fetched)
 
 
@@ -118,23 +153,32 @@ def _content(fetched: Fetched | None) -> dict[str, Any]:
     return {"sha256": fetched.sha256} if fetched else {}
 
 
-def _load(claim: Claim, batch: IngestBatch, fetched: Fetched) -> bool:
-    """Publishes the file's rows; returns whether some were refused for their own content."""
+def _load(claim: Claim, batch: IngestBatch, fetched: Fetched) -> None:
+    """Publishes the file's rows."""
     found = records(fetched, batch.kind_of_rows)  # its verdict on the file comes first
-    _compare(batch, fetched)
     with transaction.atomic():
+        load.lock_content(batch.kind_of_rows, fetched.sha256)
+        _compare(batch, fetched)
         staged = load.stage(
             batch, found.header, found.chunks(), lambda lines: records(fetched, batch.kind_of_rows).pick(lines)
         )
-        has_own_refusals = load.judge(staged)
+        refused_own = load.judge(staged)
         counts = load.publish(staged)
         warnings = staged.delivery.warnings + Counter(f"HEADER_UNKNOWN_COLUMN:{column}" for column in found.unknown)
         if not counts["rows_read"]:
             warnings["EMPTY_DATA"] += 1
         claims.settle(
-            claim, Status.LOADED, warnings=dict(warnings), blank=found.blank, evidence={}, **counts, **_content(fetched)
+            claim,
+            Status.LOADED,
+            warnings=dict(warnings),
+            blank=found.blank,
+            refused_own=refused_own,
+            evidence={},
+            **counts,
+            **_content(fetched),
         )
-    return has_own_refusals
+        failpoints.at("mid_audit")
+    failpoints.at("after_commit")
 
 
 def _compare(batch: IngestBatch, fetched: Fetched) -> None:

@@ -107,6 +107,7 @@ def _attempt(
     header = (*COLUMNS[parent.kind_of_rows].all, *STEWARD_CELLS)
     batch = _batch_of(parent, run)
     staged = load.stage_again(batch, ours, header, _chunks(ours, header))
+    refused_own = 0 if is_automatic else load.judge(staged)
     counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, ours))
     if is_automatic:
         counts["rows_read"] -= counts["rejected"]
@@ -114,7 +115,12 @@ def _attempt(
         if not counts["rows_read"]:
             raise _NothingLanded
     IngestBatch.objects.filter(pk=batch.pk).update(
-        status=Status.LOADED, lease_until=None, finished_at=Now(), warnings=dict(staged.delivery.warnings), **counts
+        status=Status.LOADED,
+        lease_until=None,
+        finished_at=Now(),
+        warnings=dict(staged.delivery.warnings),
+        refused_own=refused_own,
+        **counts,
     )
     batch.refresh_from_db()
     return batch

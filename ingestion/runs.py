@@ -5,7 +5,7 @@ Any number may be started at once, late or twice: the lock lets one through, and
 
 import logging
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,20 +13,23 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion import backfill, discovery, keeping, pipeline, replay, reports, sources
+from ingestion import backfill, discovery, failpoints, keeping, lanes, outages, replay, reports, sources
 from ingestion.datasets import Dataset
-from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, Status
+from ingestion.lanes import WAITS, Crew, Group
+from ingestion.models import LOADED, STOPPED, IngestBatch, IngestBatchQuerySet, IngestRun, Kind, Status
 from ingestion.pipeline import Report
 
 logger = logging.getLogger(__name__)
 
 DONE, STOPPED_SOME, USAGE, AWAY, ALREADY_RUNNING, REFUSED_SOME = 0, 1, 2, 69, 75, 3
-WAITS = "WAITS_FOR_PATIENTS"
 LOCKS_RUNS = 0x6D6C  # the first key of our advisory locks: "ml"
+RECONNECTS = 5
+IDS_AT_ONCE = 10_000
+ALONE = Crew()
 
 
 class AlreadyRunning(Exception):
@@ -55,17 +58,35 @@ def request(kind: str, **columns: object) -> IngestRun:
 
 
 def carry_out(
-    run: IngestRun, *, find: Find | None = None, is_dry: bool = False, watch: Watch = lambda report: None
+    run: IngestRun,
+    *,
+    find: Find | None = None,
+    is_dry: bool = False,
+    watch: Watch = lambda report: None,
+    crew: Crew = ALONE,
 ) -> Outcome:
     """Finds what is due (by default in the input) and loads it; `watch` is told of each batch as it ends.
 
-    Raises AlreadyRunning, StorageError or the database's OperationalError. Whatever it raises, the run's row says that
-    it broke off.
+    A database that goes away is waited for, a minute at a time, and the run goes on where its batches stand. Raises
+    AlreadyRunning, StorageError or the database's OperationalError. Whatever it raises, the run's row says that it
+    broke off.
     """
-    prefix = run.prefix or settings.S3_INPUT_PREFIX
+    outcome = Outcome()
+
+    def tell(report: Report) -> None:
+        outcome.reports.append(report)
+        watch(report)
+
     try:
-        with _alone(prefix), _dry(is_dry):
-            outcome = _carry_out(run, prefix, find or in_input(), is_dry, watch)
+        for tries_left in reversed(range(RECONNECTS)):
+            try:
+                _carry_out(run, find or in_input(), is_dry, tell, crew)
+                break
+            except (OperationalError, InterfaceError) as error:
+                is_hopeless = is_dry or connection.in_atomic_block or not tries_left or not outages.is_lost(error)
+                if is_hopeless or not outages.wait_for_database():
+                    raise
+                logger.warning("Run %s: the database was away and is back; going on", run.pk)
     except Exception as error:
         _break_off(run, error, is_dry)
         raise
@@ -73,27 +94,28 @@ def carry_out(
     return outcome
 
 
-def _carry_out(run: IngestRun, prefix: str, find: Find, is_dry: bool, watch: Watch) -> Outcome:
-    IngestRun.objects.filter(pk=run.pk).update(status=IngestRun.State.RUNNING, started_at=Now())
-    outcome = Outcome()
-
-    def report(reports: Iterable[Report]) -> None:
-        for one in reports:
-            outcome.reports.append(one)
-            watch(one)
-
-    if not is_dry:
-        keeping.keep_pending()
-    _revive(run, prefix)
-    report(Report(batch) for batch in find(run) if batch.status == Status.REJECTED)
-    # A second look finds what was overwritten while the first files were being loaded.
-    for _look in (1, 2):
-        report(_load_due(run, prefix, is_dry))
-        if is_dry or not any(r.batch.reasons == ["OBJECT_OVERWRITTEN"] for r in outcome.reports):
-            break
-        find(run)
-    report(Report(batch) for batch in replay.retry_waiting(run, stages=[0, 1, 2]))
-    return outcome
+def _carry_out(run: IngestRun, find: Find, is_dry: bool, tell: Watch, crew: Crew) -> None:
+    prefix = run.prefix or settings.S3_INPUT_PREFIX
+    with _alone(prefix), _dry(is_dry):
+        IngestRun.objects.filter(pk=run.pk).update(status=IngestRun.State.RUNNING, started_at=Now(), finished_at=None)
+        if not is_dry:
+            keeping.keep_pending()
+        _revive(run, prefix)
+        for batch in find(run):
+            if batch.status == Status.REJECTED:
+                tell(Report(batch))
+        failpoints.at("after_list")
+        # A second look finds what was overwritten while the first files were being loaded.
+        for _look in (1, 2):
+            is_overwritten = False
+            for report in _load_due(run, prefix, is_dry, crew):
+                is_overwritten |= report.batch.reasons == ["OBJECT_OVERWRITTEN"]
+                tell(report)
+            if is_dry or not is_overwritten:
+                break
+            find(run)
+        for batch in replay.retry_waiting(run, stages=[0, 1, 2]):
+            tell(Report(batch))
 
 
 def in_input(business_date: date | None = None) -> Find:
@@ -106,25 +128,44 @@ def in_input(business_date: date | None = None) -> Find:
     return find
 
 
-def _load_due(run: IngestRun, prefix: str, is_dry: bool) -> Iterator[Report]:
+def _load_due(run: IngestRun, prefix: str, is_dry: bool, crew: Crew) -> Iterator[Report]:
     """Facilities, patients and then, once the patients who waited for a facility have been tried again, events."""
     are_parents_done = False
     is_of_its_own = run.kind in (Kind.BACKFILL, Kind.REPLAY)
     batches = IngestBatch.objects.claimable().filter(run=run) if is_of_its_own else due(prefix, run.keys)
-    for batch in discovery.in_load_order(batches):
-        dataset = batch.kind_of_rows
-        if dataset.is_event and not are_parents_done:
+    for group in _groups(batches):
+        if group.stage == Dataset.TRIAGE_VISITS.stage and not are_parents_done:
             yield from (Report(again) for again in replay.retry_waiting(run, stages=[1]))
             are_parents_done = True
-        if dataset.is_event and _waits(batch):
-            _wait(batch, is_dry)
-            continue
-        IngestBatch.objects.filter(pk=batch.pk, status=Status.DISCOVERED).update(run=run)
-        if report := pipeline.ingest(batch.pk, is_dry=is_dry):
-            yield report
+        _open(run, group, batches, is_dry)
+        yield from lanes.load(run, group, crew, is_dry=is_dry)
 
 
-def due(prefix: str, keys: Collection[str] = ()) -> "QuerySet[IngestBatch]":
+def _groups(batches: IngestBatchQuerySet) -> list[Group]:
+    found = batches.order_by().values_list("dataset", "business_date").distinct()
+    return sorted(
+        {Group(Dataset(dataset).stage, day) for dataset, day in found if dataset}, key=lambda g: (g.stage, g.day)
+    )
+
+
+def _open(run: IngestRun, group: Group, batches: IngestBatchQuerySet, is_dry: bool) -> None:
+    """Makes the group's due batches those of the run; the events that have to wait for their patients are put safe."""
+    due_now = batches.filter(pk__in=group.batches().values("pk"))
+    waiting = [*_waiting(due_now)] if group.stage == Dataset.TRIAGE_VISITS.stage else []
+    for batch in waiting:
+        _wait(batch, is_dry)
+    ready = [*due_now.exclude(pk__in=[batch.pk for batch in waiting]).values_list("pk", flat=True)]
+    for chunk in _chunks(ready):
+        mine = IngestBatch.objects.filter(pk__in=chunk)
+        mine.filter(status=Status.DISCOVERED).update(run=run, reasons=[])
+        mine.filter(status=Status.LOADING).update(run=run)
+
+
+def _chunks(ids: list[int]) -> Iterator[list[int]]:
+    return (ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE))
+
+
+def due(prefix: str, keys: Collection[str] = ()) -> IngestBatchQuerySet:
     """What the database says is to be loaded now: never loaded yet, or left by a dead worker."""
     batches = IngestBatch.objects.claimable().filter(
         bucket=settings.S3_BUCKET_NAME, parent=None, object_key__startswith=prefix
@@ -134,7 +175,8 @@ def due(prefix: str, keys: Collection[str] = ()) -> "QuerySet[IngestBatch]":
 
 def is_anything_due(prefix: str) -> bool:
     """That a run would load something; events that are known to wait are no reason for one."""
-    return any(batch.reasons != [WAITS] or not _waits(batch) for batch in due(prefix))
+    found = due(prefix)
+    return found.exclude(reasons=[WAITS]).exists() or found.exclude(pk__in=_waiting(found).values("pk")).exists()
 
 
 def _revive(run: IngestRun, prefix: str) -> None:
@@ -151,16 +193,21 @@ def _revive(run: IngestRun, prefix: str) -> None:
 # --- Events wait for their patients
 
 
-def _waits(batch: IngestBatch) -> bool:
-    """While a patients file of the folder is stopped and no later delivery of it has loaded, for a day at most."""
-    if batch.release_as or batch.discovered_at + settings.INGEST_PARENT_WAIT <= timezone.now():
-        return False
-    patients = IngestBatch.objects.filter(bucket=batch.bucket, dataset=Dataset.PATIENTS, parent=None)
+def _waiting(batches: IngestBatchQuerySet) -> IngestBatchQuerySet:
+    """The events among them that wait: while a patients file of their folder is stopped and no later delivery of it
+    has loaded, for a day at most."""
+    patients = IngestBatch.objects.filter(dataset=Dataset.PATIENTS, parent=None)
     # LastModified has whole seconds; of two deliveries in one, the later one was found later.
     is_later = Q(last_modified__gt=OuterRef("last_modified"))
     is_later |= Q(last_modified=OuterRef("last_modified"), pk__gt=OuterRef("pk"))
-    later = patients.filter(is_later, source=OuterRef("source"), status__in=(*LOADED, Status.DUPLICATE))
-    return patients.filter(~Exists(later), folder=batch.folder, status__in=STOPPED).exists()
+    later = patients.filter(is_later, bucket=OuterRef("bucket"), source=OuterRef("source"))
+    later = later.filter(status__in=(*LOADED, Status.DUPLICATE))
+    stopped = patients.filter(~Exists(later), status__in=STOPPED)
+    events = batches.exclude(dataset__in=(Dataset.FACILITIES, Dataset.PATIENTS)).filter(release_as=None)
+    return events.filter(
+        Exists(stopped.filter(bucket=OuterRef("bucket"), folder=OuterRef("folder"))),
+        discovered_at__gt=timezone.now() - settings.INGEST_PARENT_WAIT,
+    )
 
 
 def _wait(batch: IngestBatch, is_dry: bool) -> None:
@@ -228,7 +275,9 @@ def _end(run: IngestRun, outcome: Outcome, is_dry: bool) -> None:
         REFUSED_SOME: IngestRun.State.SOME_ROWS_REFUSED,
         STOPPED_SOME: IngestRun.State.SOME_FILES_STOPPED,
     }[outcome.exit_code()]
-    IngestRun.objects.filter(pk=run.pk).update(status=state, finished_at=Now(), report=_told(outcome) if is_dry else [])
+    IngestRun.objects.filter(pk=run.pk).update(
+        status=state, finished_at=Now(), at_stage=None, at_day=None, report=_told(outcome) if is_dry else []
+    )
 
 
 def _told(outcome: Outcome) -> list[dict[str, Any]]:
@@ -241,7 +290,7 @@ def _break_off(run: IngestRun, error: Exception, is_dry: bool) -> None:
     if isinstance(error, AlreadyRunning | sources.StorageError | backfill.NoDate):
         said = str(error)
     elif isinstance(error, OperationalError | InterfaceError):
-        said = "The database was away."
+        said = outages.told(error)
     else:
         said = f"It broke off unexpectedly ({type(error).__name__}); start it again."
     rows = IngestRun.objects.filter(pk=run.pk)

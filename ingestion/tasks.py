@@ -13,7 +13,8 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion import discovery, keeping, replay, runs, sources
+from ingestion import discovery, keeping, lanes, queue, replay, runs, sources
+from ingestion.lanes import Crew
 from ingestion.models import IngestRun, Kind, RejectedRow
 from ingestion.objects import lagos_day
 
@@ -72,8 +73,21 @@ def replay_rows(row_ids: list[int]) -> None:
     replay.replay(RejectedRow.objects.filter(pk__in=row_ids))
 
 
+@shared_task
+def assist(run_id: int) -> None:
+    """Loads beside the worker that carries the run out; comes late or twice without harm."""
+    run = IngestRun.objects.filter(pk=run_id).first()
+    if run:
+        lanes.help_with(run)
+
+
+def _ask(run: IngestRun, wanted: int) -> None:
+    for _ in range(wanted):
+        queue.send("assist", run.pk)
+
+
 def _carry_out(run: IngestRun, find: runs.Find | None = None) -> None:
     try:
-        runs.carry_out(run, find=find, is_dry=run.is_dry)
+        runs.carry_out(run, find=find, is_dry=run.is_dry, crew=Crew(ask=_ask))
     except runs.AlreadyRunning:
         logger.info("Run %s: another run is at work", run.pk)

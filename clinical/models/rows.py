@@ -19,6 +19,7 @@ def _indexes(table: str) -> list[models.Index]:
         models.Index(fields=["updated_at", "id"], name=f"{table}_changed"),  # changed_since of the API
         # Whether there are any at all, asked by each load; nearly always empty.
         models.Index(fields=["id"], condition=Q(deleted_at__isnull=False), name=f"{table}_deleted"),
+        models.Index(fields=["deleted_by"], condition=Q(deleted_by__isnull=False), name=f"{table}_deleted_by"),
     ]
 
 
@@ -49,7 +50,13 @@ class Kept(models.Model):
     updated_at = models.DateTimeField(db_default=TransactionNow(), editable=False)  # kept by the trigger `touch`
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     deleted_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
     )
     # Not a foreign key: 2 million checks of one constant value a night would buy nothing; batches are never deleted.
     batch_id = models.BigIntegerField(null=True, blank=True, editable=False)

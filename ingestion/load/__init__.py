@@ -14,12 +14,13 @@ from django.db.models import F, Func, QuerySet, TextField
 from ingestion import rows, staging
 from ingestion.datasets import Dataset
 from ingestion.load import events, facilities, patients, refused
-from ingestion.load.context import Load, end_session, oldest_writer, prepare_session
+from ingestion.load.context import Load, end_session, lock_content, oldest_writer, prepare_session
 from ingestion.models import IngestBatch, RejectedRow, Release, Source
 from ingestion.objects import folder_state
 from ingestion.rows import Chunk, Delivery
 from ingestion.upsert import upsert
 
+__all__ = ["Held", "judge", "lock_content", "publish", "stage", "stage_again"]
 SPOOL_BLOCK = 1 << 18
 ERROR_RATIO, ERRORS_AT_LEAST = 0.1, 20
 _SUBJECTS: dict[Dataset, Any] = {
@@ -98,12 +99,12 @@ def _is_snapshot(batch: IngestBatch) -> bool:
     return Source.objects.filter(source=batch.source, delivers=Source.Delivers.SNAPSHOT).exists()
 
 
-def judge(load: Load) -> bool:
-    """Whether rows were refused for their own content. Raises Held where so many were, or so much was loaded before,
-    that a steward must say what the delivery is."""
+def judge(load: Load) -> int:
+    """How many rows are refused for their own content. Raises Held where they are so many, or so much was loaded
+    before, that a steward must say what the delivery is."""
     own = refused.count_own(load)
     if load.batch.release_as or load.is_replay:
-        return own > 0
+        return own
     reasons = []
     if own >= ERRORS_AT_LEAST and own > ERROR_RATIO * load.delivery.rows_read:
         reasons.append("ROW_ERROR_RATIO")
@@ -113,7 +114,7 @@ def judge(load: Load) -> bool:
         reasons.append("OVERLAP_SUSPECT")
     if reasons:
         raise Held(reasons, _evidence(load, own, overlap))
-    return own > 0
+    return own
 
 
 def _evidence(load: Load, own: int, overlap: float) -> dict[str, Any]:

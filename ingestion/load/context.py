@@ -16,6 +16,11 @@ from ingestion.rows import Delivery
 from ingestion.staging import Stopped
 from ingestion.upsert import upsert
 
+LOCKS_CONTENT, LOCKS_DATASET = 0x6D6D, 0x6D70  # the first keys of our advisory locks, beside that of ingestion/runs.py
+WHOLE_DATASET = 0  # no facility has this id
+MOST_LOCKS = 200  # the server's table of locks has room for thousands, for all sessions together
+LOCK_TIMEOUT = "60s"
+
 
 @dataclass
 class Load:
@@ -74,6 +79,46 @@ def prepare_session(batch: IngestBatch) -> None:
         # that is slower, and no reason not to load.
         with suppress(DataError), transaction.atomic():
             cursor.execute("SELECT set_config('temp_buffers', '64MB', true)")
+
+
+def lock_content(dataset: Dataset, sha256: str | None) -> None:
+    """Of the same bytes delivered twice, the second one waits here until it can see what became of the first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCKS_CONTENT, f"{dataset} {sha256}"])
+
+
+def lock_dataset(load: Load) -> None:
+    """No other load of the dataset merges from here on until this one is committed."""
+    _lock("pg_advisory_xact_lock", load, [WHOLE_DATASET])
+    _wait_no_longer()
+
+
+def lock_facilities(load: Load, facility_ids: set[int]) -> None:
+    """No other load of the dataset that speaks of these facilities merges from here on.
+
+    What is looked up next can therefore not be overtaken: a row that another load is about to write would be met by
+    the unique constraint alone, and what this one says about it would be lost.
+    """
+    if len(facility_ids) > MOST_LOCKS:
+        return lock_dataset(load)
+    _lock("pg_advisory_xact_lock_shared", load, [WHOLE_DATASET])
+    _lock("pg_advisory_xact_lock", load, sorted({facility_id % 2**31 for facility_id in facility_ids}))
+    return _wait_no_longer()
+
+
+def _lock(function: str, load: Load, keys: list[int]) -> None:
+    """In ascending order, as everybody takes them: nobody can wait in a circle."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {function}(%s, key) FROM unnest(%s::int[]) key",  # noqa: S608  one of two names above
+            [LOCKS_DATASET + [*Dataset].index(load.dataset), keys],
+        )
+
+
+def _wait_no_longer() -> None:
+    """Waiting for other loads is over; who else holds a lock for longer than this is not one of us."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
 
 
 def oldest_writer() -> datetime:

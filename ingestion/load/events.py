@@ -207,7 +207,9 @@ def publish(load: Load) -> None:
     if has_ids:
         merge.protect_newer(load)
         load.counts["updated"] = _update(load)
-    load.counts["inserted"] = upsert(model, new, _columns(load), ignore_conflicts=True)
+    # By patient: neighbours in the indexes and in the foreign key's check are then written one after another.
+    in_order = new.order_by("belonging__patient_id", "line")
+    load.counts["inserted"] = upsert(model, in_order, _columns(load), ignore_conflicts=True)
     staging.analyze_grown(model, load.counts["inserted"])
     load.counts["collapsed"] = _count_said_twice(load, new)
     if has_ids:

@@ -25,7 +25,7 @@ from django.db.models.lookups import GreaterThan
 from clinical.models import Facility, FacilityAlias
 from ingestion import staging
 from ingestion.load import merge
-from ingestion.load.context import Load, collapse, is_known, meet
+from ingestion.load.context import Load, collapse, is_known, lock_dataset, meet
 from ingestion.upsert import upsert
 
 IDENTITY = ("name_key", "state", "lga_key")
@@ -34,6 +34,7 @@ INSERTED = ("name", "state", "lga", "lga_name", "line", *Facility.UPDATABLE)
 
 
 def resolve(load: Load) -> None:
+    lock_dataset(load)
     _without_lga(load)
     with_lga = load.good.exclude(lga_name="")
     meet(load, with_lga, "identity__id")

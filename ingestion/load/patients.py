@@ -36,7 +36,7 @@ def publish(load: Load) -> None:
     values: dict[str, Any] = {column: column for column in INSERTED}
     values |= {"facility_id": places.facility_of_row(), "batch_id": Value(load.batch.pk)}
     load.counts["inserted"] = upsert(
-        Patient, load.good.filter(~is_known()).order_by("line"), values, ignore_conflicts=True
+        Patient, load.good.filter(~is_known()).order_by(places.facility_of_row(), "line"), values, ignore_conflicts=True
     )
     staging.analyze_grown(Patient, load.counts["inserted"])
     _meet_by_identity(load)

@@ -6,7 +6,7 @@ from django.db.models.lookups import Exact
 
 from clinical.models import Facility, FacilityName
 from ingestion import staging
-from ingestion.load.context import Load
+from ingestion.load.context import Load, lock_facilities
 from ingestion.models import FacilityNaming
 from ingestion.staging import Place
 from ingestion.upsert import upsert
@@ -24,6 +24,7 @@ def resolve(load: Load) -> None:
         facility_id=Subquery(grouped.annotate(id=Min("facility_id")).values("id")),
     )
     _apply_decisions(load)
+    lock_facilities(load, _spoken_of(load))
     named = load.rows.exclude(facility_name="").filter(given_facility_id=None)
     if load.dataset.is_event:
         named = named.filter(given_patient_id=None)  # who has one facility
@@ -31,6 +32,17 @@ def resolve(load: Load) -> None:
     load.stop(named.filter(place__candidates__gt=1), "FACILITY_AMBIGUOUS")
     if load.is_replay:
         _refuse_unknown_given(load)
+
+
+def _spoken_of(load: Load) -> set[int]:
+    """The facilities of the rows, by their cells and by what stewards have put."""
+    found = {*Place.objects.filter(facility_id__isnull=False).values_list("facility_id", flat=True)}
+    if load.is_replay:
+        found |= {*load.rows.exclude(given_facility_id=None).values_list("given_facility_id", flat=True)}
+        if load.dataset.is_event:
+            homes = load.rows.exclude(given_patient__facility_id=None)
+            found |= {*homes.values_list("given_patient__facility_id", flat=True)}
+    return found
 
 
 def facility_of_row() -> Coalesce:

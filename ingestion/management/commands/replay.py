@@ -6,7 +6,6 @@ from typing import Any
 from ingestion import doors, stewards
 from ingestion.models import IngestBatch, RejectedRow
 from ingestion.pipeline import Report
-from ingestion.refusals import PARENT_CODES
 from ingestion.runs import Outcome
 
 
@@ -28,9 +27,5 @@ class Command(doors.Door):
             rows = rows.filter(batch_id=options["batch"])
         if options["reason"]:
             rows = rows.with_reason(options["reason"])
-        tried = RejectedRow.objects.filter(pk__in=[*rows.values_list("pk", flat=True)])
-        batches = stewards.replay(rows, by=None)
-        still = tried.filter(state=RejectedRow.State.OPEN).exclude(reasons__contained_by=sorted(PARENT_CODES))
-        stuck = {*still.values_list("batch_id", flat=True)}
-        outcome = Outcome([Report(batch, has_own_refusals=batch.parent_id in stuck) for batch in batches])
+        outcome = Outcome([Report(batch) for batch in stewards.replay(rows, by=None)])
         doors.tell(outcome, is_json=options["json"])

@@ -1,0 +1,76 @@
+"""When PostgreSQL says no: what passes by itself, what has gone away, and how long to wait for it. SQLSTATEs decide.
+
+One layer retries each kind: a passing refusal the batch's attempt (ingestion/pipeline.py), a lost connection the run
+(ingestion/runs.py). Everything else is told as it is.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+
+from django.db import InterfaceError, OperationalError, connection
+
+PASSING = (
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "55P03",  # lock timeout
+    "57014",  # statement timeout, or cancelled by somebody
+)
+LOST = (
+    "08",  # connection exceptions
+    "57P",  # shut down, crashed, starting up, or terminated by an administrator
+    "53300",  # too many connections
+)
+FULL = ("53100", "53200")  # no disk, no memory: waiting in line helps nobody
+TRIES = 3
+PATIENCE = 60.0  # seconds that a run waits for the database to come back
+LONGEST_PAUSE = 5.0
+
+
+def is_passing(error: BaseException) -> bool:
+    """That the transaction was refused for the sake of another one: the same again will do."""
+    return sqlstate(error).startswith(PASSING)
+
+
+def is_lost(error: BaseException) -> bool:
+    """That the connection is gone, or could not be had. The driver has no SQLSTATE for a socket that broke."""
+    return isinstance(error, OperationalError | InterfaceError) and (sqlstate(error) or "08").startswith(LOST)
+
+
+def told(error: BaseException) -> str:
+    """In words for the run's row; the error's own text may hold a patient's data."""
+    state = sqlstate(error)
+    if state.startswith(FULL):
+        return "The database's disk or memory is full; make room, and the next run goes on by itself."
+    if is_passing(error):
+        return "Another transaction held what was needed for too long; the next run goes on by itself."
+    return "The database was away; the next run goes on by itself."
+
+
+def sqlstate(error: BaseException) -> str:
+    """Empty where the error came without one. Django keeps the driver's error as the cause."""
+    return getattr(error, "pgcode", None) or getattr(error.__cause__, "pgcode", None) or ""
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait before each further try: capped exponential with full jitter, so that workers spread out."""
+    longest = 0.1
+    while True:
+        yield random.uniform(0, longest)  # noqa: S311
+        longest = min(2 * longest, LONGEST_PAUSE)
+
+
+def wait_for_database(patience: float = PATIENCE) -> bool:
+    """Connects anew. False where it is still away when the patience is over."""
+    connection.close()
+    deadline = time.monotonic() + patience
+    for pause in pauses():
+        try:
+            connection.ensure_connection()
+        except OperationalError:
+            if time.monotonic() + pause > deadline:
+                return False
+            time.sleep(pause)
+        else:
+            return True
+    raise AssertionError("pauses never end")
