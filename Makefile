@@ -33,6 +33,6 @@ lock: .venv/synced
 	@echo 'Installing what requirements.lock names into .venv'
 	@test -x .venv/bin/python || $(PYTHON) -m venv --without-pip .venv
 	@$(PYTHON) -m pip $(INTO) install --quiet $(UV) \
-		&& .venv/bin/python -m uv pip sync --quiet $(INTO) --require-hashes requirements.lock \
+		&& .venv/bin/python -m uv pip sync --quiet --compile-bytecode $(INTO) --require-hashes requirements.lock \
 		|| $(PYTHON) -m pip $(INTO) install --quiet --no-compile --require-hashes -r requirements.lock
 	@touch $@

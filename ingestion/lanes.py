@@ -23,6 +23,7 @@ from ingestion import pipeline
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, IngestBatchQuerySet, IngestRun, Status
 from ingestion.pipeline import Report
+from ingestion.reading import Ahead, NoRoom
 
 UNFINISHED = (Status.DISCOVERED, Status.LOADING)
 WAITS = "WAITS_FOR_PATIENTS"
@@ -44,9 +45,9 @@ class Group:
     stage: int
     day: date
 
-    def batches(self) -> IngestBatchQuerySet:
+    def of(self, batches: IngestBatchQuerySet) -> IngestBatchQuerySet:
         datasets = [dataset.value for dataset in Dataset if dataset.stage == self.stage]
-        return IngestBatch.objects.filter(parent=None, dataset__in=datasets, business_date=self.day)
+        return batches.filter(dataset__in=datasets, business_date=self.day)
 
 
 @dataclass
@@ -56,6 +57,7 @@ class _Lane:
     run: IngestRun
     group: Group
     is_dry: bool
+    ahead: Ahead | None = None
     is_over: threading.Event = field(default_factory=threading.Event)
     without_room: set[int] = field(default_factory=set)
 
@@ -63,8 +65,8 @@ class _Lane:
         """Loads the next batch of the group until there is none."""
         while not self.is_over.is_set() and (batch_id := self._next()):
             try:
-                report = pipeline.ingest(batch_id, is_dry=self.is_dry)
-            except pipeline.NoRoom:
+                report = pipeline.ingest(batch_id, is_dry=self.is_dry, ahead=self.ahead)
+            except NoRoom:
                 self.without_room.add(batch_id)
             else:
                 if report:
@@ -81,18 +83,18 @@ class _Lane:
         )
 
     def mine(self) -> IngestBatchQuerySet:
-        due = self.group.batches().filter(run=self.run, status__in=UNFINISHED).exclude(reasons=[WAITS])
-        return due.exclude(pk__in=[*self.without_room])
+        due = self.group.of(IngestBatch.objects.filter(run=self.run, parent=None, status__in=UNFINISHED))
+        return due.exclude(reasons=[WAITS]).exclude(pk__in=[*self.without_room])
 
 
-def load(run: IngestRun, group: Group, crew: Crew, *, is_dry: bool) -> Iterator[Report]:
+def load(run: IngestRun, group: Group, crew: Crew, *, is_dry: bool, ahead: Ahead | None = None) -> Iterator[Report]:
     """Loads the run's batches of the group and gives a report of each, as they end.
 
     Raises what an attempt raises where a service is away; then the others of this process end their batch and stop.
     """
     IngestRun.objects.filter(pk=run.pk).update(at_stage=group.stage, at_day=group.day)
     opened_at = IngestRun.objects.values_list(Now(), flat=True).get(pk=run.pk)
-    lane = _Lane(run, group, is_dry)
+    lane = _Lane(run, group, is_dry, ahead)
     # A transaction around it (a dry run) is seen by no other connection.
     is_alone = is_dry or connection.in_atomic_block
     while not is_alone and _parents_at_work(group):
@@ -109,12 +111,11 @@ def load(run: IngestRun, group: Group, crew: Crew, *, is_dry: bool) -> Iterator[
         if not lane.mine().exists():
             break
         time.sleep(LOOK_AGAIN)  # the rest is with others; where one dies, it is taken up here
-    done = group.batches().filter(run=run, finished_at__gte=opened_at).exclude(status__in=UNFINISHED)
+    done = group.of(IngestBatch.objects.filter(run=run, parent=None, finished_at__gte=opened_at))
+    done = done.exclude(status__in=UNFINISHED)
     yield from (Report(batch) for batch in done.exclude(pk__in=told).order_by("finished_at"))
     if lane.without_room:
-        raise pipeline.NoRoom(
-            "The temporary folder has no room for some files; make room, and the next run loads them."
-        )
+        raise NoRoom("The temporary folder has no room for some files; make room, and the next run loads them.")
 
 
 def help_with(run: IngestRun) -> None:

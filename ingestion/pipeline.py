@@ -3,35 +3,25 @@
 Whatever happens, the batch ends in a state that says so; data, refused rows, counts and state commit together.
 """
 
-import errno
 import logging
-import shutil
-import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
-from ingestion import backfill, claims, failpoints, keeping, load, outages, reader, sources
+from ingestion import claims, failpoints, keeping, load, outages, reading, sources
 from ingestion.claims import Claim
 from ingestion.load import Held
 from ingestion.models import MAX_ATTEMPTS, STOPPED, IngestBatch, Source, Status
 from ingestion.reader import Fetched
-from ingestion.records import records
+from ingestion.reading import Ahead, Reading
 from ingestion.refusals import FileRefused
 
 logger = logging.getLogger(__name__)
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-ROOM = 1.1  # of an object's size: what its way through the temporary folder takes
-
-
-class NoRoom(sources.StorageUnavailable):
-    """The temporary folder cannot hold the file; the batch stays due."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +48,11 @@ class _Duplicate(Exception):
         self.of = of
 
 
-def ingest(batch_id: int, *, is_dry: bool = False) -> Report | None:
+def ingest(batch_id: int, *, is_dry: bool = False, ahead: Ahead | None = None) -> Report | None:
     """Loads the batch, or says in its row why not. None where somebody else has it or it is not due.
 
-    Raises StorageUnavailable and the database's OperationalError: then the batch is due again.
+    `ahead` may have read it already. Raises StorageUnavailable and the database's OperationalError: then the batch is
+    due again.
     """
     pauses = outages.pauses()
     passing = 0
@@ -69,7 +60,7 @@ def ingest(batch_id: int, *, is_dry: bool = False) -> Report | None:
         failpoints.at("after_claim")
         try:
             with nullcontext() if is_dry else claims.heartbeat(claim):
-                report = _attempt(claim, is_dry)
+                report = _attempt(claim, is_dry, ahead)
         except claims.ClaimLost:
             return None
         except OperationalError as error:
@@ -85,14 +76,15 @@ def ingest(batch_id: int, *, is_dry: bool = False) -> Report | None:
     return Report(batch) if batch.status == Status.FAILED else None
 
 
-def _attempt(claim: Claim, is_dry: bool) -> Report | None:
+def _attempt(claim: Claim, is_dry: bool, ahead: Ahead | None) -> Report | None:
     """One attempt; None where it broke off for a reason that another attempt may not meet."""
     batch = IngestBatch.objects.get(pk=claim.batch_id)
     with ExitStack() as stack:
         fetched: Fetched | None = None
         try:
-            fetched = _fetch(batch, stack)
-            _load(claim, batch, fetched)
+            was_read = ahead.take(batch) if ahead else None
+            fetched = stack.enter_context(was_read.fetched if was_read else reading.fetch(batch))
+            _load(claim, batch, was_read or reading.read(batch, fetched))
         except FileRefused as refused:
             claims.settle(claim, Status.REJECTED, reasons=[refused.reason], **_content(fetched))
         except Held as held:
@@ -134,34 +126,17 @@ def _give_up(claim: Claim, error: Exception) -> bool:
     return True
 
 
-def _fetch(batch: IngestBatch, stack: ExitStack) -> Fetched:
-    if shutil.disk_usage(tempfile.gettempdir()).free < ROOM * min(batch.size, settings.INGEST_MAX_BYTES):
-        raise NoRoom("The temporary folder has no room for the file.")
-    body, headers = backfill.open_local(batch) if backfill.is_local(batch) else keeping.open_batch(batch)
-    try:
-        with body:
-            is_gzip = batch.object_key.lower().endswith(".gz")
-            fetched = reader.fetch(body, headers, is_gzip=is_gzip, max_bytes=settings.INGEST_MAX_BYTES)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise NoRoom("The temporary folder has no room for the file.") from None
-    return stack.enter_context(fetched)
-
-
 def _content(fetched: Fetched | None) -> dict[str, Any]:
     return {"sha256": fetched.sha256} if fetched else {}
 
 
-def _load(claim: Claim, batch: IngestBatch, fetched: Fetched) -> None:
+def _load(claim: Claim, batch: IngestBatch, read: Reading) -> None:
     """Publishes the file's rows."""
-    found = records(fetched, batch.kind_of_rows)  # its verdict on the file comes first
+    fetched, found = read.fetched, read.records
     with transaction.atomic():
         load.lock_content(batch.kind_of_rows, fetched.sha256)
         _compare(batch, fetched)
-        staged = load.stage(
-            batch, found.header, found.chunks(), lambda lines: records(fetched, batch.kind_of_rows).pick(lines)
-        )
+        staged = load.stage(batch, found.header, read.delivery, read.blocks, found.pick)
         refused_own = load.judge(staged)
         counts = load.publish(staged)
         warnings = staged.delivery.warnings + Counter(f"HEADER_UNKNOWN_COLUMN:{column}" for column in found.unknown)

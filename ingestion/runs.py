@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import zip_longest
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +23,7 @@ from ingestion.datasets import Dataset
 from ingestion.lanes import WAITS, Crew, Group
 from ingestion.models import LOADED, STOPPED, IngestBatch, IngestBatchQuerySet, IngestRun, Kind, Status
 from ingestion.pipeline import Report
+from ingestion.reading import Ahead
 
 logger = logging.getLogger(__name__)
 
@@ -133,12 +135,16 @@ def _load_due(run: IngestRun, prefix: str, is_dry: bool, crew: Crew) -> Iterator
     are_parents_done = False
     is_of_its_own = run.kind in (Kind.BACKFILL, Kind.REPLAY)
     batches = IngestBatch.objects.claimable().filter(run=run) if is_of_its_own else due(prefix, run.keys)
-    for group in _groups(batches):
-        if group.stage == Dataset.TRIAGE_VISITS.stage and not are_parents_done:
-            yield from (Report(again) for again in replay.retry_waiting(run, stages=[1]))
-            are_parents_done = True
-        _open(run, group, batches, is_dry)
-        yield from lanes.load(run, group, crew, is_dry=is_dry)
+    groups = _groups(batches)
+    with Ahead(0 if is_dry else crew.threads - 1) as ahead:
+        for group, after in zip_longest(groups, groups[1:]):
+            if after:
+                ahead.begin(after.of(batches).in_version_order()[: crew.threads])
+            if group.stage == Dataset.TRIAGE_VISITS.stage and not are_parents_done:
+                yield from (Report(again) for again in replay.retry_waiting(run, stages=[1]))
+                are_parents_done = True
+            _open(run, group, batches, is_dry)
+            yield from lanes.load(run, group, crew, is_dry=is_dry, ahead=ahead)
 
 
 def _groups(batches: IngestBatchQuerySet) -> list[Group]:
@@ -150,7 +156,7 @@ def _groups(batches: IngestBatchQuerySet) -> list[Group]:
 
 def _open(run: IngestRun, group: Group, batches: IngestBatchQuerySet, is_dry: bool) -> None:
     """Makes the group's due batches those of the run; the events that have to wait for their patients are put safe."""
-    due_now = batches.filter(pk__in=group.batches().values("pk"))
+    due_now = group.of(batches)
     waiting = [*_waiting(due_now)] if group.stage == Dataset.TRIAGE_VISITS.stage else []
     for batch in waiting:
         _wait(batch, is_dry)

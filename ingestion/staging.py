@@ -351,19 +351,25 @@ def copy(model: type[models.Model], columns: Sequence[str], blocks: Iterator[byt
     analyze(model)
 
 
-def analyze(*models_: type[models.Model]) -> None:
-    """So that the planner knows what was just written."""
+def analyze(model: type[models.Model]) -> None:
+    """So that the planner knows what was just written, in the columns that are joined; nobody asks about the others."""
+    quote = connection.ops.quote_name
+    joined = {column for field in model._meta.get_fields() if isinstance(field, Match) for column in field.from_fields}
+    columns = ", ".join(quote(column) for column in sorted(joined | {"line"})) if joined else ""
     with connection.cursor() as cursor:
-        for model in models_:
-            cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")
+        cursor.execute(f"ANALYZE {quote(model._meta.db_table)} {columns and f'({columns})'}")
 
 
 def analyze_grown(model: type[models.Model], grown_by: int) -> None:
-    """The same for a clinical table that has grown by a tenth or more, before it is joined again."""
+    """The same for a clinical table that has grown by a tenth or more, before it is joined again.
+
+    Its lock lasts as long as the transaction: where another load has it, that one's numbers will do.
+    """
+    table = model._meta.db_table
     with connection.cursor() as cursor:
-        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])
+        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [table])
         if grown_by > 1000 and grown_by > 0.1 * cursor.fetchone()[0]:
-            analyze(model)
+            cursor.execute(f"ANALYZE (SKIP_LOCKED) {connection.ops.quote_name(table)}")
 
 
 class _Reading:

@@ -17,13 +17,15 @@ def upsert(
     update_conflicts: bool = False,
     unique_fields: Sequence[str] = (),
     update_fields: Sequence[str] = (),
+    noted_in: type[Model] | None = None,
 ) -> int:
     """Inserts one row of `model` per row of `rows` and returns how many rows were inserted or updated.
 
     `columns` says for each field of `model` (`facility_id` for a foreign key) what stands in it: an expression over
     `rows`, or the name of one of its columns. With `update_conflicts`, a row that meets another one in `unique_fields`
     sets `update_fields` of it; two rows of `rows` must not meet the same one. With `ignore_conflicts` it is left out.
-    Any other conflict raises IntegrityError.
+    Any other conflict raises IntegrityError. `noted_in`: a model with `line` and `row_id`, which gets those of each row
+    that was written.
     """
     connection = connections[router.db_for_write(model)]
     expressions = [F(value) if isinstance(value, str) else value for value in columns.values()]
@@ -37,8 +39,12 @@ def upsert(
     )
     quote = connection.ops.quote_name
     names = ", ".join(quote(field.column) for field in fields)
+    sql = f"INSERT INTO {quote(model._meta.db_table)} ({names}) {select} {on_conflict}"
+    if noted_in:
+        note = f"INSERT INTO {quote(noted_in._meta.db_table)} (line, row_id) SELECT line, id FROM written"  # noqa: S608
+        sql = f"WITH written AS ({sql} RETURNING line, id) {note}"
     with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {quote(model._meta.db_table)} ({names}) {select} {on_conflict}", params)
+        cursor.execute(sql, params)
         return int(cursor.rowcount)
 
 

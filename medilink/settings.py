@@ -70,7 +70,7 @@ INSTALLED_APPS = [
     "analytics",
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # medilink/urls.py discovers: commands and workers have no pages
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

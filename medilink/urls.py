@@ -18,6 +18,7 @@ from ingestion.api.rejected import RejectedRowViewSet
 from medilink import health, metrics
 from medilink.api import index, login
 
+admin.autodiscover()
 api = SimpleRouter()
 api.trailing_slash = "/?"  # with and without, and no redirect that would lose a body
 api.register("facilities", FacilityViewSet, basename="facilities")

@@ -4,7 +4,7 @@ stage → resolve → judge → publish. Callers never learn which way a row wen
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from tempfile import TemporaryFile
 from typing import Any
@@ -39,9 +39,12 @@ class Held(Exception):
         self.reasons, self.evidence = reasons, evidence
 
 
-def stage(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk], pick: refused.Pick) -> Load:
-    """Reads and judges every row against the tables; writes none of them. Raises what the chunks raise."""
-    load = _begin(batch, rows.delivered(header), chunks)
+def stage(
+    batch: IngestBatch, header: Sequence[str], delivery: Delivery, blocks: Iterator[bytes], pick: refused.Pick
+) -> Load:
+    """Reads and judges every row against the tables; writes none of them. Raises what the blocks raise."""
+    header = rows.delivered(header)
+    load = _begin(batch, header, delivery, blocks)
     _SUBJECTS[load.dataset].resolve(load)
     refused.stage(load, header, pick)
     return load
@@ -51,28 +54,23 @@ def stage_again(
     batch: IngestBatch, again: "QuerySet[RejectedRow]", header: Sequence[str], chunks: Iterable[Chunk]
 ) -> Load:
     """The same for refused rows, whose ordinals were fixed when their file was read."""
-    load = _begin(batch, header, chunks)
+    delivery = Delivery(batch.kind_of_rows, batch.last_modified)
+    with TemporaryFile() as spool:  # they come from the very connection that COPY is about to occupy
+        spool.writelines(rows.staged(delivery, header, chunks))
+        spool.seek(0)
+        load = _begin(batch, header, delivery, iter(partial(spool.read, SPOOL_BLOCK), b""))
     refused.number_replayed(load, again)
     _SUBJECTS[load.dataset].resolve(load)
     refused.stage(load, header, lambda lines: ((line, ()) for line in lines))
     return load
 
 
-def _begin(batch: IngestBatch, header: Sequence[str], chunks: Iterable[Chunk]) -> Load:
+def _begin(batch: IngestBatch, header: Sequence[str], delivery: Delivery, blocks: Iterator[bytes]) -> Load:
     prepare_session(batch)
     looked_at = oldest_writer()
     dataset = batch.kind_of_rows
     model = staging.create(dataset)
-    delivery = Delivery(dataset, batch.last_modified)
-    blocks = rows.staged(delivery, header, chunks)
-    columns = rows.columns_of(dataset, header)
-    if batch.parent_id is None:
-        staging.copy(model, columns, blocks)
-    else:  # refused rows come from the very connection that COPY is about to occupy
-        with TemporaryFile() as spool:
-            spool.writelines(blocks)
-            spool.seek(0)
-            staging.copy(model, columns, iter(partial(spool.read, SPOOL_BLOCK), b""))
+    staging.copy(model, rows.columns_of(dataset, header), blocks)
     load = Load(
         batch,
         dataset,

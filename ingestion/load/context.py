@@ -34,6 +34,7 @@ class Load:
     is_replay: bool
     is_snapshot: bool  # events stored under any day are the same events
     looked_at: datetime  # what a parent that this load could not see yet will bear, or a later instant
+    has_repetitions: bool = True  # no two events of the file have the same content, where false
     is_older: bool = False  # a newer delivery of the dataset is loaded already
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -152,6 +153,15 @@ def meet(load: Load, rows: "QuerySet[Any, Any]", row_id: str) -> None:
         ignore_conflicts=True,
     ):
         staging.analyze(staging.Known)
+
+
+def insert(load: Load, model: Any, rows: "QuerySet[Any, Any]", columns: Mapping[str, Any]) -> int:
+    """Writes new rows, which the staged ones meet from now on. Left out: what somebody has written since the look."""
+    inserted = upsert(model, rows, columns, ignore_conflicts=True, noted_in=staging.Known)
+    if inserted:
+        staging.analyze(staging.Known)
+    staging.analyze_grown(model, inserted)
+    return inserted
 
 
 def collapse(load: Load, rows: "QuerySet[Any, Any]", partition: Sequence[Any], conflict: Mapping[str, Any]) -> None:

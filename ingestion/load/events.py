@@ -58,7 +58,8 @@ def _number_repetitions(load: Load) -> None:
     if load.is_replay:
         return  # fixed when the file was read: load/refused.py
     twice = load.rows.values("fingerprint").annotate(n=Count("line")).filter(n__gt=1)
-    if twice.exists():
+    load.has_repetitions = twice.exists()
+    if load.has_repetitions:
         nth = Window(RowNumber(), partition_by=["fingerprint", *CELLS], order_by="line")
         rows = load.rows.filter(fingerprint__in=twice.values("fingerprint")).annotate(nth=nth)
         upsert(Repeated, rows.filter(nth__gt=1), {"line": "line", "ordinal": "nth"})
@@ -280,6 +281,8 @@ def _update(load: Load) -> int:
 
 def _count_said_twice(load: Load, new: "QuerySet[Any, Any]") -> int:
     """Rows without ids that differ in their cells and yet are one event, so that only one of them went in."""
+    if not load.has_repetitions:
+        return 0
     rows = new.filter(**{EXTERNAL_ID[load.dataset]: None})
     count = rows.count()
     if load.counts["inserted"] >= count:

@@ -23,10 +23,8 @@ from django.db.models.functions import Cast, Coalesce, Cos, Power, Radians, Sqrt
 from django.db.models.lookups import GreaterThan
 
 from clinical.models import Facility, FacilityAlias
-from ingestion import staging
 from ingestion.load import merge
-from ingestion.load.context import Load, collapse, is_known, lock_dataset, meet
-from ingestion.upsert import upsert
+from ingestion.load.context import Load, collapse, insert, is_known, lock_dataset, meet
 
 IDENTITY = ("name_key", "state", "lga_key")
 KM_PER_DEGREE = 111.2  # of latitude
@@ -47,10 +45,7 @@ def publish(load: Load) -> None:
     merge.protect_newer(load)
     load.counts["updated"] = merge.update_edited(load, "facility", Facility, ("name", "state", "lga", "lga_name"))
     values = {column: column for column in INSERTED} | {"batch_id": Value(load.batch.pk)}
-    load.counts["inserted"] = upsert(
-        Facility, load.good.filter(~is_known()).order_by("line"), values, ignore_conflicts=True
-    )
-    staging.analyze_grown(Facility, load.counts["inserted"])
+    load.counts["inserted"] = insert(load, Facility, load.good.filter(~is_known()).order_by("line"), values)
     meet(load, load.good, "identity__id")
     filled = tuple(Q(**{f"{column}__isnull": False}) for column in Facility.UPDATABLE)
     merge.remember_sightings(load, load.good, filled)

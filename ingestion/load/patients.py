@@ -9,10 +9,8 @@ from django.db.models.functions import Coalesce, NullIf
 from django.db.models.lookups import LessThan
 
 from clinical.models import Patient
-from ingestion import staging
 from ingestion.load import merge, places
-from ingestion.load.context import Load, collapse, is_known, meet
-from ingestion.upsert import upsert
+from ingestion.load.context import Load, collapse, insert, is_known, meet
 
 INSERTED = ("first_name", "last_name", "dob", "dob_is_estimated", "line", *Patient.UPDATABLE)
 UNKNOWN = Patient.Sex.UNKNOWN.value
@@ -35,10 +33,8 @@ def publish(load: Load) -> None:
     load.counts["updated"] = merge.update_edited(load, "patient", Patient, identity)
     values: dict[str, Any] = {column: column for column in INSERTED}
     values |= {"facility_id": places.facility_of_row(), "batch_id": Value(load.batch.pk)}
-    load.counts["inserted"] = upsert(
-        Patient, load.good.filter(~is_known()).order_by(places.facility_of_row(), "line"), values, ignore_conflicts=True
-    )
-    staging.analyze_grown(Patient, load.counts["inserted"])
+    new = load.good.filter(~is_known()).order_by(places.facility_of_row(), "line")
+    load.counts["inserted"] = insert(load, Patient, new, values)
     _meet_by_identity(load)
     filled = (~Q(sex=UNKNOWN), Q(phone__isnull=False), Q(patient_number__isnull=False))
     merge.remember_sightings(load, load.good, filled)
