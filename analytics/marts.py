@@ -19,6 +19,7 @@ from django.utils import timezone
 from analytics.history import MartRefresh, MartState
 from analytics.relations import MARTS, RELATIONS, Kind, Relation
 from clinical.api import statements
+from ingestion import failpoints
 from ingestion.models import IngestBatch
 
 LOCK = 7_340_211  # of this database, for whoever refreshes
@@ -203,6 +204,7 @@ def _refreshed(mart: Relation, record: MartRefresh) -> int:
         cursor.execute("SELECT relispopulated FROM pg_class WHERE oid = %s::regclass", [mart.table])
         how = "CONCURRENTLY" if cursor.fetchone()[0] else ""
         cursor.execute(f"REFRESH MATERIALIZED VIEW {how} {mart.table}")
+        failpoints.at("mid_refresh")
         cursor.execute(f"SELECT count(*) FROM {mart.table}")  # noqa: S608  # a name of our own
         (rows,) = cursor.fetchone()
         now = {"as_of": as_of, "snapshot": snapshot, "system": system, "lagos_day": lagos_day}

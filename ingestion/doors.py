@@ -49,7 +49,7 @@ def only(batch: IngestBatch) -> Find:
 def carry_out(run: IngestRun, *, find: Find, is_dry: bool, is_json: bool) -> NoReturn:
     """Carries the run out, tells it, and exits with its code."""
     telling = reporter(is_json=is_json)
-    # Each statement hands the interpreter over: 5 ms until the thread that parses lets go would be most of a small load.
+    # Each statement hands the interpreter over; 5 ms until the thread that parses lets go would be most of a load.
     sys.setswitchinterval(0.0005)
     try:
         outcome = runs.carry_out(run, find=find, is_dry=is_dry, watch=telling, crew=Crew(lanes.HERE))

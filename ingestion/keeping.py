@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from ingestion import objects, sources
+from ingestion import failpoints, objects, sources
 from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestBatchQuerySet, Status
 from ingestion.sources import Body, Headers, ObjectChanged, ObjectGone, S3Object, StorageError
 
@@ -95,6 +95,7 @@ def _move(batch: IngestBatch, origins: list[S3Object], name: str, local: BinaryI
     metadata = sources.custody(_delivered(batch), batch.business_date, batch.sha256, batch.pk)
     key = sources.safe_key(_candidates(batch, name), metadata)
     sources.put_safe(origins[0], key, metadata, local)
+    failpoints.at("after_archive_copy")
     _record(batch, origins, **{field: key})
 
 
@@ -114,6 +115,7 @@ def _record(batch: IngestBatch, origins: list[S3Object], **keys: str) -> None:
             return
         for origin in origins:
             sources.delete(origin)
+        failpoints.at("after_delete")
         mine.update(**changes)
 
 

@@ -27,6 +27,13 @@ PATIENCE = 60.0  # seconds that a run waits for the database to come back
 LONGEST_PAUSE = 5.0
 
 
+# Without it the locks of a worker whose machine has vanished would outlive it by hours.
+NOTICE_DEAD_PEER = (
+    "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),"
+    " set_config('tcp_keepalives_count', '4', false)"
+)
+
+
 def is_passing(error: BaseException) -> bool:
     """That the transaction was refused for the sake of another one: the same again will do."""
     return sqlstate(error).startswith(PASSING)

@@ -83,7 +83,9 @@ def _attempt(claim: Claim, is_dry: bool, ahead: Ahead | None) -> Report | None:
         fetched: Fetched | None = None
         try:
             was_read = ahead.take(batch) if ahead else None
-            fetched = stack.enter_context(was_read.fetched if was_read else reading.fetch(batch))
+            if was_read:
+                stack.enter_context(was_read)
+            fetched = was_read.fetched if was_read else stack.enter_context(reading.fetch(batch))
             _load(claim, batch, was_read or reading.read(batch, fetched))
         except FileRefused as refused:
             claims.settle(claim, Status.REJECTED, reasons=[refused.reason], **_content(fetched))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, Self
 
+from ingestion import failpoints
 from ingestion.refusals import FileRefused
 
 PIECE = 64 * 1024  # small, since each end of a gzip member copies what is left of its piece
@@ -90,6 +91,7 @@ def fetch(body: Body, headers: Headers, *, is_gzip: bool, max_bytes: int) -> Fet
         arrival, content = _Arrival(body, spool, max_bytes), _Content(max_bytes)
         try:
             _read(arrival, content, headers, is_gzip)
+            failpoints.at("before_checksum")
             reason = _verdict(arrival, content, headers, is_gzip)
             refusal = FileRefused(reason) if reason else None
         except FileRefused as refused:

@@ -32,12 +32,21 @@ class NoRoom(sources.StorageUnavailable):
 
 @dataclass(frozen=True)
 class Reading:
-    """`blocks` can be taken once; `delivery` counts what they hold. Closing `fetched` frees the disk."""
+    """`blocks` can be taken once; `delivery` counts what they hold. Closing it frees the disk."""
 
     fetched: Fetched
     records: Records
     delivery: Delivery
     blocks: Iterator[bytes]
+    spool: BinaryIO | None = None  # of the blocks, where they were read ahead
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.fetched.spool.close()
+        if self.spool:
+            self.spool.close()
 
 
 def fetch(batch: IngestBatch) -> Fetched:
@@ -94,25 +103,23 @@ class Ahead:
         self._pool.shutdown(cancel_futures=True)
         for begun in self._begun.values():
             if not begun.cancelled() and (reading := begun.result()):
-                reading.fetched.spool.close()
+                with reading:
+                    pass
 
 
 def _read_ahead(batch: IngestBatch) -> Reading | None:
     """None for whatever goes wrong: it will go wrong again in its turn, and be dealt with there."""
-    fetched = None
+    fetched, spool = None, None
     try:
         fetched = fetch(batch)
         reading = read(batch, fetched)
-        spool = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the blocks that are read from it
+        spool = tempfile.TemporaryFile()  # noqa: SIM115  closed with the reading
         spool.writelines(reading.blocks)
         spool.seek(0)
-        return Reading(fetched, reading.records, reading.delivery, _blocks(spool))
+        blocks = iter(partial(spool.read, SPOOL_BLOCK), b"")
+        return Reading(fetched, reading.records, reading.delivery, blocks, spool)
     except Exception:
-        if fetched:
-            fetched.spool.close()
+        for file in (fetched and fetched.spool, spool):
+            if file:
+                file.close()
         return None
-
-
-def _blocks(spool: BinaryIO) -> Iterator[bytes]:
-    with spool:
-        yield from iter(partial(spool.read, SPOOL_BLOCK), b"")

@@ -234,6 +234,7 @@ def _alone(prefix: str) -> Iterator[None]:
     """A lock that ends with the connection, however this process ends."""
     key = zlib.crc32(f"{settings.S3_BUCKET_NAME}/{prefix}".encode()) - 2**31
     with connection.cursor() as cursor:
+        cursor.execute(outages.NOTICE_DEAD_PEER)
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCKS_RUNS, key])
         if not cursor.fetchone()[0]:
             raise AlreadyRunning("Another run is at work on this prefix; this one has nothing to do.")

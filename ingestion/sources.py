@@ -31,7 +31,7 @@ from botocore.exceptions import (
 )
 from django.conf import settings
 
-from ingestion import objects
+from ingestion import failpoints, objects
 from ingestion.refusals import FileRefused
 
 MD5 = re.compile(r"[0-9a-f]{32}")
@@ -149,6 +149,7 @@ class Body:
                 self._resume(error)
             else:
                 self._position += len(piece)
+                failpoints.at("mid_download")
                 return piece
 
     def _resume(self, error: BotoCoreError) -> None:

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion import discovery, keeping, lanes, queue, replay, runs, sources
+from ingestion import discovery, failpoints, keeping, lanes, queue, replay, runs, sources
 from ingestion.lanes import Crew
 from ingestion.models import IngestRun, Kind, RejectedRow
 from ingestion.objects import lagos_day
@@ -91,3 +91,4 @@ def _carry_out(run: IngestRun, find: runs.Find | None = None) -> None:
         runs.carry_out(run, find=find, is_dry=run.is_dry, crew=Crew(ask=_ask))
     except runs.AlreadyRunning:
         logger.info("Run %s: another run is at work", run.pk)
+    failpoints.at("before_ack")

@@ -62,6 +62,9 @@ if not EMBEDDED and DEBUG:
 if not EMBEDDED and "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts that this site answers for; '*' is refused.")
 
+if not EMBEDDED and env.bool("DEBUG_FAILPOINTS", default=False):
+    raise ImproperlyConfigured("DEBUG_FAILPOINTS is for tests only: it lets a variable kill or stop any process.")
+
 INSTALLED_APPS = [
     "rest_framework_simplejwt.token_blacklist",  # before medilink, which takes its pages out of the admin
     "medilink",
@@ -116,7 +119,14 @@ WSGI_APPLICATION = "medilink.wsgi.application"
 
 DATABASES = {"default": env.db_url_config(_database_url())}
 DATABASES["default"] |= {"CONN_MAX_AGE": 300, "CONN_HEALTH_CHECKS": True}
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+# A server that vanishes without a word is noticed after half a minute. Sockets of one machine take no notice.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+} | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "clinical.User"

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import F, Func, QuerySet, TextField
 
-from ingestion import rows, staging
+from ingestion import failpoints, rows, staging
 from ingestion.datasets import Dataset
 from ingestion.load import events, facilities, patients, refused
 from ingestion.load.context import Load, end_session, lock_content, oldest_writer, prepare_session
@@ -71,6 +71,7 @@ def _begin(batch: IngestBatch, header: Sequence[str], delivery: Delivery, blocks
     dataset = batch.kind_of_rows
     model = staging.create(dataset)
     staging.copy(model, rows.columns_of(dataset, header), blocks)
+    failpoints.at("mid_validate")
     load = Load(
         batch,
         dataset,
@@ -133,6 +134,7 @@ def publish(load: Load, settle: Callable[[Load], None] = refused.keep) -> dict[s
     """Writes the good rows and keeps (or, of a replay, settles) the refused ones; returns counts that add up."""
     counts = load.counts = dict.fromkeys(("inserted", "updated", "unchanged", "collapsed", "rejected"), 0)
     _SUBJECTS[load.dataset].publish(load)
+    failpoints.at("mid_upsert")
     counts["rejected"] = staging.Reasons.objects.count()
     settle(load)
     counts["collapsed"] += staging.Stopped.objects.filter(reason=None).count()

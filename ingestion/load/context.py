@@ -12,6 +12,7 @@ from django.db.models import BooleanField, Count, Exists, F, Func, Max, OuterRef
 from ingestion import staging
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch
+from ingestion.outages import NOTICE_DEAD_PEER
 from ingestion.rows import Delivery
 from ingestion.staging import Stopped
 from ingestion.upsert import upsert
@@ -71,6 +72,7 @@ class IsDistinct(Func):
 def prepare_session(batch: IngestBatch) -> None:
     """What this transaction needs: room to sort, no JIT, and the mark by which triggers know a load from a person."""
     with connection.cursor() as cursor:
+        cursor.execute(NOTICE_DEAD_PEER)
         cursor.execute(
             "SELECT set_config('medilink.batch', %s, true), set_config('work_mem', '128MB', true),"
             " set_config('jit', 'off', true)",

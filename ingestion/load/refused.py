@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import F, OuterRef, QuerySet, Subquery, TextField, Value, Window
 from django.db.models.functions import RowNumber
 
-from ingestion import staging
+from ingestion import failpoints, staging
 from ingestion.datasets import Dataset
 from ingestion.load import events, places
 from ingestion.load.context import Load
@@ -116,6 +116,7 @@ def keep(load: Load) -> None:
         },
         ignore_conflicts=True,
     )
+    failpoints.at("mid_quarantine")
     known.update(times_seen=F("times_seen") + 1, last_seen_at=TransactionNow())
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.ingestion import factories
-from tests.ingestion import faults as s3_faults
+from tests.lab import store
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def s3(bucket):
 @pytest.fixture(scope="session")
 def proxy():
     """One for all tests: our own client is made anew for every address."""
-    with s3_faults.proxy() as proxy:
+    with store.proxy() as proxy:
         yield proxy
 
 

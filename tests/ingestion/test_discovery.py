@@ -12,7 +12,7 @@ from ingestion import sources
 from ingestion.discovery import discover, in_load_order
 from ingestion.models import IngestBatch, IngestRun
 from tests.ingestion import factories
-from tests.ingestion.faults import Fault
+from tests.lab.store import Fault
 
 pytestmark = pytest.mark.django_db
 INPUT = "medical_records/input/"

@@ -15,7 +15,7 @@ from ingestion.keeping import keep, keep_pending, open_batch, pending
 from ingestion.models import IngestBatch
 from ingestion.sources import ObjectChanged, ObjectGone, StorageDenied
 from tests.ingestion import factories
-from tests.ingestion.faults import Fault
+from tests.lab.store import Fault
 
 pytestmark = pytest.mark.django_db
 INPUT = "medical_records/input/"

@@ -15,7 +15,7 @@ from ingestion.discovery import discover
 from ingestion.models import AuditLog, IngestBatch, RejectedRow, Source, Status
 from tests.deliveries import FACILITIES, PATIENTS, RECORDS, VISITS, counts, deliver, deliver_all, digest, night
 from tests.ingestion import factories
-from tests.ingestion.faults import Fault
+from tests.lab.store import Fault
 
 pytestmark = pytest.mark.django_db
 INPUT = "medical_records/input/"

@@ -11,7 +11,7 @@ from clinical.models import Facility, Patient, TriageVisit
 from ingestion import keeping, runs, stewards
 from ingestion.models import IngestBatch, IngestRun, Kind, Status
 from tests.deliveries import FACILITIES, FILES, PATIENTS, RECORDS, VISITS, deliver, deliver_all, last_batch, night
-from tests.ingestion.faults import Fault
+from tests.lab.store import Fault
 
 pytestmark = pytest.mark.django_db
 INPUT = "medical_records/input/"

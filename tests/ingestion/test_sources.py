@@ -18,7 +18,7 @@ from ingestion.sources import (
     StorageDenied,
     StorageUnavailable,
 )
-from tests.ingestion.faults import Fault
+from tests.lab.store import Fault
 
 KEY = "medical_records/input/patients.csv"
 COPY = "medical_records/archive/2026-11-22/patients.csv"

@@ -16,7 +16,7 @@ from ingestion.discovery import discover
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Status
 from ingestion.objects import lagos_day
 from tests.deliveries import FACILITIES, PATIENTS, RECORDS, deliver, deliver_all, night
-from tests.ingestion.faults import Fault
+from tests.lab.store import Fault
 
 pytestmark = pytest.mark.django_db
 INPUT = "medical_records/input/"
