@@ -4,11 +4,11 @@ Nothing here trusts a worker's own clock or memory; the batch's row decides.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import DateTimeField, F, Func, IntegerField
 from django.db.models.functions import Now
 
@@ -41,6 +41,7 @@ class _BackendStart(Func):
 
 def take(batch_id: int) -> Claim | None:
     """The claim for one caller only; None where somebody alive has it, it is not due, or its attempts are used up."""
+    _end_expired(batch_id)
     with transaction.atomic():
         batches = IngestBatch.objects.claimable().select_for_update(skip_locked=True, of=("self",))
         batch = batches.filter(pk=batch_id).first()
@@ -63,6 +64,18 @@ def take(batch_id: int) -> Claim | None:
         return Claim(batch_id, batch.attempts + 1)
 
 
+def _end_expired(batch_id: int) -> None:
+    """Ends the session of a holder whose lease is over: a worker that was only paused must not wake up and commit, and
+    the locks that it holds would keep its successor waiting."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(a.pid) FROM ingest_batches b JOIN pg_stat_activity a"
+            " ON a.pid = b.holder_pid AND a.backend_start = b.holder_started_at"
+            " WHERE b.id = %s AND b.status = 'loading' AND b.lease_until < now() AND a.pid <> pg_backend_pid()",
+            [batch_id],
+        )
+
+
 def settle(claim: Claim, status: Status, **columns: object) -> None:
     """Ends the claim with this status. Raises ClaimLost where it is no longer ours."""
     columns = {"lease_until": None, "holder_pid": None, "holder_started_at": None, "finished_at": Now()} | columns
@@ -80,11 +93,15 @@ def _ours(claim: Claim) -> IngestBatchQuerySet:
     return IngestBatch.objects.filter(pk=claim.batch_id, status=Status.LOADING, attempts=claim.attempt)
 
 
+def renew(claim: Claim) -> None:
+    _ours(claim).update(lease_until=Now() + LEASE)
+
+
 @contextmanager
-def heartbeat(claim: Claim) -> Iterator[None]:
-    """Renews the lease while the block runs, on a connection of its own."""
+def heartbeat(renew: Callable[[], object]) -> Iterator[None]:
+    """Renews a lease every HEARTBEAT seconds while the block runs, on a connection of its own."""
     is_over = threading.Event()
-    beat = threading.Thread(target=_beat, args=(claim, is_over), daemon=True)
+    beat = threading.Thread(target=_beat, args=(renew, is_over), daemon=True)
     beat.start()
     try:
         yield
@@ -93,12 +110,12 @@ def heartbeat(claim: Claim) -> Iterator[None]:
         beat.join()
 
 
-def _beat(claim: Claim, is_over: threading.Event) -> None:
+def _beat(renew: Callable[[], object], is_over: threading.Event) -> None:
     try:
         while not is_over.wait(HEARTBEAT):
             try:
-                _ours(claim).update(lease_until=Now() + LEASE)
-            except DatabaseError:
+                renew()
+            except Error:
                 connection.close()  # the next beat tries a new one; meanwhile the lease runs
     finally:
         connection.close()

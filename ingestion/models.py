@@ -84,6 +84,7 @@ class IngestRun(models.Model):
     prefix = models.TextField(blank=True, default="")
     keys = models.JSONField(default=list, blank=True)
     status = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
+    lease_until = models.DateTimeField(null=True, blank=True, help_text="renewed while somebody carries it out")
     at_stage = models.SmallIntegerField(null=True, blank=True, help_text="0 facilities, 1 patients, 2 events")
     at_day = models.DateField(null=True, blank=True, help_text="the business date that is being loaded")
     is_dry = models.BooleanField(default=False, help_text="the same verdicts, and nothing written")

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 
 PASSING = (
     "40001",  # serialization failure
@@ -39,9 +39,22 @@ def is_passing(error: BaseException) -> bool:
     return sqlstate(error).startswith(PASSING)
 
 
+def is_of_the_server(error: BaseException) -> bool:
+    """That the server could not or would not, whatever it was asked; not that what it was asked was wrong.
+
+    Of a connection that breaks under a statement psycopg2 says now OperationalError, now DatabaseError and no more.
+    """
+    return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+
+
 def is_lost(error: BaseException) -> bool:
     """That the connection is gone, or could not be had. The driver has no SQLSTATE for a socket that broke."""
-    return isinstance(error, OperationalError | InterfaceError) and (sqlstate(error) or "08").startswith(LOST)
+    return is_of_the_server(error) and (sqlstate(error) or "08").startswith(LOST)
+
+
+def as_operational(error: Error) -> Error:
+    """The same, as those above us expect it of a server that is away."""
+    return OperationalError("The database went away.") if type(error) is DatabaseError else error
 
 
 def told(error: BaseException) -> str:
@@ -74,7 +87,7 @@ def wait_for_database(patience: float = PATIENCE) -> bool:
     for pause in pauses():
         try:
             connection.ensure_connection()
-        except OperationalError:
+        except Error:
             if time.monotonic() + pause > deadline:
                 return False
             time.sleep(pause)

@@ -8,9 +8,10 @@ import time
 from collections import Counter
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from ingestion import claims, failpoints, keeping, load, outages, reading, sources
@@ -59,7 +60,7 @@ def ingest(batch_id: int, *, is_dry: bool = False, ahead: Ahead | None = None) -
     while claim := claims.take(batch_id):
         failpoints.at("after_claim")
         try:
-            with nullcontext() if is_dry else claims.heartbeat(claim):
+            with nullcontext() if is_dry else claims.heartbeat(partial(claims.renew, claim)):
                 report = _attempt(claim, is_dry, ahead)
         except claims.ClaimLost:
             return None
@@ -102,14 +103,14 @@ def _attempt(claim: Claim, is_dry: bool, ahead: Ahead | None) -> Report | None:
         except sources.StorageUnavailable:
             claims.give_back(claim, counts=False)
             raise
-        except (OperationalError, InterfaceError) as error:
-            # Where the connection is gone the attempt counts: a file may be what the server dies of.
-            if not outages.is_lost(error) and not connection.in_atomic_block:
-                claims.give_back(claim, counts=False)
-            raise
         except claims.ClaimLost:
             raise
         except Exception as error:
+            if outages.is_of_the_server(error):
+                # Where the connection is gone the attempt counts: a file may be what the server dies of.
+                if not outages.is_lost(error) and not connection.in_atomic_block:
+                    claims.give_back(claim, counts=False)
+                raise
             if not _give_up(claim, error):
                 return None
         batch.refresh_from_db()

@@ -6,22 +6,22 @@ Any number may be started at once, late or twice: the lock lets one through, and
 import logging
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import zip_longest
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion import backfill, discovery, failpoints, keeping, lanes, outages, replay, reports, sources
+from ingestion import backfill, claims, discovery, failpoints, keeping, lanes, outages, replay, reports, sources
 from ingestion.datasets import Dataset
 from ingestion.lanes import WAITS, Crew, Group
-from ingestion.models import LOADED, STOPPED, IngestBatch, IngestBatchQuerySet, IngestRun, Kind, Status
+from ingestion.models import LEASE, LOADED, STOPPED, IngestBatch, IngestBatchQuerySet, IngestRun, Kind, Status
 from ingestion.pipeline import Report
 from ingestion.reading import Ahead
 
@@ -84,10 +84,10 @@ def carry_out(
             try:
                 _carry_out(run, find or in_input(), is_dry, tell, crew)
                 break
-            except (OperationalError, InterfaceError) as error:
+            except Error as error:
                 is_hopeless = is_dry or connection.in_atomic_block or not tries_left or not outages.is_lost(error)
                 if is_hopeless or not outages.wait_for_database():
-                    raise
+                    raise outages.as_operational(error) from error
                 logger.warning("Run %s: the database was away and is back; going on", run.pk)
     except Exception as error:
         _break_off(run, error, is_dry)
@@ -98,26 +98,32 @@ def carry_out(
 
 def _carry_out(run: IngestRun, find: Find, is_dry: bool, tell: Watch, crew: Crew) -> None:
     prefix = run.prefix or settings.S3_INPUT_PREFIX
-    with _alone(prefix), _dry(is_dry):
-        IngestRun.objects.filter(pk=run.pk).update(status=IngestRun.State.RUNNING, started_at=Now(), finished_at=None)
-        if not is_dry:
-            keeping.keep_pending()
-        _revive(run, prefix)
-        for batch in find(run):
-            if batch.status == Status.REJECTED:
-                tell(Report(batch))
-        failpoints.at("after_list")
-        # A second look finds what was overwritten while the first files were being loaded.
-        for _look in (1, 2):
-            is_overwritten = False
-            for report in _load_due(run, prefix, is_dry, crew):
-                is_overwritten |= report.batch.reasons == ["OBJECT_OVERWRITTEN"]
-                tell(report)
-            if is_dry or not is_overwritten:
-                break
-            find(run)
-        for batch in replay.retry_waiting(run, stages=[0, 1, 2]):
+    mine = IngestRun.objects.filter(pk=run.pk)
+    with _alone(prefix), claims.heartbeat(lambda: mine.update(lease_until=Now() + LEASE)):
+        mine.update(status=IngestRun.State.RUNNING, started_at=Now(), finished_at=None, lease_until=Now() + LEASE)
+        with _dry(is_dry):
+            _pass(run, prefix, find, is_dry, tell, crew)
+
+
+def _pass(run: IngestRun, prefix: str, find: Find, is_dry: bool, tell: Watch, crew: Crew) -> None:
+    if not is_dry:
+        keeping.keep_pending()
+    _revive(run, prefix)
+    for batch in find(run):
+        if batch.status == Status.REJECTED:
             tell(Report(batch))
+    failpoints.at("after_list")
+    # A second look finds what was overwritten while the first files were being loaded.
+    for _look in (1, 2):
+        is_overwritten = False
+        for report in _load_due(run, prefix, is_dry, crew):
+            is_overwritten |= report.batch.reasons == ["OBJECT_OVERWRITTEN"]
+            tell(report)
+        if is_dry or not is_overwritten:
+            break
+        find(run)
+    for batch in replay.retry_waiting(run, stages=[0, 1, 2]):
+        tell(Report(batch))
 
 
 def in_input(business_date: date | None = None) -> Find:
@@ -235,15 +241,38 @@ def _alone(prefix: str) -> Iterator[None]:
     key = zlib.crc32(f"{settings.S3_BUCKET_NAME}/{prefix}".encode()) - 2**31
     with connection.cursor() as cursor:
         cursor.execute(outages.NOTICE_DEAD_PEER)
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCKS_RUNS, key])
-        if not cursor.fetchone()[0]:
+    if not _try_lock(key):
+        _end_holder(prefix, key)
+        if not _try_lock(key):
             raise AlreadyRunning("Another run is at work on this prefix; this one has nothing to do.")
     try:
         yield
     finally:
+        # Where the connection is gone the lock is gone, too.
         if connection.connection and not connection.connection.closed:
-            with connection.cursor() as cursor:
+            with suppress(Error), connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCKS_RUNS, key])
+
+
+def _try_lock(key: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCKS_RUNS, key])
+        return bool(cursor.fetchone()[0])
+
+
+def _end_holder(prefix: str, key: int) -> None:
+    """Ends the session that has the lock where no run of the prefix is alive by its lease: its process is paused."""
+    same = ["", prefix] if prefix == settings.S3_INPUT_PREFIX else [prefix]
+    alive = IngestRun.objects.filter(status=IngestRun.State.RUNNING, prefix__in=same, lease_until__gt=Now())
+    if alive.exists():
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND classid = %s AND objid = %s AND pid <> pg_backend_pid()"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            [LOCKS_RUNS, key % 2**32],
+        )
 
 
 def is_at_work(prefix: str = "") -> bool:
@@ -296,7 +325,7 @@ def _break_off(run: IngestRun, error: Exception, is_dry: bool) -> None:
     """Of an error that is none of ours only the class is told: its text may hold a patient's data."""
     if isinstance(error, AlreadyRunning | sources.StorageError | backfill.NoDate):
         said = str(error)
-    elif isinstance(error, OperationalError | InterfaceError):
+    elif outages.is_of_the_server(error):
         said = outages.told(error)
     else:
         said = f"It broke off unexpectedly ({type(error).__name__}); start it again."
@@ -306,5 +335,5 @@ def _break_off(run: IngestRun, error: Exception, is_dry: bool) -> None:
             rows.delete()
         else:
             rows.update(status=IngestRun.State.BROKEN_OFF, finished_at=Now(), error=said[:500])
-    except (OperationalError, InterfaceError):
+    except Error:
         logger.warning("Run %s broke off and cannot be written to", run.pk)

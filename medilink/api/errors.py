@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_standardized_errors.handler import ExceptionHandler
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class Refusals(ExceptionHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         exc = super().convert_known_exceptions(exc)
-        if isinstance(exc, OperationalError | InterfaceError):
+        if isinstance(exc, OperationalError | InterfaceError) or type(exc) is DatabaseError:
             return Unavailable()  # away, too slow, or locked for too long
         if isinstance(exc, ProtectedError):
             return Protected()

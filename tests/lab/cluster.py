@@ -18,6 +18,8 @@ from typing import Any
 
 import boto3
 import psycopg2
+import redis
+from celery import Celery
 
 from medilink import embedded, supervisor
 from tests.lab.wire import Wire
@@ -91,8 +93,6 @@ class Cluster:
         supervisor.stop(self._valkey, signal.SIGKILL, patience=PATIENCE)
 
     def valkey(self) -> Any:
-        import redis
-
         return redis.Redis(port=self._broker_port, password=self._password)
 
     def fresh(self) -> None:
@@ -167,6 +167,33 @@ class Cluster:
         return self.start(
             name, "-m", "celery", "-A", "medilink", "worker", "-n", f"{name}@lab", *options, **environment
         )
+
+    def wait(self, name: str, patience: float = PATIENCE) -> int:
+        """Its exit code, once it has ended by itself."""
+        code = self._processes[name].wait(patience)
+        del self._processes[name]
+        return code
+
+    def site(self, port: int) -> list[str]:
+        options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws"]
+        return ["-m", "granian", *options, "--blocking-threads", "2", "medilink.wsgi:application"]
+
+    def beat(self) -> list[str]:
+        return ["-m", "celery", "-A", "medilink", "beat", "--loglevel", "INFO", "--pidfile=", "--max-interval", "2"]
+
+    def free_port(self) -> int:
+        return embedded._free_port()
+
+    def queue(self, task: str) -> None:
+        """As beat or the API would, past the wire."""
+        broker = f"redis://:{self._password}@127.0.0.1:{self._broker_port}/0"
+        with Celery(broker=broker, set_as_current=False) as app:
+            app.send_task(task)
+
+    def waiting_messages(self) -> int:
+        """In the queue, or with a worker that has not said that it is done."""
+        broker = self.valkey()
+        return int(broker.llen("celery")) + int(broker.hlen("unacked"))
 
     def await_log(self, name: str, text: str) -> None:
         eventually(lambda: text in self.log(name))

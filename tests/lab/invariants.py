@@ -1,6 +1,7 @@
 """I1 to I13 of a cluster, as functions that say what is wrong: an empty list is what each test asks for.
 
-They see what anybody sees: tables, the bucket, processes. I3, I10 and I12 need somebody who watches while it happens, and I13 is `Cluster.is_settled` within a minute.
+They see what anybody sees: tables, the bucket, processes. I3, I10 and I12 need somebody who watches while it happens;
+I13 is that `Cluster.is_settled` within a minute.
 """
 
 import csv
@@ -27,7 +28,10 @@ def digest(cluster: Cluster) -> list[list[tuple[object, ...]]]:
 
 
 def violations(cluster: Cluster, delivered: dict[str, bytes]) -> list[str]:
-    """I1, I4, I5, I6 and I8 at once, and that nothing is left of the dead. `delivered`: name and bytes of every object that was ever put."""
+    """I1, I4, I5, I6 and I8 at once, and that nothing is left of the dead.
+
+    `delivered`: name and bytes of every object that was ever put.
+    """
     return [
         *rows_are_accounted_for(cluster, delivered),
         *archived_means_loaded(cluster),

@@ -63,7 +63,11 @@ class Wire:
         upstream = self._upstream()
         if isinstance(upstream, Path):
             server = socket.socket(socket.AF_UNIX)
-            server.connect(str(upstream))
+            try:
+                server.connect(str(upstream))
+            except OSError:
+                server.close()
+                raise
             return server
         return socket.create_connection(("127.0.0.1", upstream), timeout=None)
 
