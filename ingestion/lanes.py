@@ -2,7 +2,7 @@
 
 A run opens one group at a time: a business date of one stage (facilities, patients, events), because what is later may
 depend on what is earlier. Whoever has a lane takes the next batch of the open group from the database until there is
-none. Of one source the batches stay in order; where two files speak of the same facilities, ingestion/load has locks.
+none. The versions of one object stay in order; where two files speak of the same facilities, ingestion/load has locks.
 Helpers may come late, twice or never: the run itself goes on until the group is done.
 """
 
@@ -76,7 +76,7 @@ class _Lane:
         return (
             self.mine()
             .claimable()
-            .filter(~Exists(_before(self.mine())))
+            .filter(~Exists(_before(self.mine(), self.group)))
             .order_by("last_modified", "object_key", "id")
             .values_list("pk", flat=True)
             .first()
@@ -163,11 +163,11 @@ def _parents_at_work(group: Group) -> bool:
     return parents.exclude(pk__in=IngestBatch.objects.claimable().values("pk")).exists()
 
 
-def _before(mine: IngestBatchQuerySet) -> IngestBatchQuerySet:
-    """Of the same source and still to be loaded: they come first."""
-    same = mine.filter(source=OuterRef("source"))
-    return same.filter(
-        Q(last_modified__lt=OuterRef("last_modified"))
-        | Q(last_modified=OuterRef("last_modified"), object_key__lt=OuterRef("object_key"))
-        | Q(last_modified=OuterRef("last_modified"), object_key=OuterRef("object_key"), pk__lt=OuterRef("pk"))
-    )
+def _before(mine: IngestBatchQuerySet, group: Group) -> IngestBatchQuerySet:
+    """What comes first: older versions of the same object; of facilities every older file, since what a list without
+    LGAs says depends on those before it."""
+    older = Q(last_modified__lt=OuterRef("last_modified"))
+    older |= Q(last_modified=OuterRef("last_modified"), object_key__lt=OuterRef("object_key"))
+    older |= Q(last_modified=OuterRef("last_modified"), object_key=OuterRef("object_key"), pk__lt=OuterRef("pk"))
+    first = mine.filter(older)
+    return first if group.stage == Dataset.FACILITIES.stage else first.filter(object_key=OuterRef("object_key"))

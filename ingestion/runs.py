@@ -212,7 +212,9 @@ def _waiting(batches: IngestBatchQuerySet) -> IngestBatchQuerySet:
     # LastModified has whole seconds; of two deliveries in one, the later one was found later.
     is_later = Q(last_modified__gt=OuterRef("last_modified"))
     is_later |= Q(last_modified=OuterRef("last_modified"), pk__gt=OuterRef("pk"))
-    later = patients.filter(is_later, bucket=OuterRef("bucket"), source=OuterRef("source"))
+    # Numbers in its name do not tell a source; so that night's files of other folders may be of another sender.
+    is_its_own = Q(folder=OuterRef("folder")) | Q(business_date__gt=OuterRef("business_date"))
+    later = patients.filter(is_later & is_its_own, bucket=OuterRef("bucket"), source=OuterRef("source"))
     later = later.filter(status__in=(*LOADED, Status.DUPLICATE))
     stopped = patients.filter(~Exists(later), status__in=STOPPED)
     events = batches.exclude(dataset__in=(Dataset.FACILITIES, Dataset.PATIENTS)).filter(release_as=None)

@@ -114,7 +114,7 @@ def test_two_beats_that_were_away_for_three_nights_start_one_run(cluster, clean,
     eventually(cluster.is_settled, patience=120)
     ends_clean(cluster, clean, delivered)
     assert cluster.sql("SELECT count(*) FROM ingest_runs WHERE night_on IS NOT NULL") == [(1,)]
-    assert cluster.log("beat").count("Sending due task nightly") <= 2
+    assert cluster.log("beat").count("Sending due task Nightly run") <= 2
 
 
 @pytest.mark.drill
@@ -146,7 +146,7 @@ from datetime import timedelta
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 every, _ = CrontabSchedule.objects.get_or_create(minute="*", hour="*")
-PeriodicTask.objects.exclude(name__contains="nightly").update(enabled=False)
+PeriodicTask.objects.exclude(task="medilink.tasks.nightly").update(enabled=False)
 night = PeriodicTask.objects.get(task="medilink.tasks.nightly")
 night.crontab, night.last_run_at = every, timezone.now() - timedelta(days=3)
 night.save()

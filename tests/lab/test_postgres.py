@@ -38,6 +38,7 @@ def delivered(cluster):
 
 def ends_clean(cluster, clean, delivered):
     assert invariants.digest(cluster) == clean
+    eventually(lambda: invariants.nothing_is_left_behind(cluster) == [])  # the night's marts and checks
     assert invariants.violations(cluster, delivered) == []
     assert {*cluster.statuses().values()} == {"archived"}
 
