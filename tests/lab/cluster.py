@@ -50,11 +50,11 @@ class Cluster:
         self._number = 0
         self.database_name = self.bucket = ""
         self.start_postgres()
-        self.database = Wire(lambda: self._servers.socket_folder / ".s.PGSQL.5432")
+        self.database = self.wire_to_database()
         self._password = secrets.token_urlsafe(16)
         self._broker_port = embedded._free_port()
         self.start_broker()
-        self.broker = Wire(lambda: self._broker_port)
+        self.broker = self.wire_to_broker()
         self._s3 = embedded._start_s3(self._servers)
         self._s3.await_ready()
         self.store_url = self._s3.environment["AWS_ENDPOINT_URL_S3"]
@@ -70,6 +70,16 @@ class Cluster:
         self.run("migrate", "-v0", check=True)
 
     # --- Servers
+
+    def wire_to_database(self, **options: str) -> Wire:
+        return Wire(lambda: self._servers.socket_folder / ".s.PGSQL.5432", **options)
+
+    def wire_to_broker(self, **options: str) -> Wire:
+        return Wire(lambda: self._broker_port, **options)
+
+    def wire_to_store(self, **options: str) -> Wire:
+        port = int(self.store_url.rpartition(":")[2])
+        return Wire(lambda: port, **options)
 
     def start_postgres(self) -> None:
         self.postgres = embedded._start_postgres(self._servers)
@@ -153,20 +163,20 @@ class Cluster:
     def ingest(self, *words: object, **environment: str) -> int:
         return self.run("ingest", "--json", *words, **environment).returncode
 
-    def start(self, name: str, *words: object, **environment: str) -> "subprocess.Popen[bytes]":
-        """A process that goes on, under a name: its log is `name`.log."""
-        program = [sys.executable, *map(str, words)] if words[0] in ("manage.py", "-m", "-c") else [*map(str, words)]
+    def start(
+        self, name: str, *words: object, prefix: tuple[str, ...] = (), **environment: str
+    ) -> "subprocess.Popen[bytes]":
+        """A process that goes on, under a name: its log is `name`.log. `prefix`: what it is to be started by."""
+        program = [sys.executable, *map(str, words)]
         process = supervisor.spawn(
-            program, output=self.folder / f"{name}.log", cwd=PROJECT, env=self.environment(**environment)
+            [*prefix, *program], output=self.folder / f"{name}.log", cwd=PROJECT, env=self.environment(**environment)
         )
         self._processes[name] = process
         return process
 
-    def worker(self, name: str = "worker", *, concurrency: int = 2, **environment: str) -> "subprocess.Popen[bytes]":
+    def worker(self, name: str = "worker", *, concurrency: int = 2, **more: Any) -> "subprocess.Popen[bytes]":
         options = ["--loglevel", "INFO", "--concurrency", concurrency, "--without-gossip", "--without-mingle"]
-        return self.start(
-            name, "-m", "celery", "-A", "medilink", "worker", "-n", f"{name}@lab", *options, **environment
-        )
+        return self.start(name, "-m", "celery", "-A", "medilink", "worker", "-n", f"{name}@lab", *options, **more)
 
     def wait(self, name: str, patience: float = PATIENCE) -> int:
         """Its exit code, once it has ended by itself."""

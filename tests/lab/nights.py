@@ -1,7 +1,4 @@
-"""What is delivered to the lab: small nights whose clean outcome is known, with a row of each fate in them."""
-
-import random
-from datetime import date, timedelta
+"""A small night whose clean outcome is known, with a row of each fate in it."""
 
 from tests.deliveries import FACILITIES, PATIENTS, RECORDS, VISITS
 
@@ -12,32 +9,3 @@ def one_night(suffix: str = "-2026-11-20.csv") -> dict[str, bytes]:
     """The four files, with two visits that are refused."""
     files = {"facilities": FACILITIES, "patients": PATIENTS, "medical_records": RECORDS, "triage_visits": VISITS + DIRT}
     return {dataset + suffix: text.encode() for dataset, text in files.items()}
-
-
-def many_files(seed: int, *, folders: int, people: int = 12) -> dict[str, bytes]:
-    """Facilities in one file, then per folder a file of each other dataset; the same for the same seed."""
-    chance = random.Random(seed)
-    day = date(2026, 11, 20)
-    facilities = ["name,state,lga,lat,lon,type"]
-    files: dict[str, list[str]] = {}
-    for n in range(folders):
-        facilities.append(f"Clinic {n},KANO,Dala,,,Clinic")
-        patients = ["facility_name,first_name,last_name,sex,dob,phone"]
-        records = [
-            "facility_name,patient_first_name,patient_last_name,record_type,diagnosis,treatment,medications,notes"
-        ]
-        visits = [
-            "facility_name,patient_first_name,patient_last_name,triage_level,chief_complaint,vital_signs,conditions,"
-            "recommendations"
-        ]
-        for k in range(people):
-            born = day - timedelta(days=chance.randrange(1, 30_000))
-            patients.append(f"Clinic {n},Amina {k},Bello,F,{born},0803{chance.randrange(10**7):07}")
-            for _ in range(chance.randrange(3)):
-                records.append(f"Clinic {n},Amina {k},Bello,Lab,Malaria {chance.randrange(99)},Rest,,")
-                visits.append(f"Clinic {n},Amina {k},Bello,{chance.randrange(1, 7)},Cough {chance.randrange(99)},,,")
-        files |= {f"f{n}/patients-{day}.csv": patients}
-        files |= {f"f{n}/medical_records-{day}.csv": records, f"f{n}/triage_visits-{day}.csv": visits}
-    return {
-        name: ("\n".join(rows) + "\n").encode() for name, rows in {f"facilities-{day}.csv": facilities, **files}.items()
-    }

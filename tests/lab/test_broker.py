@@ -4,7 +4,8 @@ import pytest
 
 from tests.lab import invariants
 from tests.lab.cluster import eventually
-from tests.lab.nights import many_files, one_night
+from tests.lab.crowds import many_files
+from tests.lab.nights import one_night
 from tests.lab.wire import Mode
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab import invariants, store
 from tests.lab.cluster import eventually
-from tests.lab.nights import many_files
+from tests.lab.crowds import many_files
 from tests.lab.store import Fault
 from tests.lab.wire import Mode
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.lab import invariants
 from tests.lab.cluster import eventually, lines
-from tests.lab.nights import many_files, one_night
+from tests.lab.crowds import many_files
+from tests.lab.nights import one_night
 
 DATASETS = ("facilities", "patients", "medical_records", "triage_visits")
 IN_A_RUN = (

@@ -11,7 +11,8 @@ import pytest
 
 from tests.lab import invariants, store
 from tests.lab.cluster import ARCHIVE, INPUT, PROJECT, lines
-from tests.lab.nights import many_files, one_night
+from tests.lab.crowds import many_files
+from tests.lab.nights import one_night
 from tests.lab.store import Fault
 
 

@@ -8,8 +8,6 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-ADDRESS = ("127.0.0.1", 0)
-
 
 class Mode(Enum):
     PASS = "pass"
@@ -20,12 +18,12 @@ class Mode(Enum):
 class Wire:
     """Between a client and `upstream`, a port of this machine or the path of a socket. `url`s name its own port."""
 
-    def __init__(self, upstream: Callable[[], int | Path]) -> None:
+    def __init__(self, upstream: Callable[[], int | Path], host: str = "127.0.0.1") -> None:
         self._upstream = upstream
         self.mode = Mode.PASS
         self.after_bytes: int | None = None  # from the server, then each connection is reset
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(ADDRESS)
+        self._listener = socket.create_server((host, 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
