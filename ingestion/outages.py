@@ -52,11 +52,6 @@ def is_lost(error: BaseException) -> bool:
     return is_of_the_server(error) and (sqlstate(error) or "08").startswith(LOST)
 
 
-def as_operational(error: Error) -> Error:
-    """The same, as those above us expect it of a server that is away."""
-    return OperationalError("The database went away.") if type(error) is DatabaseError else error
-
-
 def told(error: BaseException) -> str:
     """In words for the run's row; the error's own text may hold a patient's data."""
     state = sqlstate(error)

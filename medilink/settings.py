@@ -235,6 +235,7 @@ UNFOLD = {
 # --- Work that runs by itself. Lost workers and redelivery: a task may come twice, the database decides (README).
 REDIS_URL = env.str("REDIS_URL", default="")
 CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_TRANSPORT = "medilink.broker:Transport"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"

@@ -66,7 +66,7 @@ class Cluster:
             aws_secret_access_key="embedded",
         )
         self.database_name = "template"
-        self._admin("CREATE DATABASE template")
+        self.sql_as_admin("CREATE DATABASE template")
         self.run("migrate", "-v0", check=True)
 
     # --- Servers
@@ -113,7 +113,7 @@ class Cluster:
         self.valkey().flushall()
         self._number += 1
         self.database_name, self.bucket = f"test{self._number}", f"lab-{uuid.uuid4()}"
-        self._admin(f"CREATE DATABASE {self.database_name} TEMPLATE template")
+        self.sql_as_admin(f"CREATE DATABASE {self.database_name} TEMPLATE template")
         self.s3.create_bucket(Bucket=self.bucket)
 
     def close(self) -> None:
@@ -267,7 +267,12 @@ class Cluster:
         )
         return counted[0] > 0 and counted[1] == 0
 
-    def _admin(self, statement: str) -> None:
+    def drop_database(self) -> None:
+        """This test's own, whoever is connected to it."""
+        self.stop_all()
+        self.sql_as_admin(f"DROP DATABASE {self.database_name} WITH (FORCE)")
+
+    def sql_as_admin(self, statement: str) -> None:
         with self.session("postgres") as cursor:
             cursor.execute(statement)
 

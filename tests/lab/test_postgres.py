@@ -1,6 +1,8 @@
 """PostgreSQL as it really is: refusals that pass, connections that end, restarts, and no room. F50 to F56."""
 
+import os
 import signal
+import subprocess
 
 import pytest
 
@@ -172,3 +174,43 @@ def test_two_loads_of_the_same_people_in_opposite_order_lose_nothing(cluster):
         assert invariants.newest_wins(cluster, last) == []
     assert cluster.sql("SELECT max(attempts) FROM ingest_batches") == [(1,)]
     assert lines(cluster.run("ingest", "--json"))[-1]["batches"] == 0
+
+
+@pytest.fixture
+def small_disk(cluster):
+    """A tablespace with room for very little, and how to give it more. Needs root, for the mount."""
+    folder = cluster.folder / "small"
+    folder.mkdir()
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("only root may mount a disk")
+    (folder / "space").mkdir(mode=0o700)
+    try:
+        cluster.sql(f"CREATE TABLESPACE small LOCATION '{folder}/space'")
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=512m", folder], check=True)
+    finally:
+        cluster.drop_database()
+        cluster.sql_as_admin("DROP TABLESPACE IF EXISTS small")
+        subprocess.run(["umount", folder], check=True)
+        folder.rmdir()
+
+
+@pytest.mark.drill
+def test_a_full_disk_is_told_and_the_load_converges_when_there_is_room(cluster, small_disk):
+    """F55, on a real disk: what else is in the database can be read meanwhile."""
+    cluster.sql("ALTER TABLE medical_records SET TABLESPACE small")
+    delivered = one_night()
+    rows = [f"Kuje General Hospital,Amina,Bello,Lab,Diagnosis {n},Rest,,{'seen ' * 40}" for n in range(60_000)]
+    header = delivered["medical_records-2026-11-20.csv"].decode().splitlines()[0]
+    delivered["medical_records-2026-11-20.csv"] = "\n".join([header, *rows, ""]).encode()
+    cluster.deliver(delivered)
+    ended = cluster.run("ingest", "--json")
+    assert (ended.returncode, "disk or memory is full" in ended.stderr) == (69, True), ended.stderr
+    assert cluster.sql("SELECT count(*) FROM patients") == [(3,)]
+    assert cluster.sql("SELECT count(*) FROM medical_records") == [(0,)]
+    small_disk()
+    assert cluster.ingest() in (0, 3)
+    assert cluster.sql("SELECT count(*) FROM medical_records") == [(60_000,)]
+    assert invariants.violations(cluster, delivered) == []
