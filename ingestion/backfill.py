@@ -14,6 +14,8 @@ from ingestion import objects, sources
 from ingestion.models import IngestBatch, IngestRun, Kind, Status
 from ingestion.sources import Headers
 
+KEYS_AT_ONCE = 1000
+
 
 class NoDate(Exception):
     """A local file whose name and folders hold no date, where none was given for all."""
@@ -96,8 +98,14 @@ def _local(run: IngestRun, folder: Path, path: Path, business_date: date | None)
 
 
 def _register(run: IngestRun, batches: list[IngestBatch]) -> list[IngestBatch]:
-    """What is registered already is left as it is, unless it never got to an end."""
+    """What is registered already is left as it is, unless it never got to an end; a person's run counts anew."""
     IngestBatch.objects.bulk_create(batches, ignore_conflicts=True, batch_size=1000)
-    keys = [batch.object_key for batch in batches]
-    IngestBatch.objects.filter(object_key__in=keys, status=Status.DISCOVERED, parent=None).update(run=run)
+    for start in range(0, len(batches), KEYS_AT_ONCE):
+        keys = [batch.object_key for batch in batches[start : start + KEYS_AT_ONCE]]
+        same = IngestBatch.objects.filter(object_key__in=keys, parent=None)
+        same.filter(status__in=(Status.DISCOVERED, Status.FAILED)).update(
+            run=run, status=Status.DISCOVERED, reasons=[], attempts=0
+        )
+        left = IngestBatch.objects.claimable().filter(object_key__in=keys, parent=None).exclude(run=run)
+        IngestBatch.objects.filter(pk__in=[*left.values_list("pk", flat=True)]).update(run=run)
     return [*IngestBatch.objects.filter(run=run)]

@@ -52,11 +52,15 @@ def carry_out(run: IngestRun, *, find: Find, is_dry: bool, is_json: bool) -> NoR
     # Each statement hands the interpreter over; 5 ms until the thread that parses lets go would be most of a load.
     sys.setswitchinterval(0.0005)
     try:
-        outcome = runs.carry_out(run, find=find, is_dry=is_dry, watch=telling, crew=Crew(lanes.HERE))
+        outcome = runs.carry_out(
+            run, find=find, is_dry=is_dry, watch=telling, foresee=telling.foresee, crew=Crew(lanes.HERE)
+        )
     except runs.AlreadyRunning as error:
         _exit(str(error), runs.ALREADY_RUNNING)
     except backfill.NoDate as error:
         _exit(str(error), runs.USAGE)
+    finally:
+        telling.close()
     telling.end(outcome)
     sys.exit(outcome.exit_code())
 

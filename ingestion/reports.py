@@ -2,10 +2,12 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ingestion.models import COUNTS, IngestBatch
 from ingestion.pipeline import Report
@@ -46,8 +48,14 @@ def totals(outcome: "Outcome") -> dict[str, Any]:
 class JsonLines:
     """Writes to standard output, and nothing else does."""
 
+    def foresee(self, files: int, size: int) -> None:
+        pass
+
     def __call__(self, report: Report) -> None:
         self._write(as_dict(report.batch))
+
+    def close(self) -> None:
+        pass
 
     def end(self, outcome: "Outcome") -> None:
         self._write(totals(outcome))
@@ -58,10 +66,27 @@ class JsonLines:
 
 
 class Lines:
-    """A line per batch as it ends, with what to do where a file did not load."""
+    """A line per batch as it ends, with what to do where a file did not load; on a terminal, a bar below them."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
+        self._bar = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[files]} of {task.fields[all_files]} files, {task.fields[speed]}, left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._began, self._rows, self._files = time.monotonic(), 0, 0
+
+    def foresee(self, files: int, size: int) -> None:
+        """By bytes, because a night has files of every size."""
+        if self._task is None and files > 1:
+            self._task = self._bar.add_task("", total=size, files=0, all_files=files, speed="0 rows/s")
+            self._began = time.monotonic()
+            self._bar.start()
 
     def __call__(self, report: Report) -> None:
         batch, counts = report.batch, counts_of(report.batch)
@@ -73,6 +98,17 @@ class Lines:
             code = CODES.get(code_of(reason))
             advice = f": {code.meaning} {code.action}" if code else ""
             self._console.print(f"{'':20}{reason}{advice}", markup=False, soft_wrap=True)
+        self._advance(batch)
+
+    def _advance(self, batch: IngestBatch) -> None:
+        if self._task is not None and batch.parent_id is None:
+            self._files += 1
+            self._rows += batch.rows_read
+            speed = f"{self._rows / max(time.monotonic() - self._began, 0.001):,.0f} rows/s"
+            self._bar.update(self._task, advance=batch.size, files=self._files, speed=speed)
+
+    def close(self) -> None:
+        self._bar.stop()
 
     def end(self, outcome: "Outcome") -> None:
         total = totals(outcome)

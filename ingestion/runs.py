@@ -14,8 +14,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, Error, OperationalError, connection, transaction
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Now
+from django.db.models import Count, Exists, OuterRef, Q, Sum
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from ingestion import backfill, claims, discovery, failpoints, keeping, lanes, outages, replay, reports, sources
@@ -51,6 +51,7 @@ class Outcome:
 
 
 Watch = Callable[[Report], None]
+Foresee = Callable[[int, int], None]
 Find = Callable[[IngestRun], list[IngestBatch]]
 
 
@@ -65,9 +66,11 @@ def carry_out(
     find: Find | None = None,
     is_dry: bool = False,
     watch: Watch = lambda report: None,
+    foresee: Foresee = lambda files, size: None,
     crew: Crew = ALONE,
 ) -> Outcome:
-    """Finds what is due (by default in the input) and loads it; `watch` is told of each batch as it ends.
+    """Finds what is due (by default in the input) and loads it; `watch` is told of each batch as it ends, `foresee`
+    before of how many files and bytes there are.
 
     A database that goes away is waited for, a minute at a time, and the run goes on where its batches stand. Raises
     AlreadyRunning, StorageError or the database's OperationalError. Whatever it raises, the run's row says that it
@@ -82,7 +85,7 @@ def carry_out(
     try:
         for tries_left in reversed(range(RECONNECTS)):
             try:
-                _carry_out(run, find or in_input(), is_dry, tell, crew)
+                _carry_out(run, find or in_input(), is_dry, tell, foresee, crew)
                 break
             except Error as error:
                 is_hopeless = is_dry or connection.in_atomic_block or not tries_left or not outages.is_lost(error)
@@ -98,16 +101,16 @@ def carry_out(
     return outcome
 
 
-def _carry_out(run: IngestRun, find: Find, is_dry: bool, tell: Watch, crew: Crew) -> None:
+def _carry_out(run: IngestRun, find: Find, is_dry: bool, tell: Watch, foresee: Foresee, crew: Crew) -> None:
     prefix = run.prefix or settings.S3_INPUT_PREFIX
     mine = IngestRun.objects.filter(pk=run.pk)
     with _alone(prefix), claims.heartbeat(lambda: mine.update(lease_until=Now() + LEASE)):
         mine.update(status=IngestRun.State.RUNNING, started_at=Now(), finished_at=None, lease_until=Now() + LEASE)
         with _dry(is_dry):
-            _pass(run, prefix, find, is_dry, tell, crew)
+            _pass(run, prefix, find, is_dry, tell, foresee, crew)
 
 
-def _pass(run: IngestRun, prefix: str, find: Find, is_dry: bool, tell: Watch, crew: Crew) -> None:
+def _pass(run: IngestRun, prefix: str, find: Find, is_dry: bool, tell: Watch, foresee: Foresee, crew: Crew) -> None:
     if not is_dry:
         keeping.keep_pending()
     _revive(run, prefix)
@@ -115,6 +118,8 @@ def _pass(run: IngestRun, prefix: str, find: Find, is_dry: bool, tell: Watch, cr
         if batch.status == Status.REJECTED:
             tell(Report(batch))
     failpoints.at("after_list")
+    found = _of_run(run, prefix).aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
+    foresee(found["files"], found["size"])
     # A second look finds what was overwritten while the first files were being loaded.
     for _look in (1, 2):
         is_overwritten = False
@@ -141,8 +146,7 @@ def in_input(business_date: date | None = None) -> Find:
 def _load_due(run: IngestRun, prefix: str, is_dry: bool, crew: Crew) -> Iterator[Report]:
     """Facilities, patients and then, once the patients who waited for a facility have been tried again, events."""
     are_parents_done = False
-    is_of_its_own = run.kind in (Kind.BACKFILL, Kind.REPLAY)
-    batches = IngestBatch.objects.claimable().filter(run=run) if is_of_its_own else due(prefix, run.keys)
+    batches = _of_run(run, prefix)
     groups = _groups(batches)
     with Ahead(0 if is_dry else crew.threads - 1) as ahead:
         for group, after in zip_longest(groups, groups[1:]):
@@ -153,6 +157,13 @@ def _load_due(run: IngestRun, prefix: str, is_dry: bool, crew: Crew) -> Iterator
                 are_parents_done = True
             _open(run, group, batches, is_dry)
             yield from lanes.load(run, group, crew, is_dry=is_dry, ahead=ahead)
+
+
+def _of_run(run: IngestRun, prefix: str) -> IngestBatchQuerySet:
+    """What it has to load: what is its own, or whatever is due."""
+    if run.kind in (Kind.BACKFILL, Kind.REPLAY):
+        return IngestBatch.objects.claimable().filter(run=run)
+    return due(prefix, run.keys)
 
 
 def _groups(batches: IngestBatchQuerySet) -> list[Group]:

@@ -3,7 +3,8 @@
 One PostgreSQL (durable), one Valkey and one S3 stand-in, all of this machine and private; the nightly task is queued,
 and the time runs until its run is done. Each worker is a Celery process that loads one file at a time. With
 --namespaces (root) each worker lives in a network namespace of its own and reaches the servers over a veth pair, as
-another machine would. `busy` is the share of all cores that was in use, by whomever.
+another machine would; there every byte passes a proxy written in Python, which takes its share of the cores. `busy` is
+the share of all cores that was in use, by whomever.
 """
 
 import argparse
@@ -47,14 +48,16 @@ def night(cluster: Cluster, delivered: dict[str, bytes], workers: int, in_namesp
     cluster.deliver(delivered)
     names = [f"worker{n}" for n in range(workers)]
     with namespaces(cluster, workers if in_namespaces else 0) as places:
-        for name, (prefix, environment) in zip(names, places or [((), {})] * workers, strict=True):
+        for name, (prefix, environment) in zip(
+            names, places or [((), cluster.past_the_wires())] * workers, strict=True
+        ):
             cluster.worker(name, concurrency=1, prefix=prefix, **environment)
         for name in names:
             cluster.await_log(name, "ready.")
         started, used = time.monotonic(), ticks()
         cluster.queue("ingestion.tasks.nightly")
         ended = "SELECT 1 FROM ingest_runs WHERE finished_at IS NOT NULL"
-        eventually(lambda: cluster.sql(ended), patience=3600)
+        eventually(lambda: cluster.sql(ended), patience=3600, every=0.3)
         seconds, after = time.monotonic() - started, ticks()
         cluster.stop_all()
     [(files, rows)] = cluster.sql(

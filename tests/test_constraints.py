@@ -205,3 +205,12 @@ def test_a_patient_who_moves_takes_the_events_along_and_leaves_an_alias():
     Patient.objects.update(facility=elsewhere)
     assert MedicalRecord.objects.get().facility == elsewhere
     assert PatientAlias.objects.get().facility != elsewhere
+
+
+def test_every_id_is_a_bigint():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'id'"
+            " AND data_type NOT IN ('bigint', 'uuid') AND table_name !~ '^(django|auth)_'"
+        )
+        assert cursor.fetchall() == []

@@ -262,6 +262,16 @@ def test_a_failed_copy_is_an_error_when_s3_answers_it_with_success(s3, faults):
     assert s3.keys() == [KEY]
 
 
+def test_what_is_too_large_for_one_request_is_copied_in_parts(s3, monkeypatch):
+    monkeypatch.setattr(sources, "COPY_LIMIT", 2**20)  # of S3 it is 5 GB
+    body = bytes(range(256)) * 4 * 2**13 + b"the end"  # 8 MiB and a little: two parts
+    s3.put(KEY, body)
+    put_safe(listed())
+    assert s3.get(COPY) == body
+    assert s3.metadata(COPY)["batch-id"] == METADATA["batch-id"]
+    assert s3.client.head_object(Bucket=s3.name, Key=COPY)["ETag"].endswith('-2"')
+
+
 def test_the_same_content_of_another_batch_is_one_copy(s3):
     s3.put(KEY, b"12345")
     obj = listed()

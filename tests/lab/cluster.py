@@ -30,12 +30,12 @@ PATIENCE = 60.0
 DURABLE = ("-c", "fsync=on", "-c", "full_page_writes=on", "-c", "synchronous_commit=on")
 
 
-def eventually(is_true: Callable[[], Any], patience: float = PATIENCE) -> Any:
+def eventually(is_true: Callable[[], Any], patience: float = PATIENCE, every: float = 0.05) -> Any:
     """What `is_true` gives once it gives something; fails where it does not."""
     deadline = time.monotonic() + patience
     while not (found := is_true()):
         assert time.monotonic() < deadline, f"not within {patience} s"
-        time.sleep(0.05)
+        time.sleep(every)
     return found
 
 
@@ -145,6 +145,13 @@ class Cluster:
             }
             | more
         )
+
+    def past_the_wires(self) -> dict[str, str]:
+        """The servers' own addresses, for who measures."""
+        return {
+            "DATABASE_URL": f"postgres://medilink@/{self.database_name}?host={self._servers.socket_folder}",
+            "REDIS_URL": f"redis://:{self._password}@127.0.0.1:{self._broker_port}/0",
+        }
 
     def run(self, *words: object, check: bool = False, **environment: str) -> "subprocess.CompletedProcess[str]":
         """A command to its end."""
@@ -266,6 +273,11 @@ class Cluster:
             "SELECT count(*), count(*) FILTER (WHERE status IN ('discovered', 'loading', 'loaded')) FROM ingest_batches"
         )
         return counted[0] > 0 and counted[1] == 0
+
+    def lose_database(self) -> None:
+        """The bucket stays; in place of the database there is an empty one."""
+        self.drop_database()
+        self.sql_as_admin(f"CREATE DATABASE {self.database_name} TEMPLATE template")
 
     def drop_database(self) -> None:
         """This test's own, whoever is connected to it."""

@@ -152,3 +152,18 @@ night = PeriodicTask.objects.get(task="medilink.tasks.nightly")
 night.crontab, night.last_run_at = every, timezone.now() - timedelta(days=3)
 night.save()
 """
+
+
+@pytest.mark.drill
+def test_a_worker_that_is_asked_to_stop_ends_its_file_first(cluster, clean, delivered):
+    """F16: a deployment in the middle of a load."""
+    worker = cluster.worker(MEDILINK_FAILPOINT="mid_upsert:sleep=3@2")
+    cluster.queue("ingestion.tasks.nightly")
+    eventually(lambda: cluster.sql("SELECT 1 FROM ingest_batches WHERE status = 'loading' AND dataset = 'patients'"))
+    worker.terminate()  # its parent alone, as an orchestrator does
+    cluster.wait("worker")
+    assert cluster.sql("SELECT status, attempts FROM ingest_batches WHERE dataset = 'patients'") == [("archived", 1)]
+    cluster.worker("next")
+    cluster.queue("ingestion.tasks.sweep")
+    ends_clean(cluster, clean, delivered)
+    assert cluster.sql("SELECT max(attempts) FROM ingest_batches") == [(1,)]
