@@ -93,8 +93,8 @@ def _keep(batch: IngestBatch, local: BinaryIO | None) -> None:
 def _move(batch: IngestBatch, origins: list[S3Object], name: str, local: BinaryIO | None, field: str) -> None:
     """From the first of the origins; then all of them are deleted."""
     metadata = sources.custody(_delivered(batch), batch.business_date, batch.sha256, batch.pk)
-    key = sources.safe_key(_candidates(batch, name), metadata)
-    sources.put_safe(origins[0], key, metadata, local)
+    key, is_free = sources.safe_key(_candidates(batch, name), metadata)
+    sources.put_safe(origins[0], key, metadata, local, is_free=is_free)
     failpoints.at("after_archive_copy")
     _record(batch, origins, **{field: key})
 
@@ -144,6 +144,8 @@ def _delivered(batch: IngestBatch) -> S3Object:
 def _held_copy(batch: IngestBatch) -> S3Object | None:
     """Also one that is not recorded; then its custody has to prove that it is this batch's."""
     name = objects.held_key(settings.S3_HELD_PREFIX, batch.business_date, batch.pk, batch.object_key)
+    if not batch.held_key and not sources.is_anything_under(name.rpartition("/")[0] + "/"):
+        return None
     for key in (batch.held_key,) if batch.held_key else _candidates(batch, name):
         found = sources.head(key)
         if found and found.object.size == batch.size and (key == batch.held_key or _proves(found, batch)):

@@ -178,6 +178,12 @@ class Body:
         self.close()
 
 
+def is_anything_under(prefix: str) -> bool:
+    with _translated():
+        found = _client().list_objects_v2(Bucket=settings.S3_BUCKET_NAME, Prefix=prefix, MaxKeys=1)
+    return bool(found.get("Contents"))
+
+
 def head(key: str, version_id: str | None = None) -> Head | None:
     version = {"VersionId": version_id} if version_id else {}
     try:
@@ -193,32 +199,35 @@ def head(key: str, version_id: str | None = None) -> Head | None:
 # --- Putting safe: copy, verify, and only then delete
 
 
-def safe_key(candidates: Iterable[str], metadata: Mapping[str, str]) -> str:
-    """The first key that is free or holds these bytes already."""
+def safe_key(candidates: Iterable[str], metadata: Mapping[str, str]) -> tuple[str, bool]:
+    """The first key that is free or holds these bytes already, and whether it is free."""
     for key in candidates:
         found = head(key)
         if found is None or _is_ours(found, metadata):
-            return key
+            return key, found is None
     raise DestinationTaken("Every key for the safe copy holds other bytes; move them away and run again.")
 
 
-def put_safe(obj: S3Object, destination_key: str, metadata: dict[str, str], local: BinaryIO | None) -> None:
+def put_safe(
+    obj: S3Object, destination_key: str, metadata: dict[str, str], local: BinaryIO | None, *, is_free: bool = False
+) -> None:
     """Copies the object inside S3 and verifies the copy; from `local` where the input holds these bytes no longer.
 
-    Doing it again is harmless. `local` are the bytes as delivered; without them ObjectChanged or ObjectGone is raised.
+    Doing it again is harmless. `is_free`: the key was a moment ago, which saves a look. `local` are the bytes as delivered; without them ObjectChanged or ObjectGone is raised.
     """
-    if _is_settled(obj, destination_key, metadata):
+    if not (is_free and obj.size <= COPY_LIMIT) and _is_settled(obj, head(destination_key), metadata):
         return
     try:
-        _copy(obj, destination_key, metadata)
+        copy = _copy(obj, destination_key, metadata)
     except (ObjectChanged, ObjectGone):
         # A refused precondition also means that another worker has just filled the destination.
-        if _is_settled(obj, destination_key, metadata):
+        if _is_settled(obj, head(destination_key), metadata):
             return
         if local is None:
             raise
         _upload_local(obj, local, destination_key, metadata)
-    if not _is_settled(obj, destination_key, metadata):
+        copy = head(destination_key)
+    if not _is_settled(obj, copy, metadata):
         raise StorageUnavailable("The copy in S3 is not to be seen; it will be copied again.")
 
 
@@ -262,9 +271,8 @@ def _is_own_copy(found: Head, metadata: Mapping[str, str]) -> bool:
     return found.metadata | {"sha256": ""} == {**metadata, "sha256": ""}
 
 
-def _is_settled(obj: S3Object, destination_key: str, metadata: dict[str, str]) -> bool:
+def _is_settled(obj: S3Object, found: Head | None, metadata: dict[str, str]) -> bool:
     """True where the bytes lie at the destination. Whatever else lies there stays: it may be all there is."""
-    found = head(destination_key)
     if found is None:
         return False
     is_whole = found.object.size == obj.size or not _is_own_copy(found, metadata)
@@ -273,7 +281,7 @@ def _is_settled(obj: S3Object, destination_key: str, metadata: dict[str, str]) -
     raise DestinationTaken("The key for the safe copy holds other bytes; the next run chooses another one.")
 
 
-def _copy(obj: S3Object, destination_key: str, metadata: dict[str, str]) -> None:
+def _copy(obj: S3Object, destination_key: str, metadata: dict[str, str]) -> Head | None:
     bucket = settings.S3_BUCKET_NAME
     found = head(obj.key, obj.version_id)
     if found is None:
@@ -291,16 +299,17 @@ def _copy(obj: S3Object, destination_key: str, metadata: dict[str, str]) -> None
             _client().copy(source, bucket, destination_key, ExtraArgs=written)
         else:
             _client().copy_object(Bucket=bucket, Key=destination_key, CopySource=source, IfNoneMatch="*", **written)
-    _verify_copy(found, destination_key)
+    return _verified_copy(found, destination_key)
 
 
-def _verify_copy(source: Head, destination_key: str) -> None:
+def _verified_copy(source: Head, destination_key: str) -> Head | None:
     """A stand-in that knows no conditional copy may have taken newer bytes: such a copy of our own is undone."""
     copy = head(destination_key)
     if copy is not None and copy.md5 and source.md5 and copy.md5 != source.md5:
         with _translated():
             _delete(destination_key, {"IfMatch": f'"{copy.object.etag}"'})
         raise ObjectChanged("The object was overwritten in the input while it was copied.")
+    return copy
 
 
 def _upload_local(obj: S3Object, local: BinaryIO, destination_key: str, metadata: dict[str, str]) -> None:

@@ -187,7 +187,7 @@ def test_a_copy_is_recognised_when_an_earlier_attempt_knew_no_hash(s3):
     obj = listed()
     put_safe(obj, metadata={"original-key": KEY, "batch-id": "7"})
     put_safe(obj)
-    assert sources.safe_key([COPY, "other"], METADATA) == COPY
+    assert sources.safe_key([COPY, "other"], METADATA) == (COPY, False)
 
 
 def test_the_local_bytes_are_kept_when_the_input_was_overwritten(s3):
@@ -239,7 +239,7 @@ def test_a_key_is_never_overwritten_when_it_holds_other_bytes(s3):
     s3.put(COPY, b"other")
     with pytest.raises(DestinationTaken):
         put_safe(listed())
-    assert (s3.get(COPY), sources.safe_key([COPY, "free"], METADATA)) == (b"other", "free")
+    assert (s3.get(COPY), sources.safe_key([COPY, "free"], METADATA)) == (b"other", ("free", True))
 
 
 def test_a_key_is_never_overwritten_when_it_is_taken_in_the_middle_of_the_copy(s3, faults):
@@ -277,7 +277,7 @@ def test_the_same_content_of_another_batch_is_one_copy(s3):
     obj = listed()
     put_safe(obj)
     other = METADATA | {"batch-id": "8"}
-    assert sources.safe_key([COPY, "other"], other) == COPY
+    assert sources.safe_key([COPY, "other"], other) == (COPY, False)
     put_safe(obj, metadata=other)
     assert s3.metadata(COPY)["batch-id"] == "7"
 
