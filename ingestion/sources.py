@@ -213,7 +213,8 @@ def put_safe(
 ) -> None:
     """Copies the object inside S3 and verifies the copy; from `local` where the input holds these bytes no longer.
 
-    Doing it again is harmless. `is_free`: the key was a moment ago, which saves a look. `local` are the bytes as delivered; without them ObjectChanged or ObjectGone is raised.
+    Doing it again is harmless. `is_free`: the key was a moment ago, which saves a look.
+    `local` are the bytes as delivered; without them ObjectChanged or ObjectGone is raised.
     """
     if not (is_free and obj.size <= COPY_LIMIT) and _is_settled(obj, head(destination_key), metadata):
         return

@@ -50,7 +50,7 @@ def test_kill_9_anywhere_and_the_next_run_ends_as_a_clean_one(cluster, clean, pl
     assert [row for row in invariants.archived_means_loaded(cluster) if "archived" in row] == []
     assert cluster.ingest() in (0, 3)
     assert invariants.digest(cluster) == clean
-    assert invariants.violations(cluster, delivered) == []
+    assert invariants.violations_at_rest(cluster, delivered) == []
     assert {*cluster.statuses().values()} == {"archived"}
     (attempts,) = cluster.sql("SELECT max(attempts) FROM ingest_batches")
     assert attempts[0] <= 2
@@ -76,7 +76,7 @@ def test_a_file_that_kills_its_worker_is_set_aside_after_three_attempts_and_the_
     assert cluster.sql("SELECT reasons FROM ingest_batches WHERE dataset = 'facilities'") == [(["ATTEMPTS_EXHAUSTED"],)]
     assert cluster.statuses()["patients-2026-11-20.csv"] == "archived"  # its rows wait for their facilities
     assert cluster.ingest() == 0  # and a person's run takes the failed one along
-    assert invariants.violations(cluster, delivered) == []
+    assert invariants.violations_at_rest(cluster, delivered) == []
     assert cluster.sql("SELECT count(*) FROM triage_visits") == [(2,)]
 
 
@@ -98,7 +98,7 @@ def test_a_worker_that_is_paused_past_its_lease_can_do_nothing_when_it_wakes(clu
     cluster.signal("zombie", signal.SIGCONT)
     assert cluster.wait("zombie") in (0, 3)
     assert invariants.digest(cluster) == clean
-    assert invariants.violations(cluster, delivered) == []
+    assert invariants.violations_at_rest(cluster, delivered) == []
 
 
 @pytest.mark.drill
@@ -120,4 +120,4 @@ def test_kill_9_again_and_again(cluster, seed):
     assert last.returncode in (0, 3), last.stderr
     assert lines(last)
     assert invariants.digest(cluster) == clean
-    assert invariants.violations(cluster, delivered) == []
+    assert invariants.violations_at_rest(cluster, delivered) == []

@@ -40,7 +40,7 @@ def faults(cluster):
 
 def ends_clean(cluster, clean, delivered):
     assert invariants.digest(cluster) == clean
-    assert invariants.violations(cluster, delivered) == []
+    assert invariants.violations_at_rest(cluster, delivered) == []
     assert {*cluster.statuses().values()} == {"archived"}
 
 
@@ -135,7 +135,7 @@ def test_two_thousand_small_files_are_all_seen_once(cluster):
     cluster.deliver(files)
     assert cluster.ingest() == 0
     assert cluster.sql("SELECT count(*) FROM facilities") == [(2050,)]
-    assert invariants.violations(cluster, files) == []
+    assert invariants.violations_at_rest(cluster, files) == []
 
 
 @pytest.mark.parametrize("limit", ["--fsize=20", pytest.param("--nofile=24", marks=pytest.mark.drill)])
