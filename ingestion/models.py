@@ -183,7 +183,7 @@ class IngestBatch(models.Model):
     rejected = models.IntegerField(default=0)
     blank = models.IntegerField(default=0)
     refused_own = models.IntegerField(
-        default=0, help_text="rows refused for their own content, not for want of parents"
+        default=0, db_default=0, help_text="rows refused for their own content, not for want of parents"
     )
     attempts = models.SmallIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
