@@ -13,7 +13,8 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion import discovery, failpoints, keeping, lanes, queue, replay, runs, sources
+from clinical.models import User
+from ingestion import discovery, failpoints, keeping, lanes, queue, replay, runs, sources, stewards
 from ingestion.lanes import Crew
 from ingestion.models import IngestRun, Kind, RejectedRow
 from ingestion.objects import lagos_day
@@ -68,9 +69,10 @@ def sweep() -> None:
 
 
 @shared_task(**RETRY)
-def replay_rows(row_ids: list[int]) -> None:
-    """Tries these refused rows again."""
-    replay.replay(RejectedRow.objects.filter(pk__in=row_ids))
+def replay_rows(row_ids: list[int], user_id: int | None = None) -> None:
+    """Tries these refused rows again, for the steward who asked."""
+    by = User.objects.filter(pk=user_id).first() if user_id else None
+    stewards.replay(RejectedRow.objects.filter(pk__in=row_ids), by=by)
 
 
 @shared_task

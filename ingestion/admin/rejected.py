@@ -7,6 +7,7 @@ from django import forms
 from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -18,10 +19,10 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelectWidget
 
 from clinical.models import Facility, FacilityName, Patient, PatientName
-from ingestion import stewards
+from ingestion import outages, queue, stewards
 from ingestion.admin.desk import Desk, Why, WhyForm, labels, link, person
 from ingestion.datasets import COLUMNS, Dataset
-from ingestion.models import RejectedRow
+from ingestion.models import IngestBatch, RejectedRow
 from ingestion.refusals import CODES, Level
 from ingestion.rows import STEWARD_CELLS
 
@@ -171,7 +172,8 @@ class RejectedRowAdmin(Desk):
         if "replay" not in request.POST:
             self.tell(request, "Saved; nothing was tried yet.")
             return
-        stewards.replay(rows, by=person(request))
+        if self._try(request, rows) is None:
+            return
         row.refresh_from_db()
         if row.state == RejectedRow.State.REPLAYED:
             self.message_user(request, format_html("It has landed: {}.", _became(row)), messages.SUCCESS)
@@ -216,10 +218,24 @@ class RejectedRowAdmin(Desk):
         return self.back(request)
 
     def _replay(self, request: HttpRequest, rows: "QuerySet[RejectedRow]") -> None:
-        batches = stewards.replay(rows, by=person(request))
+        batches = self._try(request, rows)
+        if batches is None:
+            return
         landed = sum(batch.rows_read - batch.rejected for batch in batches)
         refused = sum(batch.rejected for batch in batches)
         self.tell(request, f"{landed} landed, {refused} are still refused.")
+
+    def _try(self, request: HttpRequest, rows: "QuerySet[RejectedRow]") -> list[IngestBatch] | None:
+        """None where it has to wait for a load that speaks of the same facilities; then a worker does it."""
+        ids = [*rows.values_list("pk", flat=True)]
+        try:
+            return stewards.replay(rows, by=person(request))
+        except OperationalError as error:
+            if not outages.is_passing(error):
+                raise
+        queue.send("replay_rows", ids, person(request).pk)
+        self.tell(request, "A load is at work on the same facilities; the rows will be tried when it is done.")
+        return None
 
 
 def _page(row: RejectedRow, form: CellsForm) -> dict[str, Any]:

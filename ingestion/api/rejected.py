@@ -104,7 +104,7 @@ class RejectedRowViewSet(Readable):
         body = judged(request, bodies.ReplaySelection)
         rows, ids = self._selection(body["filter"])
         self._correct(rows, body)
-        send("replay_rows", ids)
+        send("replay_rows", ids, self.user.pk)
         note(request, "replay", "rejected_rows", None, rows=len(ids))
         return Response({"rows": len(ids)}, 202)
 

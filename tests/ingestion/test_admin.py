@@ -1,12 +1,16 @@
+import threading
 from datetime import UTC, datetime
 from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from clinical.models import Facility, Membership, Patient, User
+from ingestion import queue
+from ingestion.load.context import LOCKS_DATASET
 from ingestion.models import FacilityNaming, IngestRun, RejectedRow, Sighting, Source
 from tests.ingestion import factories
 
@@ -357,3 +361,35 @@ def test_a_name_is_said_to_mean_a_facility_by_whom_and_when_last(desk, alice, fa
     naming.refresh_from_db()
     assert naming.name == "A.G.H."
     assert naming.decided_at.year > 2020
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_has_to_wait_for_a_load_is_tried_by_a_worker(client, monkeypatch):
+    sent = []
+    monkeypatch.setattr(queue, "send", lambda *words: sent.append(words))
+    client.force_login(User.objects.create_superuser("alice", password="not-a-secret-of-anybody"))
+    row = refused(reasons=["FACILITY_NOT_FOUND"])
+    locked, over = threading.Event(), threading.Event()
+
+    def load():
+        """Another session, as that of a load that speaks of every facility."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s, 0)", [LOCKS_DATASET + 1])
+            locked.set()
+            over.wait()
+        connection.close()
+
+    other = threading.Thread(target=load)
+    other.start()
+    locked.wait()
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = '100ms'")
+    try:
+        said = unescape(decide(client, [row], "replay"))
+    finally:
+        over.set()
+        other.join()
+        connection.close()
+    assert "tried when it is done" in said
+    assert sent == [("replay_rows", [row.pk], User.objects.get().pk)]
+    assert row.state == RejectedRow.State.OPEN
