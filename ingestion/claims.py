@@ -41,7 +41,7 @@ class _BackendStart(Func):
 
 def take(batch_id: int) -> Claim | None:
     """The claim for one caller only; None where somebody alive has it, it is not due, or its attempts are used up."""
-    _end_expired(batch_id)
+    end_expired(batch_id)
     with transaction.atomic():
         batches = IngestBatch.objects.claimable().select_for_update(skip_locked=True, of=("self",))
         batch = batches.filter(pk=batch_id).first()
@@ -64,14 +64,15 @@ def take(batch_id: int) -> Claim | None:
         return Claim(batch_id, batch.attempts + 1)
 
 
-def _end_expired(batch_id: int) -> None:
-    """Ends the session of a holder whose lease is over: a worker that was only paused must not wake up and commit, and
-    the locks that it holds would keep its successor waiting."""
+def end_expired(batch_id: int | None = None) -> None:
+    """Ends the session of a holder, or of all, whose lease is over: a worker that was only paused must not wake up and
+    commit, and the locks that it holds would keep others waiting."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(a.pid) FROM ingest_batches b JOIN pg_stat_activity a"
             " ON a.pid = b.holder_pid AND a.backend_start = b.holder_started_at"
-            " WHERE b.id = %s AND b.status = 'loading' AND b.lease_until < now() AND a.pid <> pg_backend_pid()",
+            " WHERE b.status = 'loading' AND b.lease_until < now() AND a.pid <> pg_backend_pid()"
+            " AND b.id = coalesce(%s, b.id)",
             [batch_id],
         )
 

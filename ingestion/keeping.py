@@ -93,10 +93,18 @@ def _keep(batch: IngestBatch, local: BinaryIO | None) -> None:
 def _move(batch: IngestBatch, origins: list[S3Object], name: str, local: BinaryIO | None, field: str) -> None:
     """From the first of the origins; then all of them are deleted."""
     metadata = sources.custody(_delivered(batch), batch.business_date, batch.sha256, batch.pk)
-    key, is_free = sources.safe_key(_candidates(batch, name), metadata)
-    sources.put_safe(origins[0], key, metadata, local, is_free=is_free)
+    try:
+        key = _put(batch, origins[0], name, metadata, local)
+    except sources.DestinationTaken:  # a moment ago, by a file of the same name from another folder
+        key = _put(batch, origins[0], name, metadata, local)
     failpoints.at("after_archive_copy")
     _record(batch, origins, **{field: key})
+
+
+def _put(batch: IngestBatch, origin: S3Object, name: str, metadata: dict[str, str], local: BinaryIO | None) -> str:
+    key, is_free = sources.safe_key(_candidates(batch, name), metadata)
+    sources.put_safe(origin, key, metadata, local, is_free=is_free)
+    return key
 
 
 def _record(batch: IngestBatch, origins: list[S3Object], **keys: str) -> None:

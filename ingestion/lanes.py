@@ -27,6 +27,7 @@ from ingestion.reading import Ahead, NoRoom
 
 UNFINISHED = (Status.DISCOVERED, Status.LOADING)
 WAITS = "WAITS_FOR_PATIENTS"
+CLOSED: dict[str, None] = {"at_stage": None, "at_day": None}  # of a run that has no group open
 MOST_HELPERS = 15
 LOOK_AGAIN = 0.2  # seconds between two looks at what others are loading
 HERE = min(4, os.cpu_count() or 1)  # while one thread reads and checks, PostgreSQL merges for another
@@ -68,9 +69,11 @@ class _Lane:
                 report = pipeline.ingest(batch_id, is_dry=self.is_dry, ahead=self.ahead)
             except NoRoom:
                 self.without_room.add(batch_id)
+                continue
+            if report:
+                yield report
             else:
-                if report:
-                    yield report
+                time.sleep(LOOK_AGAIN)  # somebody else has it, or is about to
 
     def _next(self) -> int | None:
         return (
@@ -92,7 +95,6 @@ def load(run: IngestRun, group: Group, crew: Crew, *, is_dry: bool, ahead: Ahead
 
     Raises what an attempt raises where a service is away; then the others of this process end their batch and stop.
     """
-    IngestRun.objects.filter(pk=run.pk).update(at_stage=group.stage, at_day=group.day)
     opened_at = IngestRun.objects.values_list(Now(), flat=True).get(pk=run.pk)
     lane = _Lane(run, group, is_dry, ahead)
     # A transaction around it (a dry run) is seen by no other connection.
@@ -100,6 +102,8 @@ def load(run: IngestRun, group: Group, crew: Crew, *, is_dry: bool, ahead: Ahead
     while not is_alone and _parents_at_work(group):
         time.sleep(LOOK_AGAIN)
     wanted = lane.mine().count()
+    if not is_alone:
+        IngestRun.objects.filter(pk=run.pk).update(at_stage=group.stage, at_day=group.day)
     if wanted > 1 and not is_alone:
         crew.ask(run, min(wanted - 1, MOST_HELPERS))
     threads = 1 if is_alone else min(crew.threads, wanted)

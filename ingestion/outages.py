@@ -14,14 +14,13 @@ PASSING = (
     "40001",  # serialization failure
     "40P01",  # deadlock
     "55P03",  # lock timeout
-    "57014",  # statement timeout, or cancelled by somebody
 )
 LOST = (
     "08",  # connection exceptions
     "57P",  # shut down, crashed, starting up, or terminated by an administrator
     "53300",  # too many connections
 )
-FULL = ("53100", "53200")  # no disk, no memory: waiting in line helps nobody
+FULL = ("53100",)  # no disk: whatever the file is, and waiting in line helps nobody
 TRIES = 3
 PATIENCE = 60.0  # seconds that a run waits for the database to come back
 LONGEST_PAUSE = 5.0
@@ -47,6 +46,11 @@ def is_of_the_server(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
 
 
+def is_nobodys_fault(error: BaseException) -> bool:
+    """Neither the file's nor its load's: no attempt is used up. A timeout or a limit may be the file's."""
+    return sqlstate(error).startswith((*PASSING, *FULL))
+
+
 def is_lost(error: BaseException) -> bool:
     """That the connection is gone, or could not be had. The driver has no SQLSTATE for a socket that broke."""
     return is_of_the_server(error) and (sqlstate(error) or "08").startswith(LOST)
@@ -56,7 +60,7 @@ def told(error: BaseException) -> str:
     """In words for the run's row; the error's own text may hold a patient's data."""
     state = sqlstate(error)
     if state.startswith(FULL):
-        return "The database's disk or memory is full; make room, and the next run goes on by itself."
+        return "The database's disk is full; make room, and the next run goes on by itself."
     if is_passing(error):
         return "Another transaction held what was needed for too long; the next run goes on by itself."
     return "The database was away; the next run goes on by itself."

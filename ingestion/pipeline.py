@@ -106,9 +106,10 @@ def _attempt(claim: Claim, is_dry: bool, ahead: Ahead | None) -> Report | None:
         except claims.ClaimLost:
             raise
         except Exception as error:
-            if outages.is_of_the_server(error):
-                # Where the connection is gone the attempt counts: a file may be what the server dies of.
-                if not outages.is_lost(error) and not connection.in_atomic_block:
+            if outages.is_lost(error):
+                raise  # and the attempt counts: a file may be what the server dies of
+            if outages.is_nobodys_fault(error):
+                if not connection.in_atomic_block:
                     claims.give_back(claim, counts=False)
                 raise
             if not _give_up(claim, error):

@@ -85,15 +85,19 @@ class Ahead:
         self._most_files = 4 if spare_threads else 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._begun: dict[int, Future[Reading | None]] = {}
+        self._before: dict[int, Future[Reading | None]] = {}  # of the group that is being loaded
 
     def begin(self, batches: Iterable[IngestBatch]) -> None:
+        """Those of the next group. What nobody has taken of the group that is over is thrown away."""
+        _throw_away(self._before)
+        self._before, self._begun = self._begun, {}
         for batch in batches:
-            if len(self._begun) < self._most_files and batch.size < AHEAD_BYTES and batch.pk not in self._begun:
+            if len(self._begun) < self._most_files and batch.size < AHEAD_BYTES:
                 self._begun[batch.pk] = self._pool.submit(_read_ahead, batch)
 
     def take(self, batch: IngestBatch) -> Reading | None:
         """What was read of it; None where it has to be read now."""
-        begun = self._begun.pop(batch.pk, None)
+        begun = self._before.pop(batch.pk, None) or self._begun.pop(batch.pk, None)
         return None if begun is None or begun.cancel() else begun.result()
 
     def __enter__(self) -> Self:
@@ -101,10 +105,14 @@ class Ahead:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
-        for begun in self._begun.values():
-            if not begun.cancelled() and (reading := begun.result()):
-                with reading:
-                    pass
+        _throw_away(self._before | self._begun)
+
+
+def _throw_away(begun: dict[int, "Future[Reading | None]"]) -> None:
+    for one in begun.values():
+        if not one.cancel() and (reading := one.result()):
+            with reading:
+                pass
 
 
 def _read_ahead(batch: IngestBatch) -> Reading | None:
@@ -112,6 +120,8 @@ def _read_ahead(batch: IngestBatch) -> Reading | None:
     fetched, spool = None, None
     try:
         fetched = fetch(batch)
+        if fetched.decoded_bytes > AHEAD_BYTES:
+            raise NoRoom("Too large to be read ahead of its turn.")
         reading = read(batch, fetched)
         spool = tempfile.TemporaryFile()  # noqa: SIM115  closed with the reading
         spool.writelines(reading.blocks)

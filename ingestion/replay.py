@@ -10,12 +10,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 
 from clinical.models import Facility, Patient
-from ingestion import load
+from ingestion import load, outages
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.load import refused
 from ingestion.load.context import oldest_writer
@@ -88,12 +88,17 @@ def _replay(
     parent: IngestBatch, rows: "QuerySet[RejectedRow]", run: IngestRun | None, *, is_automatic: bool
 ) -> IngestBatch | None:
     looked_at = oldest_writer()
-    try:
-        with transaction.atomic():
-            return _attempt(parent, rows, run, is_automatic)
-    except _NothingLanded:
-        rows.update(tried_at=looked_at)
-        return None
+    for tries_left in reversed(range(outages.TRIES)):
+        try:
+            with transaction.atomic():
+                return _attempt(parent, rows, run, is_automatic)
+        except _NothingLanded:
+            rows.update(tried_at=looked_at)
+            return None
+        except OperationalError as error:
+            if connection.in_atomic_block or not tries_left or not outages.is_passing(error):
+                raise
+    raise AssertionError("the last try raises or returns")
 
 
 def _attempt(

@@ -4,17 +4,18 @@ Any number may be started at once, late or twice: the lock lets one through, and
 """
 
 import logging
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from itertools import zip_longest
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, Error, OperationalError, connection, transaction
-from django.db.models import Count, Exists, OuterRef, Q, Sum
+from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -77,6 +78,7 @@ def carry_out(
     broke off.
     """
     outcome = Outcome()
+    began_at = IngestRun.objects.values_list(Now(), flat=True).get(pk=run.pk)
 
     def tell(report: Report) -> None:
         outcome.reports.append(report)
@@ -94,6 +96,8 @@ def carry_out(
                         raise OperationalError("The connection broke.") from error
                     raise
                 logger.warning("Run %s: the database was away and is back; going on", run.pk)
+        for batch in _untold(run, began_at, outcome):
+            tell(Report(batch))
     except Exception as error:
         _break_off(run, error, is_dry)
         raise
@@ -101,11 +105,29 @@ def carry_out(
     return outcome
 
 
+def _untold(run: IngestRun, began_at: datetime, outcome: Outcome) -> IngestBatchQuerySet:
+    """What ended while the connection was away to those who would have told it."""
+    ended = IngestBatch.objects.filter(run=run, parent=None, finished_at__gte=began_at)
+    ended = ended.exclude(status__in=lanes.UNFINISHED)
+    return ended.exclude(pk__in=[report.batch.pk for report in outcome.reports]).order_by("finished_at")
+
+
 def _carry_out(run: IngestRun, find: Find, is_dry: bool, tell: Watch, foresee: Foresee, crew: Crew) -> None:
     prefix = run.prefix or settings.S3_INPUT_PREFIX
     mine = IngestRun.objects.filter(pk=run.pk)
-    with _alone(prefix), claims.heartbeat(lambda: mine.update(lease_until=Now() + LEASE)):
-        mine.update(status=IngestRun.State.RUNNING, started_at=Now(), finished_at=None, lease_until=Now() + LEASE)
+
+    def renew() -> None:
+        mine.update(lease_until=Now() + LEASE)
+        claims.end_expired()  # one that is paused may hold the lock that a lane of ours waits for
+
+    with _alone(prefix), claims.heartbeat(renew):
+        mine.update(
+            status=IngestRun.State.RUNNING,
+            started_at=Now(),
+            finished_at=None,
+            lease_until=Now() + LEASE,
+            **lanes.CLOSED,
+        )
         with _dry(is_dry):
             _pass(run, prefix, find, is_dry, tell, foresee, crew)
 
@@ -128,6 +150,7 @@ def _pass(run: IngestRun, prefix: str, find: Find, is_dry: bool, tell: Watch, fo
             tell(report)
         if is_dry or not is_overwritten:
             break
+        IngestRun.objects.filter(pk=run.pk).update(**lanes.CLOSED)
         find(run)
     for batch in replay.retry_waiting(run, stages=[0, 1, 2]):
         tell(Report(batch))
@@ -147,11 +170,12 @@ def _load_due(run: IngestRun, prefix: str, is_dry: bool, crew: Crew) -> Iterator
     """Facilities, patients and then, once the patients who waited for a facility have been tried again, events."""
     are_parents_done = False
     batches = _of_run(run, prefix)
+    # What is delivered from here on is for the next run: its patients may belong to a group that is closed already.
+    batches = batches.filter(pk__lte=batches.aggregate(last=Max("pk"))["last"] or 0)
     groups = _groups(batches)
     with Ahead(0 if is_dry else crew.threads - 1) as ahead:
         for group, after in zip_longest(groups, groups[1:]):
-            if after:
-                ahead.begin(after.of(batches).in_version_order()[: crew.threads])
+            ahead.begin(after.of(batches).in_version_order()[: crew.threads] if after else ())
             if group.stage == Dataset.TRIAGE_VISITS.stage and not are_parents_done:
                 yield from (Report(again) for again in replay.retry_waiting(run, stages=[1]))
                 are_parents_done = True
@@ -279,8 +303,10 @@ def _end_holder(prefix: str, key: int) -> None:
     """Ends the session that has the lock where no run of the prefix is alive by its lease: its process is paused."""
     same = ["", prefix] if prefix == settings.S3_INPUT_PREFIX else [prefix]
     alive = IngestRun.objects.filter(status=IngestRun.State.RUNNING, prefix__in=same, lease_until__gt=Now())
-    if alive.exists():
-        return
+    for pause in (1.0, 0.0):  # it may have the lock and be about to write its lease
+        if alive.exists():
+            return
+        time.sleep(pause)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
@@ -327,7 +353,7 @@ def _end(run: IngestRun, outcome: Outcome, is_dry: bool) -> None:
         STOPPED_SOME: IngestRun.State.SOME_FILES_STOPPED,
     }[outcome.exit_code()]
     IngestRun.objects.filter(pk=run.pk).update(
-        status=state, finished_at=Now(), at_stage=None, at_day=None, report=_told(outcome) if is_dry else []
+        status=state, finished_at=Now(), **lanes.CLOSED, report=_told(outcome) if is_dry else []
     )
 
 
@@ -349,6 +375,8 @@ def _break_off(run: IngestRun, error: Exception, is_dry: bool) -> None:
         if is_dry and not run.is_dry:
             rows.delete()
         else:
+            if isinstance(error, AlreadyRunning):  # a message that came twice: the run is in good hands
+                rows = rows.exclude(status=IngestRun.State.RUNNING, lease_until__gt=Now())
             rows.update(status=IngestRun.State.BROKEN_OFF, finished_at=Now(), error=said[:500])
     except Error:
         logger.warning("Run %s broke off and cannot be written to", run.pk)

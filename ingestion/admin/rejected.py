@@ -231,7 +231,7 @@ class RejectedRowAdmin(Desk):
         try:
             return stewards.replay(rows, by=person(request))
         except OperationalError as error:
-            if not outages.is_passing(error):
+            if outages.is_lost(error):
                 raise
         queue.send("replay_rows", ids, person(request).pk)
         self.tell(request, "A load is at work on the same facilities; the rows will be tried when it is done.")

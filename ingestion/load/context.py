@@ -21,6 +21,7 @@ LOCKS_CONTENT, LOCKS_DATASET = 0x6D6D, 0x6D70  # the first keys of our advisory 
 WHOLE_DATASET = 0  # no facility has this id
 MOST_LOCKS = 200  # the server's table of locks has room for thousands, for all sessions together
 LOCK_TIMEOUT = "60s"
+LONGEST_LOAD = "30min"  # to wait for another one
 
 
 @dataclass
@@ -75,8 +76,8 @@ def prepare_session(batch: IngestBatch) -> None:
         cursor.execute(NOTICE_DEAD_PEER)
         cursor.execute(
             "SELECT set_config('medilink.batch', %s, true), set_config('work_mem', '128MB', true),"
-            " set_config('jit', 'off', true)",
-            [str(batch.pk)],
+            " set_config('jit', 'off', true), set_config('lock_timeout', %s, true)",
+            [str(batch.pk), LONGEST_LOAD],
         )
         # A session that has used temporary tables before (the refresh of a mart does) is bound to what it had then;
         # that is slower, and no reason not to load.

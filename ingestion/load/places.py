@@ -4,9 +4,9 @@ from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 
-from clinical.models import Facility, FacilityName
+from clinical.models import Facility, FacilityName, PatientAlias
 from ingestion import staging
-from ingestion.load.context import Load, lock_facilities
+from ingestion.load.context import MOST_LOCKS, Load, lock_facilities
 from ingestion.models import FacilityNaming
 from ingestion.staging import Place
 from ingestion.upsert import upsert
@@ -42,6 +42,9 @@ def _spoken_of(load: Load) -> set[int]:
         if load.dataset.is_event:
             homes = load.rows.exclude(given_patient__facility_id=None)
             found |= {*homes.values_list("given_patient__facility_id", flat=True)}
+    if len(found) <= MOST_LOCKS:  # and where those live now who were registered there once
+        moved = PatientAlias.objects.filter(facility_id__in=found)
+        found |= {*moved.values_list("patient__facility_id", flat=True).distinct()}
     return found
 
 

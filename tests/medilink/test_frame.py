@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
-INTERNAL = {"MEDILINK_EMBEDDED"}  # set by medilink/embedded.py, by nobody else
+INTERNAL = {"DEBUG_FAILPOINTS", "MEDILINK_EMBEDDED"}  # set by medilink/embedded.py, by nobody else
 
 
 @pytest.fixture
