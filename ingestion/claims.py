@@ -4,9 +4,11 @@ Nothing here trusts a worker's own clock or memory; the batch's row decides.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import Error, connection, transaction
 from django.db.models import DateTimeField, F, Func, IntegerField
@@ -15,6 +17,7 @@ from django.db.models.functions import Now
 from ingestion.models import LEASE, MAX_ATTEMPTS, IngestBatch, IngestBatchQuerySet, Status
 
 HEARTBEAT = 10.0  # seconds
+LOOK_AGAIN = 0.1
 
 
 class ClaimLost(Exception):
@@ -75,6 +78,23 @@ def end_expired(batch_id: int | None = None) -> None:
             " AND b.id = coalesce(%s, b.id)",
             [batch_id],
         )
+
+
+def wait_for_the_dead() -> None:
+    """A worker that has just died looks alive until its connection is seen to be gone, or its lease is over. Waits for
+    that, and for those that live until their lease is renewed: then what may be taken over is known."""
+    leases = _leases()
+    while leases:
+        time.sleep(LOOK_AGAIN)
+        now = _leases()
+        leases = {batch: lease for batch, lease in leases.items() if now.get(batch) == lease}
+
+
+def _leases() -> dict[int, datetime | None]:
+    """Of the batches that are being loaded and may not be taken over."""
+    loading = IngestBatch.objects.filter(status=Status.LOADING, parent=None)
+    held = loading.exclude(pk__in=IngestBatch.objects.claimable().values("pk"))
+    return dict(held.values_list("pk", "lease_until"))
 
 
 def settle(claim: Claim, status: Status, **columns: object) -> None:

@@ -128,6 +128,8 @@ def _carry_out(run: IngestRun, find: Find, is_dry: bool, tell: Watch, foresee: F
             lease_until=Now() + LEASE,
             **lanes.CLOSED,
         )
+        if not is_dry and not connection.in_atomic_block:
+            claims.wait_for_the_dead()
         with _dry(is_dry):
             _pass(run, prefix, find, is_dry, tell, foresee, crew)
 
