@@ -8,7 +8,8 @@ from django.db import connection
 from django.db.models import F
 
 from clinical.models import Facility, Patient, TriageVisit
-from ingestion import keeping, runs, stewards
+from ingestion import keeping, runs, stewards, tasks
+from ingestion.discovery import discover
 from ingestion.models import IngestBatch, IngestRun, Kind, Status
 from tests.deliveries import FACILITIES, FILES, PATIENTS, RECORDS, VISITS, deliver, deliver_all, last_batch, night
 from tests.lab.store import Fault
@@ -134,6 +135,45 @@ def test_a_run_that_breaks_off_in_an_unexpected_way_says_so_without_words_of_the
     assert run.status == "broken_off"
     assert "ValueError" in run.error
     assert "Amina" not in run.error
+
+
+def test_what_is_delivered_while_a_run_is_at_work_is_for_the_next_one(bucket):
+    """Its patients may belong to a group that is over."""
+    deliver("facilities-2026-11-20.csv", FACILITIES)
+    deliver("a/triage_visits-2026-11-20.csv", VISITS)
+
+    def watch(report):
+        if report.batch.dataset == "facilities":
+            deliver("b/patients-2026-11-20.csv", PATIENTS)
+            deliver("b/triage_visits-2026-11-20.csv", VISITS + VISITS.splitlines()[-1].replace("Cough", "Fever") + "\n")
+            discover(INPUT, run=None, kind="nightly")  # as the sweep does
+
+    told = [report.batch.object_key.removeprefix(INPUT) for report in night(watch=watch).reports]
+    assert told == ["facilities-2026-11-20.csv", "a/triage_visits-2026-11-20.csv"]
+    assert night().exit_code() == runs.DONE
+    assert TriageVisit.objects.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_that_comes_twice_leaves_the_run_alone_that_is_at_work(bucket):
+    run = runs.request(Kind.MANUAL)
+    seen = []
+
+    def again():
+        try:
+            tasks.ingest(run.pk)
+        finally:
+            connection.close()
+
+    def find(_run):
+        thread = threading.Thread(target=again)
+        thread.start()
+        thread.join()
+        seen.append(IngestRun.objects.get().status)
+        return []
+
+    runs.carry_out(run, find=find)
+    assert (seen, IngestRun.objects.get().status) == (["running"], "done")
 
 
 # --- Exit codes, and what a run's row says
