@@ -32,13 +32,15 @@ def test_a_lost_database_is_rebuilt_from_the_archive_though_the_backfill_dies_on
     assert cluster.sql("SELECT DISTINCT status FROM ingest_batches") == [("archived",)]
 
 
+@pytest.mark.drill
 def test_a_dry_backfill_says_what_it_would_do_and_does_nothing(cluster, archived):
     said = cluster.run("backfill", "--archive", "--dry-run")
     assert " batches: read" in said.stdout
     assert cluster.sql("SELECT count(*) FROM ingest_batches") == [(0,)]
 
 
-def test_a_terminal_shows_how_far_it_is_and_how_fast(cluster, archived):
-    shown = cluster.run("backfill", "--archive", TTY_COMPATIBLE="1", TTY_INTERACTIVE="1")
+def test_a_terminal_shows_how_far_it_is_and_how_fast(cluster):
+    cluster.deliver(many_files(11, folders=2))
+    shown = cluster.run("ingest", TTY_COMPATIBLE="1", TTY_INTERACTIVE="1")
     assert " files, " in shown.stdout
     assert "rows/s" in shown.stdout

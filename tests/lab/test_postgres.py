@@ -45,7 +45,9 @@ def ends_clean(cluster, clean, delivered):
     assert {*cluster.statuses().values()} == {"archived"}
 
 
-@pytest.mark.parametrize("state", ["40P01", "40001", "55P03"])
+@pytest.mark.parametrize(
+    "state", ["40P01", *(pytest.param(state, marks=pytest.mark.drill) for state in ("40001", "55P03"))]
+)
 def test_a_refusal_that_passes_is_tried_again_at_once_and_costs_no_attempt(cluster, clean, delivered, state):
     """F53, F54: deadlock, serialization, lock timeout; twice, and then it is over."""
     cluster.sql(REFUSE.format(times=2, state=state))
@@ -54,7 +56,7 @@ def test_a_refusal_that_passes_is_tried_again_at_once_and_costs_no_attempt(clust
     ends_clean(cluster, clean, delivered)
 
 
-@pytest.mark.parametrize("state", ["57014", "53200"])
+@pytest.mark.parametrize("state", ["57014", pytest.param("53200", marks=pytest.mark.drill)])
 def test_a_file_that_is_too_much_for_the_server_is_set_aside_and_the_others_load(cluster, state):
     """F54: a timeout or a limit that a file meets each time; three attempts, as for any other poison."""
     cluster.deliver(one_night())
@@ -67,7 +69,9 @@ def test_a_file_that_is_too_much_for_the_server_is_set_aside_and_the_others_load
     assert cluster.statuses()["triage_visits-2026-11-20.csv"] == "archived"
 
 
-@pytest.mark.parametrize(("state", "told"), [("53100", "disk is full"), ("40P01", "held what")])
+@pytest.mark.parametrize(
+    ("state", "told"), [("53100", "disk is full"), pytest.param("40P01", "held what", marks=pytest.mark.drill)]
+)
 def test_what_does_not_pass_is_told_and_the_file_stays_due(cluster, clean, delivered, state, told):
     """F55: no room. The other files load, the run says why it broke off, no attempt is used up."""
     cluster.sql(REFUSE.format(times=1000, state=state))

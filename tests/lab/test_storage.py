@@ -82,7 +82,7 @@ def test_what_is_denied_only_when_deleting_is_loaded_once_and_archived_later(clu
     ends_clean(cluster, clean, delivered)
 
 
-@pytest.mark.parametrize("cut_at", [0, 40])
+@pytest.mark.parametrize("cut_at", [pytest.param(0, marks=pytest.mark.drill), 40])
 def test_a_body_that_is_cut_again_and_again_loads_no_part_of_itself(cluster, clean, delivered, faults, cut_at):
     """F34, F35: rejected as damaged, its bytes put safe; a person's retry loads it whole."""
     faults.bad = lambda method, path: (
