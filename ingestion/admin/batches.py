@@ -213,16 +213,25 @@ def _story(batch: IngestBatch) -> dict[str, Any]:
     }
 
 
+STAGES = ("facilities", "patients", "records and visits")
+
+
 @admin.register(IngestRun)
 class RunAdmin(Desk):
     list_display = ("id", "kind", "status_label", "night_on", "requested_by", "created_at", "started_at", "finished_at")
     list_select_related = ("requested_by",)
     list_filter = (("kind", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter))
     fields = (
-        *("kind", "night_on", "prefix", "keys", "status", "requested_by"),
+        *("kind", "night_on", "prefix", "keys", "status", "at_work", "requested_by"),
         *("created_at", "started_at", "finished_at", "error", "its_batches"),
     )
-    readonly_fields = ("its_batches",)
+    readonly_fields = ("at_work", "its_batches")
+
+    @display(description="at work on", empty_value="-")
+    def at_work(self, run: IngestRun) -> str | None:
+        if run.status != IngestRun.State.RUNNING or run.at_stage is None:
+            return None
+        return f"{STAGES[run.at_stage]} of {run.at_day:%Y-%m-%d}"
 
     @display(
         description="status",

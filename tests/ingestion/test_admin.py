@@ -393,3 +393,8 @@ def test_a_row_that_has_to_wait_for_a_load_is_tried_by_a_worker(client, monkeypa
     assert "tried when it is done" in said
     assert sent == [("replay_rows", [row.pk], User.objects.get().pk)]
     assert row.state == RejectedRow.State.OPEN
+
+
+def test_a_run_says_what_it_is_at_work_on(desk):
+    run = IngestRun.objects.create(kind="nightly", status="running", at_stage=1, at_day=AT.date())
+    assert "patients of 2026-11-22" in text(desk, page("ingestrun", "change", run.pk))
