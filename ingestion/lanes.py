@@ -16,12 +16,12 @@ from datetime import date
 from queue import SimpleQueue
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from ingestion import pipeline
 from ingestion.datasets import Dataset
-from ingestion.models import IngestBatch, IngestBatchQuerySet, IngestRun, Status
+from ingestion.models import BackendIsGone, IngestBatch, IngestBatchQuerySet, IngestRun, Status
 from ingestion.pipeline import Report
 from ingestion.reading import Ahead, NoRoom
 
@@ -76,14 +76,14 @@ class _Lane:
                 time.sleep(LOOK_AGAIN)  # somebody else has it, or is about to
 
     def _next(self) -> int | None:
-        return (
-            self.mine()
-            .claimable()
-            .filter(~Exists(_before(self.mine(), self.group)))
-            .order_by("last_modified", "object_key", "id")
-            .values_list("pk", flat=True)
-            .first()
-        )
+        """The oldest that is free. The versions of one object stay in order, and all files of facilities, since what a
+        list without LGAs says depends on those before it: such a one waits for what somebody alive is loading."""
+        loading = self.mine().filter(status=Status.LOADING, lease_until__gte=Now())
+        loading = loading.annotate(is_gone=BackendIsGone()).filter(is_gone=False)
+        if self.group.stage != Dataset.FACILITIES.stage:
+            loading = loading.filter(object_key=OuterRef("object_key"))
+        free = self.mine().claimable().filter(~Exists(loading))
+        return free.order_by("last_modified", "object_key", "id").values_list("pk", flat=True).first()
 
     def mine(self) -> IngestBatchQuerySet:
         due = self.group.of(IngestBatch.objects.filter(run=self.run, parent=None, status__in=UNFINISHED))
@@ -165,13 +165,3 @@ def _parents_at_work(group: Group) -> bool:
     earlier = [dataset.value for dataset in Dataset if dataset.stage < group.stage]
     parents = IngestBatch.objects.filter(status=Status.LOADING, parent=None, dataset__in=earlier)
     return parents.exclude(pk__in=IngestBatch.objects.claimable().values("pk")).exists()
-
-
-def _before(mine: IngestBatchQuerySet, group: Group) -> IngestBatchQuerySet:
-    """What comes first: older versions of the same object; of facilities every older file, since what a list without
-    LGAs says depends on those before it."""
-    older = Q(last_modified__lt=OuterRef("last_modified"))
-    older |= Q(last_modified=OuterRef("last_modified"), object_key__lt=OuterRef("object_key"))
-    older |= Q(last_modified=OuterRef("last_modified"), object_key=OuterRef("object_key"), pk__lt=OuterRef("pk"))
-    first = mine.filter(older)
-    return first if group.stage == Dataset.FACILITIES.stage else first.filter(object_key=OuterRef("object_key"))

@@ -126,15 +126,15 @@ def test_one_bad_file_of_forty_stops_no_other(cluster):
 
 
 @pytest.mark.drill
-def test_two_thousand_small_files_are_all_seen_once(cluster):
-    """F41, F48: more than two pages of a listing; the statements per file do not grow with the number of files."""
+def test_a_thousand_small_files_are_all_seen_once(cluster):
+    """F41, F48: more than a page of a listing; the statements per file do not grow with the number of files."""
     files = {
         f"f{n}/facilities-2026-11-20.csv": f"name,state,lga,lat,lon,type\nC {n},KANO,Dala,,,\n".encode()
-        for n in range(2050)
+        for n in range(1050)
     }
     cluster.deliver(files)
     assert cluster.ingest() == 0
-    assert cluster.sql("SELECT count(*) FROM facilities") == [(2050,)]
+    assert cluster.sql("SELECT count(*) FROM facilities") == [(1050,)]
     assert invariants.violations_at_rest(cluster, files) == []
 
 
