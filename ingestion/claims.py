@@ -91,10 +91,7 @@ def wait_for_the_dead() -> None:
 
 
 def _leases() -> dict[int, datetime | None]:
-    """Of the batches that are being loaded and may not be taken over."""
-    loading = IngestBatch.objects.filter(status=Status.LOADING, parent=None)
-    held = loading.exclude(pk__in=IngestBatch.objects.claimable().values("pk"))
-    return dict(held.values_list("pk", "lease_until"))
+    return dict(IngestBatch.objects.filter(parent=None).held().values_list("pk", "lease_until"))
 
 
 def settle(claim: Claim, status: Status, **columns: object) -> None:

@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 
 from ingestion import pipeline
 from ingestion.datasets import Dataset
-from ingestion.models import BackendIsGone, IngestBatch, IngestBatchQuerySet, IngestRun, Status
+from ingestion.models import IngestBatch, IngestBatchQuerySet, IngestRun, Status
 from ingestion.pipeline import Report
 from ingestion.reading import Ahead, NoRoom
 
@@ -78,8 +78,7 @@ class _Lane:
     def _next(self) -> int | None:
         """The oldest that is free. The versions of one object stay in order, and all files of facilities, since what a
         list without LGAs says depends on those before it: such a one waits for what somebody alive is loading."""
-        loading = self.mine().filter(status=Status.LOADING, lease_until__gte=Now())
-        loading = loading.annotate(is_gone=BackendIsGone()).filter(is_gone=False)
+        loading = self.mine().held()
         if self.group.stage != Dataset.FACILITIES.stage:
             loading = loading.filter(object_key=OuterRef("object_key"))
         free = self.mine().claimable().filter(~Exists(loading))
@@ -163,5 +162,4 @@ def _by_threads(lane: _Lane, threads: int) -> Iterator[Report]:
 def _parents_at_work(group: Group) -> bool:
     """That somebody alive, perhaps a helper of a run that died, still loads what the group may depend on."""
     earlier = [dataset.value for dataset in Dataset if dataset.stage < group.stage]
-    parents = IngestBatch.objects.filter(status=Status.LOADING, parent=None, dataset__in=earlier)
-    return parents.exclude(pk__in=IngestBatch.objects.claimable().values("pk")).exists()
+    return IngestBatch.objects.filter(parent=None, dataset__in=earlier).held().exists()

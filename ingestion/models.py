@@ -138,6 +138,11 @@ class IngestBatchQuerySet(models.QuerySet["IngestBatch"]):
             Q(status=Status.DISCOVERED) | Q(status=Status.LOADING) & (Q(lease_until__lt=Now()) | Q(holder_is_gone=True))
         )
 
+    def held(self) -> "IngestBatchQuerySet":
+        """Being loaded by somebody alive, as far as anybody can see."""
+        loading = self.filter(status=Status.LOADING, lease_until__gte=Now())
+        return loading.annotate(holder_is_gone=BackendIsGone()).filter(holder_is_gone=False)
+
     def newer_than(self, batch: "IngestBatch") -> "IngestBatchQuerySet":
         """By the version order of deliveries: business date, LastModified, key."""
         return self.filter(

@@ -43,27 +43,6 @@ def test_a_lease_is_as_long_when_the_workers_clock_is_wrong(skew):
         assert elsewhere(lambda: claims.take(batch.pk)) is None
 
 
-def test_of_eight_at_once_one_gets_the_batch():
-    batch = factories.batch()
-    found, together = [], threading.Barrier(8)
-
-    def work():
-        try:
-            together.wait()
-            found.append(claims.take(batch.pk))
-            together.wait()  # whose connection is gone may be replaced at once
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len([claim for claim in found if claim]) == 1
-    assert IngestBatch.objects.get().attempts == 1
-
-
 def test_a_holder_whose_lease_is_over_loses_its_session_to_its_successor():
     batch = factories.batch()
     assert claims.take(batch.pk)

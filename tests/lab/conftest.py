@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.lab import invariants
 from tests.lab.cluster import Cluster
+from tests.lab.nights import one_night
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +20,20 @@ def cluster(_cluster):
     _cluster.fresh()
     yield _cluster
     _cluster.stop_all()
+
+
+@pytest.fixture(scope="session")
+def clean(_cluster):
+    """The digest of a night without faults."""
+    _cluster.fresh()
+    _cluster.deliver(one_night())
+    assert _cluster.ingest() == 3
+    return invariants.digest(_cluster)
+
+
+@pytest.fixture
+def delivered(cluster):
+    """That night's files, put into the bucket."""
+    files = one_night()
+    cluster.deliver(files)
+    return files

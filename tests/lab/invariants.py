@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.deliveries import DIGESTS
-from tests.lab.cluster import ARCHIVE, INPUT, Cluster
+from tests.lab.cluster import ARCHIVE, INPUT, Cluster, eventually
 
 LOADED = ("loaded", "archived")
 CANARY = "ZZQXCANARY"
@@ -41,6 +41,24 @@ def violations(cluster: Cluster, delivered: dict[str, bytes]) -> list[str]:
 def violations_at_rest(cluster: Cluster, delivered: dict[str, bytes]) -> list[str]:
     """The same where nobody works any more, and that nothing is left of the dead."""
     return [*violations(cluster, delivered), *nothing_is_left_behind(cluster)]
+
+
+def unlike_a_clean_night(
+    cluster: Cluster, clean: list[list[tuple[object, ...]]], delivered: dict[str, bytes]
+) -> list[str]:
+    """I2 and all the others: what is not as after a night without faults, whose digest is `clean`."""
+    eventually(lambda: nothing_is_left_behind(cluster) == [])
+    not_archived = [f"{name} is {status}" for name, status in cluster.statuses().items() if status != "archived"]
+    other = [] if digest(cluster) == clean else ["I2 the tables differ"]
+    return [*other, *not_archived, *violations(cluster, delivered)]
+
+
+def await_rest(cluster: Cluster) -> None:
+    """Until the workers have nothing left to do, the night's marts and checks included. I13: within a minute."""
+    eventually(cluster.is_settled)
+    eventually(lambda: cluster.sql("SELECT 1 FROM ingest_runs WHERE status IN ('some_rows_refused', 'done')"))
+    eventually(lambda: cluster.waiting_messages() == 0)
+    eventually(lambda: nothing_is_left_behind(cluster) == [])
 
 
 def rows_are_accounted_for(cluster: Cluster, delivered: dict[str, bytes]) -> list[str]:

@@ -5,32 +5,7 @@ import pytest
 from tests.lab import invariants
 from tests.lab.cluster import eventually
 from tests.lab.crowds import many_files
-from tests.lab.nights import one_night
 from tests.lab.wire import Mode
-
-
-@pytest.fixture(scope="module")
-def clean(_cluster):
-    _cluster.fresh()
-    _cluster.deliver(one_night())
-    assert _cluster.ingest() == 3
-    return invariants.digest(_cluster)
-
-
-@pytest.fixture
-def delivered(cluster):
-    files = one_night()
-    cluster.deliver(files)
-    return files
-
-
-def ends_clean(cluster, clean, delivered):
-    eventually(cluster.is_settled)
-    eventually(lambda: cluster.sql("SELECT 1 FROM ingest_runs WHERE status IN ('some_rows_refused', 'done')"))
-    assert invariants.digest(cluster) == clean
-    eventually(lambda: cluster.waiting_messages() == 0)
-    eventually(lambda: invariants.nothing_is_left_behind(cluster) == [])
-    assert invariants.violations(cluster, delivered) == []
 
 
 def test_a_night_that_is_started_eight_times_at_once_runs_once(cluster, clean, delivered):
@@ -38,7 +13,8 @@ def test_a_night_that_is_started_eight_times_at_once_runs_once(cluster, clean, d
     cluster.worker(concurrency=4)
     for _ in range(8):
         cluster.queue("medilink.tasks.nightly")
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
     assert cluster.sql("SELECT count(*) FROM ingest_runs WHERE night_on IS NOT NULL") == [(1,)]
     assert cluster.sql("SELECT max(attempts) FROM ingest_batches") == [(1,)]
 
@@ -48,7 +24,8 @@ def test_a_worker_that_dies_before_it_says_that_it_is_done_does_nothing_twice(cl
     cluster.worker(MEDILINK_FAILPOINT="before_ack:kill@1")
     cluster.queue("medilink.tasks.nightly")
     eventually(lambda: "WorkerLostError" in cluster.log("worker"))
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
     assert cluster.sql("SELECT max(attempts), count(*) FROM ingest_batches") == [(1, 4)]
 
 
@@ -59,7 +36,8 @@ def test_nothing_is_lost_when_the_broker_forgets_everything(cluster, clean, deli
     cluster.sql("UPDATE ingest_runs SET created_at = created_at - interval '4 minutes'")
     cluster.worker()
     cluster.queue("ingestion.tasks.sweep")
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.drill
@@ -70,7 +48,8 @@ def test_a_worker_consumes_again_when_the_broker_was_restarted_in_the_middle_of_
     eventually(lambda: cluster.sql("SELECT 1 FROM ingest_batches WHERE status = 'loading'"))
     cluster.stop_broker()
     cluster.start_broker()
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
     more = {"facilities-2026-11-21.csv": b"name,state,lga,lat,lon,type\nNew Clinic,KANO,Dala,,,Clinic\n"}
     cluster.deliver(more)
     cluster.queue("ingestion.tasks.sweep")
@@ -89,7 +68,8 @@ def test_a_full_broker_stops_neither_a_run_nor_the_web(cluster, clean, delivered
     assert "asked" in asked.stdout, asked.stderr
     assert cluster.ingest() == 3  # needs no broker
     cluster.valkey().config_set("maxmemory", 0)
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.drill
@@ -102,7 +82,8 @@ def test_a_night_is_made_up_for_when_the_broker_was_away_at_its_hour(cluster, cl
     cluster.await_log("beat", "beat: Starting")
     cluster.broker.heal()
     eventually(cluster.is_settled, patience=120)
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.drill
@@ -113,7 +94,8 @@ def test_two_beats_that_were_away_for_three_nights_start_one_run(cluster, clean,
         cluster.start(name, *cluster.beat())
     cluster.worker()
     eventually(cluster.is_settled, patience=120)
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
     assert cluster.sql("SELECT count(*) FROM ingest_runs WHERE night_on IS NOT NULL") == [(1,)]
     assert cluster.log("beat").count("Sending due task Nightly run") <= 2
 
@@ -165,5 +147,6 @@ def test_a_worker_that_is_asked_to_stop_ends_its_file_first(cluster, clean, deli
     assert cluster.sql("SELECT status, attempts FROM ingest_batches WHERE dataset = 'patients'") == [("archived", 1)]
     cluster.worker("next")
     cluster.queue("ingestion.tasks.sweep")
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
     assert cluster.sql("SELECT max(attempts) FROM ingest_batches") == [(1,)]

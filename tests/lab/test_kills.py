@@ -20,15 +20,6 @@ IN_A_RUN = (
 SOME = ("mid_copy", "mid_audit", "after_archive_copy")  # of each part of the way one, in every suite
 
 
-@pytest.fixture(scope="module")
-def clean(_cluster):
-    """The digest of a night without faults."""
-    _cluster.fresh()
-    _cluster.deliver(one_night())
-    assert _cluster.ingest() == 3
-    return invariants.digest(_cluster)
-
-
 def killed_at(place: str, nth: int):
     marks = () if place in SOME and nth == 1 else pytest.mark.drill
     return pytest.param(place, nth, marks=marks, id=f"{place} {nth}")

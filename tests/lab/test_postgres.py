@@ -23,28 +23,6 @@ CREATE TRIGGER refuse AFTER INSERT ON medical_records FOR EACH STATEMENT EXECUTE
 HEAL = "DROP TRIGGER refuse ON medical_records"
 
 
-@pytest.fixture(scope="module")
-def clean(_cluster):
-    _cluster.fresh()
-    _cluster.deliver(one_night())
-    assert _cluster.ingest() == 3
-    return invariants.digest(_cluster)
-
-
-@pytest.fixture
-def delivered(cluster):
-    files = one_night()
-    cluster.deliver(files)
-    return files
-
-
-def ends_clean(cluster, clean, delivered):
-    assert invariants.digest(cluster) == clean
-    eventually(lambda: invariants.nothing_is_left_behind(cluster) == [])  # the night's marts and checks
-    assert invariants.violations(cluster, delivered) == []
-    assert {*cluster.statuses().values()} == {"archived"}
-
-
 @pytest.mark.parametrize(
     "state", ["40P01", *(pytest.param(state, marks=pytest.mark.drill) for state in ("40001", "55P03"))]
 )
@@ -53,7 +31,7 @@ def test_a_refusal_that_passes_is_tried_again_at_once_and_costs_no_attempt(clust
     cluster.sql(REFUSE.format(times=2, state=state))
     assert cluster.ingest() == 3
     assert cluster.sql("SELECT max(attempts) FROM ingest_batches") == [(1,)]
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.parametrize("state", ["57014", pytest.param("53200", marks=pytest.mark.drill)])
@@ -85,7 +63,7 @@ def test_what_does_not_pass_is_told_and_the_file_stays_due(cluster, clean, deliv
     assert "Amina" not in ended.stderr + error
     cluster.sql(HEAL)
     assert cluster.ingest() in (0, 3)
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.parametrize("place", ["mid_upsert", pytest.param("after_claim", marks=pytest.mark.drill)])
@@ -97,7 +75,7 @@ def test_a_load_whose_connections_are_terminated_goes_on_by_itself(cluster, clea
     cluster.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
     assert cluster.wait("ingest") == 3
     assert cluster.sql("SELECT max(attempts) <= 2 FROM ingest_batches") == [(True,)]
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.parametrize("sign", [signal.SIGQUIT, pytest.param(signal.SIGKILL, marks=pytest.mark.drill)])
@@ -108,7 +86,7 @@ def test_a_load_goes_on_by_itself_when_the_server_has_crashed_and_recovered(clus
     cluster.stop_postgres(sign)
     cluster.start_postgres()
     assert cluster.wait("ingest") == 3, cluster.log("ingest")
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 def test_a_load_whose_wire_is_cut_goes_on_by_itself(cluster, clean, delivered):
@@ -117,7 +95,7 @@ def test_a_load_whose_wire_is_cut_goes_on_by_itself(cluster, clean, delivered):
     eventually(lambda: cluster.sql("SELECT 1 FROM ingest_batches WHERE status = 'archived' HAVING count(*) >= 2"))
     cluster.database.cut()
     assert cluster.wait("ingest") == 3
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.drill
@@ -130,7 +108,7 @@ def test_a_load_gives_up_in_words_when_the_database_stays_away(cluster, clean, d
     assert "The database was away" in cluster.log("ingest")
     cluster.database.heal()
     assert cluster.ingest() in (0, 3)
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 def test_too_many_connections_are_waited_out(cluster, clean, delivered):
@@ -142,7 +120,7 @@ def test_too_many_connections_are_waited_out(cluster, clean, delivered):
         assert cluster.sql("SELECT DISTINCT status FROM ingest_runs") == [("broken_off",)]
         cluster.sql("ALTER ROLE crowded CONNECTION LIMIT 10")
         assert cluster.ingest(DATABASE_URL=url) == 3
-        ends_clean(cluster, clean, delivered)
+        assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
     finally:
         cluster.sql("DROP OWNED BY crowded; DROP ROLE crowded")
 
@@ -165,8 +143,8 @@ def test_worker_and_web_recover_without_being_restarted_when_the_database_was_re
     delivered = one_night()
     cluster.deliver(delivered)
     cluster.queue("medilink.tasks.nightly")
-    eventually(cluster.is_settled)
-    ends_clean(cluster, clean, delivered)
+    invariants.await_rest(cluster)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.drill

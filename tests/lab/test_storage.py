@@ -12,23 +12,7 @@ import pytest
 from tests.lab import invariants, store
 from tests.lab.cluster import ARCHIVE, INPUT, PROJECT, lines
 from tests.lab.crowds import many_files
-from tests.lab.nights import one_night
 from tests.lab.store import Fault
-
-
-@pytest.fixture(scope="module")
-def clean(_cluster):
-    _cluster.fresh()
-    _cluster.deliver(one_night())
-    assert _cluster.ingest() == 3
-    return invariants.digest(_cluster)
-
-
-@pytest.fixture
-def delivered(cluster):
-    files = one_night()
-    cluster.deliver(files)
-    return files
 
 
 @pytest.fixture
@@ -36,12 +20,6 @@ def faults(cluster):
     with store.proxy() as proxy:
         proxy.begin(cluster.store_url)
         yield proxy
-
-
-def ends_clean(cluster, clean, delivered):
-    assert invariants.digest(cluster) == clean
-    assert invariants.violations_at_rest(cluster, delivered) == []
-    assert {*cluster.statuses().values()} == {"archived"}
 
 
 def first(times, method, fault):
@@ -57,7 +35,7 @@ def test_a_store_that_is_busy_is_asked_again_by_one_layer(cluster, clean, delive
     """F31: three times 503 SlowDown; the fourth succeeds, and no request is tried more than five times."""
     faults.bad = first(3, method, Fault(status=503, code="SlowDown"))
     assert cluster.ingest(AWS_ENDPOINT_URL_S3=faults.url) == 3
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.drill
@@ -68,7 +46,7 @@ def test_a_store_that_stays_busy_leaves_everything_due(cluster, clean, delivered
     assert ended.returncode == 69
     assert cluster.sql("SELECT max(attempts) FROM ingest_batches") == [(0,)]
     assert cluster.ingest() == 3
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 def test_what_is_denied_only_when_deleting_is_loaded_once_and_archived_later(cluster, clean, delivered, faults):
@@ -79,7 +57,7 @@ def test_what_is_denied_only_when_deleting_is_loaded_once_and_archived_later(clu
     assert len(cluster.objects(ARCHIVE)) == len(cluster.objects(INPUT)) == 4
     assert lines(cluster.run("ingest", "--json", AWS_ENDPOINT_URL_S3=faults.url))[-1]["batches"] == 0
     cluster.ingest()
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.parametrize("cut_at", [pytest.param(0, marks=pytest.mark.drill), 40])
@@ -93,7 +71,7 @@ def test_a_body_that_is_cut_again_and_again_loads_no_part_of_itself(cluster, cle
     [(batch, reasons)] = cluster.sql("SELECT id, reasons FROM ingest_batches WHERE status = 'rejected'")
     assert reasons == ["CHECKSUM_MISMATCH"]
     assert cluster.run("batch", "retry", batch).returncode == 0
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 def test_an_object_that_is_overwritten_between_load_and_archive_loses_neither_version(cluster, faults):
@@ -156,7 +134,7 @@ def test_a_process_without_room_says_so_and_the_next_one_loads(cluster, clean, d
     assert limited_to(cluster, "--fsize=20").returncode == 69
     assert cluster.ingest() == 3
     assert cluster.sql("SELECT max(attempts) FROM ingest_batches") == [(1,)]
-    ends_clean(cluster, clean, delivered)
+    assert invariants.unlike_a_clean_night(cluster, clean, delivered) == []
 
 
 @pytest.mark.drill
