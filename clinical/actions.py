@@ -6,8 +6,10 @@ Nothing here removes a row: its identity stays taken, so that the source's next 
 from typing import Any
 
 from django.contrib.postgres.functions import TransactionNow
+from django.db import transaction
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
+from clinical import audit
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit, User
 
 # Who refers to a row, and by which column: what is referred to cannot be deleted, what it refers to must be there.
@@ -27,17 +29,34 @@ def mark_deleted(rows: "QuerySet[Any]", *, by: User) -> int:
     rows = rows.filter(deleted_at=None)
     for child, column in CHILDREN.get(rows.model, []):
         rows = rows.exclude(Exists(child.objects.filter(**{column: OuterRef("pk")}, deleted_at=None)))
-    return rows.update(deleted_at=TransactionNow(), deleted_by=by)
+    return _written("delete", rows, by, deleted_at=TransactionNow(), deleted_by=by)
 
 
-def restore(rows: "QuerySet[Any]") -> int:
-    """Takes the mark from the rows whose own patient and facility are not deleted; returns how many."""
+def restore(rows: "QuerySet[Any]", *, by: User) -> int:
+    """Takes the mark from the rows whose own patient and facility are not deleted; returns how many.
+
+    Not from a merged row: undoing the merge does that, and gives it back what was its own.
+    """
     rows = rows.filter(deleted_at__isnull=False)
     for parent in PARENTS.get(rows.model, []):
         rows = rows.filter(**{f"{parent}__deleted_at": None})
-    return rows.update(deleted_at=None, deleted_by=None)
+    if hasattr(rows.model, "merged_into"):
+        rows = rows.filter(merged_into=None)
+    return _written("restore", rows, by, deleted_at=None, deleted_by=None)
 
 
-def settle_differences(rows: "QuerySet[Any]") -> int:
+def settle_differences(rows: "QuerySet[Any]", *, by: User) -> int:
     """A person has seen where the source has overruled a person, and leaves it so; returns how many rows."""
-    return rows.exclude(overridden={}).update(overridden={})
+    return _written("settle", rows.exclude(overridden={}), by, overridden={})
+
+
+def _written(action: str, rows: "QuerySet[Any]", by: User, **columns: Any) -> int:
+    """The update with its line of the audit, which names the row where it is one."""
+    table = rows.model._meta.db_table
+    with transaction.atomic():
+        ids = [*rows.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True)]
+        if ids:
+            only = {"object_id": ids[0]} if len(ids) == 1 else {"rows": len(ids)}
+            with audit.acting(by, action, table, **only):
+                rows.model.objects.filter(pk__in=ids).update(**columns)
+    return len(ids)

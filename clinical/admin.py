@@ -23,7 +23,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
-from clinical import actions, values
+from clinical import actions, audit, values
 from clinical.models import (
     Facility,
     FacilityAlias,
@@ -82,6 +82,15 @@ class Desk(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        by, table = cast(User, request.user), self.opts.db_table
+        if not change:
+            super().save_model(request, obj, form, change)
+            audit.note(by, "create", table, obj.pk, fields=form.changed_data)
+            return
+        with audit.acting(by, "update", table, obj.pk, fields=form.changed_data):
+            super().save_model(request, obj, form, change)
+
     @admin.display(description="first delivered")
     def origin(self, row: Any) -> str:
         return f"Batch {row.batch_id}, line {row.line}" if row.batch_id else "by a person"
@@ -104,7 +113,7 @@ class Desk(ModelAdmin):
     @admin.action(description="Take the deletion mark away", permissions=["change"])
     def restore(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:
         chosen = rows.filter(deleted_at__isnull=False).count()
-        restored = actions.restore(rows)
+        restored = actions.restore(rows, by=cast(User, request.user))
         self.message_user(request, f"{restored} restored.")
         if restored < chosen:
             others = f"{chosen - restored} belong to a deleted patient or facility: restore that one first."
@@ -145,7 +154,8 @@ class EditedDesk(Desk):
 
     @admin.action(description="The source was right to overrule", permissions=["change"])
     def settle(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:
-        self.message_user(request, f"{actions.settle_differences(rows)} settled; the values stay as they are now.")
+        settled = actions.settle_differences(rows, by=cast(User, request.user))
+        self.message_user(request, f"{settled} settled; the values stay as they are now.")
 
 
 def _clean_name(name: str) -> str:
@@ -245,11 +255,13 @@ class AliasInline(TabularInline):
 
 class FacilityAliasInline(AliasInline):
     model = FacilityAlias
+    fk_name = "facility"
     fields = ("name", "state", "lga_name")
 
 
 class PatientAliasInline(AliasInline):
     model = PatientAlias
+    fk_name = "patient"
     fields = ("first_name", "last_name", "dob", "facility")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[PatientAlias]":

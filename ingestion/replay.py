@@ -14,12 +14,13 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 
-from clinical.models import Facility, Patient
+from clinical import audit
+from clinical.models import AuditEvent, Facility, Patient
 from ingestion import load, outages
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.load import refused
 from ingestion.load.context import oldest_writer
-from ingestion.models import FacilityNaming, IngestBatch, IngestRun, Kind, RejectedRow, Status
+from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Rule, Status
 from ingestion.refusals import PARENT_CODES
 from ingestion.rows import STEWARD_CELLS
 
@@ -57,17 +58,23 @@ def _retry_stage(run: IngestRun | None, stage: int) -> list[IngestBatch]:
     datasets = [dataset.value for dataset in Dataset if dataset.stage == stage]
     batches = IngestBatch.objects.filter(pk__in=waiting.filter(dataset__in=datasets).values("batch_id"))
     tried = [
-        _replay(batch, waiting.filter(batch=batch), run, is_automatic=True) for batch in batches.in_version_order()
+        _replay(batch, waiting.filter(batch=batch), run, None, is_automatic=True)
+        for batch in batches.in_version_order()
     ]
     return [batch for batch in tried if batch]
 
 
-def replay(rows: "QuerySet[RejectedRow]", run: IngestRun | None = None) -> list[IngestBatch]:
-    """Tries open rows again, as corrected; one batch per file that they come from, parents' files first."""
+def replay(
+    rows: "QuerySet[RejectedRow]", run: IngestRun | None = None, *, deed: AuditEvent | None = None
+) -> list[IngestBatch]:
+    """Tries open rows again, as corrected; one batch per file that they come from, parents' files first.
+
+    `deed`: the line of the audit on the person who asked for it.
+    """
     rows = rows.filter(state=RejectedRow.State.OPEN)
     batches = IngestBatch.objects.filter(pk__in=rows.values("batch_id")).in_version_order()
     done = [
-        _replay(batch, RejectedRow.objects.filter(pk__in=rows.values("pk"), batch=batch), run, is_automatic=False)
+        _replay(batch, RejectedRow.objects.filter(pk__in=rows.values("pk"), batch=batch), run, deed)
         for batch in sorted(batches, key=lambda b: b.kind_of_rows.stage)
     ]
     return [batch for batch in done if batch]
@@ -78,20 +85,25 @@ def _parents_changed_at() -> datetime | None:
     instants = [
         Facility.objects.aggregate(at=Max("updated_at"))["at"],
         Patient.objects.aggregate(at=Max("updated_at"))["at"],
-        FacilityNaming.objects.aggregate(at=Max("decided_at"))["at"],
+        Rule.objects.filter(about=Rule.About.FACILITY).aggregate(at=Max("decided_at"))["at"],
         RejectedRow.objects.filter(dataset=Dataset.PATIENTS).aggregate(at=Max("settled_at"))["at"],
     ]
     return max((at for at in instants if at), default=None)
 
 
 def _replay(
-    parent: IngestBatch, rows: "QuerySet[RejectedRow]", run: IngestRun | None, *, is_automatic: bool
+    parent: IngestBatch,
+    rows: "QuerySet[RejectedRow]",
+    run: IngestRun | None,
+    deed: AuditEvent | None,
+    *,
+    is_automatic: bool = False,
 ) -> IngestBatch | None:
     looked_at = oldest_writer()
     for tries_left in reversed(range(outages.TRIES)):
         try:
-            with transaction.atomic():
-                return _attempt(parent, rows, run, is_automatic)
+            with transaction.atomic(), audit.under(deed):
+                return _attempt(parent, rows, run, deed, is_automatic)
         except _NothingLanded:
             rows.update(tried_at=looked_at)
             return None
@@ -102,7 +114,11 @@ def _replay(
 
 
 def _attempt(
-    parent: IngestBatch, rows: "QuerySet[RejectedRow]", run: IngestRun | None, is_automatic: bool
+    parent: IngestBatch,
+    rows: "QuerySet[RejectedRow]",
+    run: IngestRun | None,
+    deed: AuditEvent | None,
+    is_automatic: bool,
 ) -> IngestBatch | None:
     locked = rows.filter(state=RejectedRow.State.OPEN).select_for_update().order_by("line")
     taken = [row.pk for row in locked.only("pk", "reasons", "corrections") if _is_readable(row)]
@@ -110,10 +126,11 @@ def _attempt(
         return None
     ours = RejectedRow.objects.filter(pk__in=taken)
     header = (*COLUMNS[parent.kind_of_rows].all, *STEWARD_CELLS)
-    batch = _batch_of(parent, run)
+    by_id = deed.actor_id if deed else None
+    batch = _batch_of(parent, run, by_id)
     staged = load.stage_again(batch, ours, header, _chunks(ours, header))
     refused_own = 0 if is_automatic else load.judge(staged)
-    counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, ours))
+    counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, ours, by_id))
     if is_automatic:
         counts["rows_read"] -= counts["rejected"]
         counts["rejected"] = 0
@@ -136,9 +153,10 @@ def _is_readable(row: RejectedRow) -> bool:
     return bool(row.corrections) or not set(row.reasons) & set(refused.UNREADABLE)
 
 
-def _batch_of(parent: IngestBatch, run: IngestRun | None) -> IngestBatch:
+def _batch_of(parent: IngestBatch, run: IngestRun | None, by_id: int | None) -> IngestBatch:
     return IngestBatch.objects.create(
         kind=Kind.REPLAY,
+        settled_by_id=by_id,
         parent=parent,
         run=run,
         object_key=parent.object_key,

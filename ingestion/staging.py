@@ -51,6 +51,8 @@ class Place(Temporary):
     facility_state = models.TextField()
     lga_key = models.TextField()
     facility_id = models.BigIntegerField(null=True)
+    arrived_as_id = models.BigIntegerField(null=True)  # the facility whose name it is, merged into that one
+    rule_id = models.BigIntegerField(null=True)  # by which a steward has said so
     candidates = models.IntegerField(default=0, db_default=0)
 
     class Meta:
@@ -64,6 +66,7 @@ class Belonging(Temporary):
     line = models.IntegerField(primary_key=True)
     facility_id = models.BigIntegerField()
     patient_id = models.BigIntegerField(null=True)  # null: several, and nothing chooses among them
+    arrived_as_id = models.BigIntegerField(null=True)  # the patient whose name it is, merged into that one
     patient = match(Patient, patient_id="id")
 
     class Meta:
@@ -169,6 +172,7 @@ class Staged(Temporary):
 
     line = models.IntegerField(primary_key=True)
     reasons = ArrayField(models.TextField(), null=True)
+    rules = ArrayField(models.BigIntegerField(), null=True)  # by which stewards have said what its cells mean
 
     known = match(Known, line="line")
     repeated = match(Repeated, line="line")

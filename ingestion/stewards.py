@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from clinical import audit
 from ingestion import replay as replays
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import STOPPED, IngestBatch, RejectedRow, Release, Source, Status
@@ -14,7 +15,7 @@ from ingestion.rows import STEWARD_CELLS
 if TYPE_CHECKING:
     from clinical.models import User
 
-ABOUT_EVENTS = {"SAME_CONTENT_NEW_DATE", "OVERLAP_SUSPECT"}
+TABLE, ROWS = "ingest_batches", "rejected_rows"  # as the audit names them
 DELIVERS = {Release.NEW_EVENTS: Source.Delivers.APPEND, Release.SNAPSHOT: Source.Delivers.SNAPSHOT}
 
 
@@ -31,11 +32,13 @@ def release(batch: IngestBatch, *, release_as: str, by: "User | None", remember:
         raise NotPossible(f"Batch {batch.pk} is {batch.status}, not held; only a held batch can be released.")
     if answer in DELIVERS and not batch.kind_of_rows.is_event:
         raise NotPossible("Facilities and patients are released as loaded: they are no events.")
-    if remember:
-        if answer not in DELIVERS:
-            raise NotPossible("Only the answers new_events and snapshot can be remembered for a source.")
-        Source.objects.update_or_create(source=batch.source, defaults={"delivers": DELIVERS[answer], "decided_by": by})
-    _due_again(batch, by, release_as=answer)
+    if remember and answer not in DELIVERS:
+        raise NotPossible("Only the answers new_events and snapshot can be remembered for a source.")
+    with audit.acting(by, "release", TABLE, batch.pk, release_as=answer.value, is_remembered=remember):
+        if remember:
+            said = {"delivers": DELIVERS[answer], "decided_by": by}
+            Source.objects.update_or_create(source=batch.source, defaults=said)
+        _due_again(batch, by, release_as=answer)
 
 
 @transaction.atomic
@@ -46,7 +49,8 @@ def retry(batch: IngestBatch, *, by: "User | None") -> None:
         raise NotPossible(f"Batch {batch.pk} is {batch.status}; only rejected and failed batches can be retried.")
     if batch.dataset is None:
         raise NotPossible(f"Batch {batch.pk} is of no known dataset: rename the object in the bucket.")
-    _due_again(batch, by)
+    with audit.acting(by, "retry", TABLE, batch.pk):
+        _due_again(batch, by)
 
 
 @transaction.atomic
@@ -57,9 +61,10 @@ def discard(batch: IngestBatch, *, reason: str, by: "User | None") -> None:
     batch = _locked(batch)
     if batch.status not in STOPPED:
         raise NotPossible(f"Batch {batch.pk} is {batch.status}; only held, rejected and failed ones can be discarded.")
-    IngestBatch.objects.filter(pk=batch.pk).update(
-        status=Status.DISCARDED, settled_by=by, settled_why=reason, finished_at=Now()
-    )
+    with audit.acting(by, "discard", TABLE, batch.pk):
+        IngestBatch.objects.filter(pk=batch.pk).update(
+            status=Status.DISCARDED, settled_by=by, settled_why=reason, finished_at=Now()
+        )
 
 
 def _locked(batch: IngestBatch) -> IngestBatch:
@@ -85,22 +90,30 @@ def correct(rows: "QuerySet[RejectedRow]", cells: dict[str, str], *, by: "User |
                 raise NotPossible(f"{row.dataset} has no column {', '.join(sorted(unknown))}.")
             row.corrections |= cells
             row.settled_by = by
-        RejectedRow.objects.bulk_update(open_rows, ["corrections", "settled_by"], batch_size=1000)
+        with audit.acting(by, "correct", ROWS, **_which(open_rows), fields=sorted(cells)):
+            RejectedRow.objects.bulk_update(open_rows, ["corrections", "settled_by"], batch_size=1000)
     return len(open_rows)
 
 
 def replay(rows: "QuerySet[RejectedRow]", *, by: "User | None") -> list[IngestBatch]:
     """Tries the open rows again, as corrected; returns the replay batches, whose counts say what landed."""
-    batches = replays.replay(rows)
-    IngestBatch.objects.filter(pk__in=[batch.pk for batch in batches]).update(settled_by=by)
-    RejectedRow.objects.filter(replay_batch__in=batches).update(settled_by=by)
-    return batches
+    chosen = [*rows.filter(state=RejectedRow.State.OPEN).only("pk")]
+    deed = audit.note(by, "replay", ROWS, **_which(chosen)) if chosen else None
+    return replays.replay(rows, deed=deed)
 
 
+@transaction.atomic
 def dismiss(rows: "QuerySet[RejectedRow]", *, reason: str, by: "User | None") -> int:
     """The open rows will not load, and stay dismissed when they are delivered again. Returns how many."""
     if not reason.strip():
         raise NotPossible("Say why the rows are dismissed.")
-    return rows.filter(state=RejectedRow.State.OPEN).update(
-        state=RejectedRow.State.DISMISSED, settled_at=Now(), settled_by=by, settled_why=reason
-    )
+    chosen = [*rows.filter(state=RejectedRow.State.OPEN).select_for_update(of=("self",)).only("pk")]
+    with audit.acting(by, "dismiss", ROWS, **_which(chosen)):
+        return RejectedRow.objects.filter(pk__in=[row.pk for row in chosen]).update(
+            state=RejectedRow.State.DISMISSED, settled_at=Now(), settled_by=by, settled_why=reason
+        )
+
+
+def _which(rows: list[RejectedRow]) -> dict[str, int]:
+    """The one row, or how many."""
+    return {"object_id": rows[0].pk} if len(rows) == 1 else {"rows": len(rows)}

@@ -31,8 +31,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _page(request, "Batches", "inventory_2", "ingestion.ingestbatch", stopped),
         _page(request, "Refused rows", "rule", "ingestion.rejectedrow", open_rows),
         _page(request, "Runs", "nights_stay", "ingestion.ingestrun"),
+        _page(request, "Rules", "alt_route", "ingestion.rule"),
         _page(request, "Sources", "outbox", "ingestion.source"),
-        _page(request, "Facility names", "alt_route", "ingestion.facilitynaming"),
         _page(request, "Audit log", "receipt_long", "ingestion.auditlog"),
     ]
     clinical = [

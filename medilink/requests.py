@@ -3,18 +3,18 @@
 import logging
 import re
 from collections.abc import Callable
-from contextvars import ContextVar
 from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponseBase
 
+from clinical import requests
+
 WELL_FORMED = re.compile(r"[A-Za-z0-9-]{1,36}")
-_current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 def request_id() -> str:
     """Of the request that is being answered; a dash outside of one."""
-    return _current.get()
+    return requests.request_id.get() or "-"
 
 
 def identified(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
@@ -23,12 +23,11 @@ def identified(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Calla
     def answer(request: HttpRequest) -> HttpResponseBase:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         name = given if WELL_FORMED.fullmatch(given) else str(uuid4())
-        request.id = name  # type: ignore[attr-defined]  # for the audit, which does not know this module
-        token = _current.set(name)
+        token = requests.request_id.set(name)
         try:
             response = get_response(request)
         finally:
-            _current.reset(token)
+            requests.request_id.reset(token)
         response.headers["X-Request-ID"] = name
         return response
 
@@ -39,5 +38,5 @@ class RequestFilter(logging.Filter):
     """Gives every log line the request's id."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = _current.get()
+        record.request_id = request_id()
         return True

@@ -61,7 +61,7 @@ class PatientBody(Body):
     def validate(self, attrs: Row) -> Row:
         attrs = (self.defaults() | attrs) if not self.partial else attrs
         if "facility_id" in attrs and attrs["facility_id"] != self.after({}, "facility_id"):
-            self.find(Facility, attrs["facility_id"], "facility_id")
+            attrs["facility_id"] = self.find(Facility, attrs["facility_id"], "facility_id").pk
         if "dob" in attrs:
             attrs["dob"], attrs["dob_is_estimated"] = attrs["dob"]
         if {"facility_id", "first_name", "last_name", "dob"} & attrs.keys():

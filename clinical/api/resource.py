@@ -318,8 +318,16 @@ class Readable(Listing):
         what = (*self._view_of(self.user.access.scope(access.READ, self.resource)), "one")
         found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))
         if not found:
-            raise NotFound
+            return self.find(self._survivor(id_of(pk)))
         return self.represent()(found[0])
+
+    def _survivor(self, pk: int) -> int:
+        """The id of the row that stands for this one, where it was merged into another."""
+        merged = self.model._base_manager.filter(pk=pk) if hasattr(self.model, "merged_into") else None
+        into: int | None = merged.values_list("merged_into", flat=True).first() if merged is not None else None
+        if into is None:
+            raise NotFound
+        return into
 
 
 def id_of(text: str | int) -> int:

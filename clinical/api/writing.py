@@ -10,12 +10,12 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clinical import access, actions
+from clinical import access, actions, audit, merging
 from clinical.api import exports, idempotency, parameters
 from clinical.api.fields import Id
 from clinical.api.refusals import Duplicate, Protected, StalePrecondition
 from clinical.api.resource import Readable, Row, etag_of, id_of, tags_in
-from clinical.models import AuditEvent, User
+from clinical.models import User
 
 
 class Strict(serializers.Serializer[Any]):
@@ -80,11 +80,12 @@ class Body(Strict):
         return {name: None for name, field in self.fields.items() if not field.read_only and not field.required}
 
     def find(self, model: Any, pk: int, name: str) -> Any:
-        """A row that is referred to, inside the scope of what is being done; elsewhere there is none."""
+        """The row that stands for the one referred to, inside the scope of what is being done; elsewhere none."""
         action = access.UPDATE if self.stored else access.CREATE
         scope = self.user.access.scope(action, self.context["view"].resource)
-        found = model.objects.present().inside(scope).filter(pk=pk).first()
-        if found is None:
+        row = model.objects.inside(scope).filter(pk=pk).first()
+        found = row and merging.survivor_of(row)
+        if found is None or found.deleted_at:
             raise parameters.refused(name, "does_not_exist", "There is none with this id.")
         return found
 
@@ -116,7 +117,7 @@ class Resource(Readable):
         body = self.get_serializer(data=request.data)
         body.is_valid(raise_exception=True)
         row = self._saved(self.model(**body.validated_data), None)
-        self._audit("create", row.pk, sorted(body.initial_data))
+        audit.note(self.user, "create", self.table, row.pk, fields=sorted(body.initial_data))
         answer = self.find(row.pk)
         location = request.build_absolute_uri(f"{request.path.rstrip('/')}/{row.pk}")
         return Response(answer, 201, headers={"ETag": etag_of(answer), "Location": location})
@@ -131,8 +132,8 @@ class Resource(Readable):
             for name in changed:
                 setattr(row, name, body.validated_data[name])
             if changed:
-                self._saved(row, changed)
-                self._audit("update", row.pk, changed)
+                with audit.acting(self.user, "update", self.table, row.pk, fields=changed):
+                    self._saved(row, changed)
             return self.answer(row.pk)
 
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -144,7 +145,6 @@ class Resource(Readable):
             row, _ = self._locked(pk, access.DELETE)
             if not actions.mark_deleted(self.model.objects.filter(pk=row.pk), by=self.user):
                 raise Protected
-            self._audit("delete", row.pk, [])
         return Response(status=204)
 
     def _locked(self, pk: str, action: str) -> tuple[Any, Row]:
@@ -169,18 +169,3 @@ class Resource(Readable):
                 raise Duplicate from None
             raise
         return cast(Model, row)
-
-    def _audit(self, action: str, pk: int, fields: list[str]) -> None:
-        note(self.request, action, self.table, pk, **({"fields": fields} if fields else {}))
-
-
-def note(request: Request, action: str, table: str, pk: int | None, **details: Any) -> None:
-    """A line of the audit, in the transaction of what it tells of."""
-    AuditEvent.objects.create(
-        actor=cast(User, request.user),
-        action=action,
-        table=table,
-        object_id=pk,
-        request_id=getattr(request._request, "id", ""),
-        details=details,
-    )

@@ -4,8 +4,9 @@ Files and dashboards are unknown here. What "always" holds is a constraint of th
 the key columns that PostgreSQL generates, never by Python.
 """
 
-from clinical.models.accounts import AuditEvent, IdempotencyKey, Membership, ProgramToken, User
+from clinical.models.accounts import IdempotencyKey, Membership, ProgramToken, User
 from clinical.models.columns import key_of
+from clinical.models.history import AuditEvent, Merge, Revision
 from clinical.models.rows import (
     ClinicalQuerySet,
     Edited,
@@ -35,10 +36,12 @@ __all__ = [
     "LagosDate",
     "MedicalRecord",
     "Membership",
+    "Merge",
     "Patient",
     "PatientAlias",
     "PatientName",
     "ProgramToken",
+    "Revision",
     "TriageVisit",
     "User",
     "key_of",

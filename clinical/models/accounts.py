@@ -97,27 +97,3 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return f"Key {self.pk}"
-
-
-class AuditEvent(models.Model):
-    """Who did what to which row; names the row by its id and holds nothing of its content. Only ever added to."""
-
-    at = models.DateTimeField(db_default=TransactionNow(), editable=False)
-    actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
-    action = models.CharField(max_length=20)
-    table = models.CharField(max_length=40)
-    object_id = models.BigIntegerField(null=True)
-    request_id = models.CharField(max_length=36, blank=True, default="")
-    details = models.JSONField(default=dict, help_text="which columns, which reason: no values of a person")
-
-    class Meta:
-        db_table = "audit_events"
-        ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["table", "object_id", "id"], name="audit_events_of_a_row"),
-            models.Index(fields=["actor", "id"], name="audit_events_of_an_actor"),
-            models.Index(fields=["at"], name="audit_events_at"),
-        ]
-
-    def __str__(self) -> str:
-        return f"Event {self.pk}"

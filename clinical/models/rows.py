@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import TransactionNow
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models import Func, Q, Value
 
@@ -20,6 +20,8 @@ def _indexes(table: str) -> list[models.Index]:
         # Whether there are any at all, asked by each load; nearly always empty.
         models.Index(fields=["id"], condition=Q(deleted_at__isnull=False), name=f"{table}_deleted"),
         models.Index(fields=["deleted_by"], condition=Q(deleted_by__isnull=False), name=f"{table}_deleted_by"),
+        # What a batch has brought: a passport, a revert. Rows of a batch lie together, so that this weighs nothing.
+        BrinIndex(fields=["batch_id"], name=f"{table}_batch", autosummarize=True, pages_per_range=32),
     ]
 
 
@@ -83,6 +85,27 @@ class Edited(models.Model):
         abstract = True
 
 
+def _merged_into() -> models.ForeignKey[Any]:
+    """Of a row that a steward found to be the same as another: the one that stands for both. Marked as deleted too."""
+    return models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, editable=False, related_name="+", db_index=False
+    )
+
+
+def _arrived_as(to: str) -> models.ForeignKey[Any]:
+    """The merged row by whose name a file spoke of its parent: what goes back to it when the merge is undone."""
+    return models.ForeignKey(
+        to,
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+
+
 class Facility(Kept, Edited):
     """One health facility: (name, state, LGA)."""
 
@@ -102,6 +125,7 @@ class Facility(Kept, Edited):
     ownership = models.TextField(null=True, blank=True)
     level = models.TextField(null=True, blank=True)
     hfr_code = models.CharField("HFR code", max_length=values.LENGTHS["hfr_code"], null=True, blank=True)
+    merged_into = _merged_into()
     name_key = key_of("name")
     lga_key = key_of("lga_name")
 
@@ -114,6 +138,7 @@ class Facility(Kept, Edited):
             holds(Q(state__in=geography.STATES), "facilities_state_is_known"),
             holds(~Q(name=""), "facilities_name_filled"),
             holds(Q(lat__isnull=True, lon__isnull=True) | Q(lat__isnull=False, lon__isnull=False), "facilities_point"),
+            holds(Q(merged_into__isnull=True) | Q(deleted_at__isnull=False), "facilities_merged_is_deleted"),
             holds(Q(lat__range=values.LATITUDES) & Q(lon__range=values.LONGITUDES), "facilities_inside_nigeria"),
         ]
         indexes = _indexes("facilities")
@@ -129,9 +154,15 @@ class Facility(Kept, Edited):
 
 
 class FacilityAlias(models.Model):
-    """An identity that a facility had before a person changed it; files and the API still find the facility by it."""
+    """An identity that a facility had before a person changed it, or that of one merged into it.
+
+    Files and the API still find the facility by it.
+    """
 
     facility = models.ForeignKey(Facility, models.CASCADE, related_name="aliases")
+    of = models.ForeignKey(
+        Facility, models.CASCADE, null=True, blank=True, related_name="+", help_text="the one merged into it"
+    )
     name = models.CharField(max_length=values.LENGTHS["facility_name"])
     state = models.CharField(max_length=values.LENGTHS["state"])
     lga_name = models.CharField(max_length=values.LENGTHS["lga"])
@@ -169,6 +200,8 @@ class Patient(Kept, Edited):
     dob_is_estimated = models.BooleanField(default=False, db_default=False)
     phone = models.CharField(max_length=20, null=True, blank=True)
     patient_number = models.CharField(max_length=values.LENGTHS["patient_number"], null=True, blank=True)
+    merged_into = _merged_into()
+    arrived_as = _arrived_as("clinical.Facility")
     first_name_key = key_of("first_name")
     last_name_key = key_of("last_name")
 
@@ -182,6 +215,7 @@ class Patient(Kept, Edited):
             # What the events' composite foreign key points at, and a facility's list of patients.
             models.UniqueConstraint(fields=["facility", "id"], name="patients_at_facility"),
             holds(~Q(first_name="") & ~Q(last_name=""), "patients_names_filled"),
+            holds(Q(merged_into__isnull=True) | Q(deleted_at__isnull=False), "patients_merged_is_deleted"),
             holds(Q(sex__in=["M", "F", "Other", "Unknown"]), "patients_sex_is_known_code"),
             holds(Q(dob__gte="1900-01-01"), "patients_dob_from_1900"),
             holds(Q(phone__regex=r"^\+[1-9][0-9]{6,14}$"), "patients_phone_is_e164"),
@@ -202,9 +236,15 @@ class Patient(Kept, Edited):
 
 
 class PatientAlias(models.Model):
-    """An identity that a patient had before a person changed it; files and the API still find the patient by it."""
+    """An identity that a patient had before a person changed it, or that of one merged into them.
+
+    Files and the API still find the patient by it.
+    """
 
     patient = models.ForeignKey(Patient, models.CASCADE, related_name="aliases")
+    of = models.ForeignKey(
+        Patient, models.CASCADE, null=True, blank=True, related_name="+", help_text="the one merged into them"
+    )
     facility = models.ForeignKey(Facility, models.CASCADE, related_name="+", db_index=False)
     first_name = models.CharField(max_length=values.LENGTHS["first_name"])
     last_name = models.CharField(max_length=values.LENGTHS["last_name"])
@@ -249,6 +289,7 @@ class Event(Kept):
     facility = models.ForeignKey(
         Facility, models.PROTECT, related_name="%(class)ss", db_constraint=False, db_index=False
     )
+    arrived_as = _arrived_as("clinical.Patient")
     time_is_estimated = models.BooleanField(default=False, db_default=False)
     fingerprint = models.UUIDField(editable=False)  # 128 bits over the content: ingestion/rows.py
     fingerprint_version = models.SmallIntegerField(default=1, db_default=1, editable=False)
@@ -345,6 +386,7 @@ class FacilityName(models.Model):
     name_key = models.TextField()
     state = models.TextField()
     lga_key = models.TextField()
+    of = models.ForeignKey(Facility, models.DO_NOTHING, null=True, related_name="+")  # whose it was before a merge
 
     class Meta:
         managed = False
@@ -364,6 +406,7 @@ class PatientName(models.Model):
     last_name_key = models.TextField()
     dob = models.DateField()
     phone = models.TextField(null=True)
+    of = models.ForeignKey(Patient, models.DO_NOTHING, null=True, related_name="+")  # whose it was before a merge
 
     class Meta:
         managed = False

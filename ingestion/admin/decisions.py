@@ -8,7 +8,7 @@ from django.contrib.postgres.functions import TransactionNow
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from ingestion.models import FacilityNaming, Source
+from ingestion.models import Rule, Source
 
 
 class DecisionDesk(ModelAdmin):
@@ -31,10 +31,9 @@ class SourceAdmin(DecisionDesk):
     fields = ("source", "delivers", "decided_by", "decided_at")
 
 
-@admin.register(FacilityNaming)
-class FacilityNamingAdmin(DecisionDesk):
-    list_display = ("name", "source", "facility", "decided_by", "decided_at")
-    list_select_related = ("facility", "decided_by")
-    search_fields = ("name", "source")
+@admin.register(Rule)
+class RuleAdmin(DecisionDesk):
+    list_display = ("text", "about", "reach", "decided_by", "decided_at")
+    search_fields = ("text", "source")
     autocomplete_fields = ("facility",)
-    fields = ("source", "name", "facility", "decided_by", "decided_at")
+    fields = ("about", "text", "facility", "value", "source", "state", "expires_on", "why", "decided_by", "decided_at")

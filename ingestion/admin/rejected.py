@@ -302,4 +302,5 @@ def _patients(row: RejectedRow, whys: Iterable[Why]) -> "QuerySet[Patient] | Non
 def _naming_url(row: RejectedRow) -> str:
     """Where a steward says for all rows of the source which facility this one means."""
     name = (row.raw | row.corrections).get("facility_name") or ""
-    return f"{reverse('admin:ingestion_facilitynaming_add')}?{urlencode({'source': row.source, 'name': name})}"
+    said = {"about": "facility", "source": row.source, "text": name}
+    return f"{reverse('admin:ingestion_rule_add')}?{urlencode(said)}"

@@ -11,14 +11,14 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clinical import access
+from clinical import access, audit
 from clinical.api import filters, parameters
 from clinical.api.idempotency import once
 from clinical.api.lists import Order
 from clinical.api.refusals import AlreadyRunning, NotPossible
 from clinical.api.resource import Readable, id_of
 from clinical.api.resource import Row as Answer
-from clinical.api.writing import Strict, judged, note
+from clinical.api.writing import Strict, judged
 from ingestion import runs, stewards
 from ingestion.api import bodies
 from ingestion.api.filters import REASON, HasReason, as_written
@@ -71,7 +71,7 @@ class BatchViewSet(Readable):
         if runs.is_at_work(prefix):
             raise AlreadyRunning
         run = runs.request(Kind.MANUAL, prefix=prefix, keys=keys, is_dry=asked["dry_run"], requested_by=self.user)
-        note(request, "run", "ingest_runs", run.pk)
+        audit.note(self.user, "run", "ingest_runs", run.pk)
         send("ingest", run.pk)
         return Response({"run_id": run.pk, "status": run.status}, 202)
 
@@ -108,7 +108,6 @@ class BatchViewSet(Readable):
         body = judged(request, bodies.ReleaseBody)
         return self._decide(
             pk,
-            "release",
             lambda batch: stewards.release(batch, release_as=body["as"], by=self.user, remember=body["remember"]),
         )
 
@@ -118,7 +117,7 @@ class BatchViewSet(Readable):
     def discard(self, request: Request, pk: str) -> Response:
         """Loads nothing of a batch that is held, rejected or failed."""
         body = judged(request, bodies.ReasonBody)
-        return self._decide(pk, "discard", lambda batch: stewards.discard(batch, reason=body["reason"], by=self.user))
+        return self._decide(pk, lambda batch: stewards.discard(batch, reason=body["reason"], by=self.user))
 
     @extend_schema(request=None, responses={200: bodies.Batch})
     @action(detail=True, methods=["post"])
@@ -126,9 +125,9 @@ class BatchViewSet(Readable):
     def retry(self, request: Request, pk: str) -> Response:
         """Tries a rejected or failed batch again, from its kept bytes."""
         judged(request, Strict)
-        return self._decide(pk, "retry", lambda batch: stewards.retry(batch, by=self.user))
+        return self._decide(pk, lambda batch: stewards.retry(batch, by=self.user))
 
-    def _decide(self, pk: str, name: str, decide: Any) -> Response:
+    def _decide(self, pk: str, decide: Any) -> Response:
         number = id_of(pk)
         batch = (
             IngestBatch.objects.inside(self.user.access.scope(access.UPDATE, self.resource)).filter(pk=number).first()
@@ -139,7 +138,6 @@ class BatchViewSet(Readable):
             decide(batch)
         except stewards.NotPossible as error:
             raise NotPossible(str(error)) from error
-        note(self.request, name, "ingest_batches", number)
         run = runs.request(Kind.REPLAY, requested_by=self.user)
         IngestBatch.objects.filter(pk=number, status=Status.DISCOVERED).update(run=run)
         send("ingest", run.pk)

@@ -17,7 +17,7 @@ from clinical.api.lists import Order
 from clinical.api.refusals import NotPossible
 from clinical.api.resource import Readable, id_of
 from clinical.api.resource import Row as Answer
-from clinical.api.writing import judged, note
+from clinical.api.writing import judged
 from ingestion import stewards
 from ingestion.api import bodies
 from ingestion.api.filters import REASON, HasReason, as_written
@@ -81,7 +81,6 @@ class RejectedRowViewSet(Readable):
         rows = self._one(pk)
         self._correct(rows, body)
         stewards.replay(rows, by=self.user)
-        note(request, "replay", "rejected_rows", id_of(pk))
         return self.answer(pk)
 
     @extend_schema(request=bodies.ReasonBody, responses={200: bodies.Row})
@@ -91,7 +90,6 @@ class RejectedRowViewSet(Readable):
         """The row will not load, and stays dismissed when it is delivered again."""
         body = judged(request, bodies.ReasonBody)
         self._dismiss(self._one(pk), body["reason"])
-        note(request, "dismiss", "rejected_rows", id_of(pk))
         return self.answer(pk)
 
     @extend_schema(
@@ -105,7 +103,6 @@ class RejectedRowViewSet(Readable):
         rows, ids = self._selection(body["filter"])
         self._correct(rows, body)
         send("replay_rows", ids, self.user.pk)
-        note(request, "replay", "rejected_rows", None, rows=len(ids))
         return Response({"rows": len(ids)}, 202)
 
     @extend_schema(
@@ -120,7 +117,6 @@ class RejectedRowViewSet(Readable):
         body = judged(request, bodies.DismissSelection)
         rows, ids = self._selection(body["filter"])
         self._dismiss(rows, body["reason"])
-        note(request, "dismiss", "rejected_rows", None, rows=len(ids))
         return Response({"rows": len(ids)}, 202)
 
     def _mine(self) -> "QuerySet[RejectedRow]":

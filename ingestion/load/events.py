@@ -5,11 +5,12 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from django.db import connection
 from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, TextField, Value, When, Window
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, JSONObject, RowNumber
 
-from clinical.models import LagosDate, MedicalRecord, TriageVisit
+from clinical.models import LagosDate, MedicalRecord, Patient, TriageVisit
 from ingestion import staging
 from ingestion.datasets import Dataset
 from ingestion.load import merge, places
@@ -17,7 +18,7 @@ from ingestion.load.context import IsDistinct, Load, collapse, is_known, meet
 from ingestion.models import RejectedRow
 from ingestion.objects import LAGOS
 from ingestion.rows import FINGERPRINT_VERSION
-from ingestion.staging import Belonging, Repeated
+from ingestion.staging import Belonging, Place, Repeated
 from ingestion.upsert import upsert
 
 MODELS: dict[Dataset, Any] = {Dataset.MEDICAL_RECORDS: MedicalRecord, Dataset.TRIAGE_VISITS: TriageVisit}
@@ -87,18 +88,36 @@ def _find_patients(load: Load) -> None:
     is_one, is_one_by_phone = Q(first=F("last")), Q(first_by_phone=F("last_by_phone"))
     one = Case(When(is_one, then="first"), When(is_one_by_phone, then="first_by_phone"))
     home = Case(When(is_one, then="home"), When(is_one_by_phone, then="home_by_phone"), default="at")
-    upsert(Belonging, found, {"line": "line", "facility_id": home, "patient_id": one})
+    columns: dict[str, Any] = {"line": "line", "facility_id": home, "patient_id": one}
+    if Patient.objects.filter(merged_into__isnull=False).exists():
+        own = {"own": Count("line", filter=Q(named__of=None)), "former": Min("named__of_id")}
+        found = found.annotate(**own)
+        columns["arrived_as_id"] = Case(When(own=0, then="former"))
+    upsert(Belonging, found, columns)
     if load.is_replay:
         given = load.rows.filter(given_patient__deleted_at=None, given_patient__facility_id__isnull=False)
         given = given.filter(Q(given_facility_id=None) | Q(given_facility_id=F("given_patient__facility_id")))
         columns = {"line": "line", "facility_id": "given_patient__facility_id", "patient_id": "given_patient_id"}
         upsert(Belonging, given, columns)
     staging.analyze(Belonging)
+    _note_merged_places(load)
     belongs = Exists(Belonging.objects.filter(line=OuterRef("line")))
     asked = certain.annotate(at=places.facility_of_row()).exclude(patient_first_name="").exclude(patient_last_name="")
     load.stop(asked.filter(~belongs), "PATIENT_NOT_FOUND")
     several = Q(belonging__facility_id__isnull=False, belonging__patient_id=None)
     load.stop(asked.filter(several | _is_doubtful(load)), "PATIENT_AMBIGUOUS")
+
+
+def _note_merged_places(load: Load) -> None:
+    """By the name of a merged facility a file may speak of a patient of it who was merged too."""
+    if Place.objects.filter(arrived_as_id__isnull=False).exists():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE staged_belongings b SET arrived_as_id = m.id"  # noqa: S608  a table of ours
+                f" FROM {load.stage._meta.db_table} r JOIN staged_places p"
+                " USING (facility_key, facility_state, lga_key) JOIN patients m ON m.facility_id = p.arrived_as_id"
+                " WHERE r.line = b.line AND m.merged_into_id = b.patient_id AND b.arrived_as_id IS NULL"
+            )
 
 
 def _is_doubtful(load: Load) -> Q:
@@ -250,6 +269,7 @@ def _columns(load: Load) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "patient_id": "belonging__patient_id",
         "facility_id": "belonging__facility_id",
+        "arrived_as_id": "belonging__arrived_as_id",
         "time_is_estimated": Case(When(**{instant: None}, then=Value(True)), default=Value(False)),
         instant: Coalesce(instant, _midnight(load)),
         key: key,

@@ -35,7 +35,7 @@ def resolve(load: Load) -> None:
     lock_dataset(load)
     _without_lga(load)
     with_lga = load.good.exclude(lga_name="")
-    meet(load, with_lga, "identity__id")
+    meet(load, with_lga.filter(identity__merged_into=None), "identity__id")
     meet(load, load.good, "alias__facility_id")
     collapse(load, load.good, IDENTITY, {"is_apart": _is_apart(IDENTITY)})
     collapse(load, load.good.filter(is_known()), ["known__row_id"], {"is_apart": _is_apart(["known__row_id"])})
@@ -46,7 +46,7 @@ def publish(load: Load) -> None:
     load.counts["updated"] = merge.update_edited(load, "facility", Facility, ("name", "state", "lga", "lga_name"))
     values = {column: column for column in INSERTED} | {"batch_id": Value(load.batch.pk)}
     load.counts["inserted"] = insert(load, Facility, load.good.filter(~is_known()).order_by("line"), values)
-    meet(load, load.good, "identity__id")
+    meet(load, load.good.filter(identity__merged_into=None), "identity__id")
     filled = tuple(Q(**{f"{column}__isnull": False}) for column in Facility.UPDATABLE)
     merge.remember_sightings(load, load.good, filled)
     load.warn("DELETED_BY_STEWARD", load.good.filter(known__facility__deleted_at__isnull=False).count())
@@ -59,12 +59,12 @@ def _without_lga(load: Load) -> None:
         return
     in_file = load.rows.filter(name_key=OuterRef("name_key"), state=OuterRef("state")).exclude(lga_name="")
     same = {"name_key": OuterRef("name_key"), "state": OuterRef("state")}
-    now_so_called = Facility.objects.filter(**same)
+    now_so_called = Facility.objects.filter(**same, merged_into=None)
     once_so_called = FacilityAlias.objects.filter(**same).exclude(facility__in=now_so_called.values("id"))
     namesakes = _count(now_so_called, "id") + _count(once_so_called, "facility_id")
     load.stop(rows.annotate(n=namesakes).filter(Q(Exists(in_file)) | Q(n__gt=1)), "REQUIRED_MISSING:lga")
     load.warn("LGA_MISSING", rows.count())
-    meet(load, load.good.filter(lga_name=""), "namesake__id")
+    meet(load, load.good.filter(lga_name="", namesake__merged_into=None), "namesake__id")
     meet(load, load.good.filter(lga_name=""), "former_namesake__facility_id")
 
 

@@ -16,7 +16,7 @@ from django.db.models.lookups import Exact
 
 from ingestion import staging
 from ingestion.load.context import IsDistinct, Load
-from ingestion.models import LOADED, IngestBatch, Sighting, Status
+from ingestion.models import IngestBatch, Sighting, Status
 from ingestion.upsert import upsert
 
 IDS_PER_SIGHTING = 10_000  # neighbouring ids share an array, which compresses well
@@ -40,7 +40,7 @@ def protect_newer(load: Load) -> None:
     """Notes which columns of which rows newer deliveries have filled, where there are any."""
     newer = IngestBatch.objects.filter(dataset=load.dataset).newer_than(load.batch)
     batches = {
-        *newer.filter(status__in=LOADED).values_list("pk", flat=True),
+        *newer.loaded().values_list("pk", flat=True),
         *newer.filter(status=Status.DUPLICATE).values_list("duplicate_of_id", flat=True),
     }
     load.is_older = bool(batches)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import F, Max, Min, Q, TextField, Value, Window
+from django.db.models import Case, F, Max, Min, Q, TextField, Value, When, Window
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, NullIf
 from django.db.models.lookups import LessThan
@@ -33,6 +33,7 @@ def publish(load: Load) -> None:
     load.counts["updated"] = merge.update_edited(load, "patient", Patient, identity)
     values: dict[str, Any] = {column: column for column in INSERTED}
     values |= {"facility_id": places.facility_of_row(), "batch_id": Value(load.batch.pk)}
+    values["arrived_as_id"] = Case(When(given_facility_id=None, then="place__arrived_as_id"))
     new = load.good.filter(~is_known()).order_by(places.facility_of_row(), "line")
     load.counts["inserted"] = insert(load, Patient, new, values)
     _meet_by_identity(load)
@@ -42,7 +43,9 @@ def publish(load: Load) -> None:
 
 
 def _meet_by_identity(load: Load) -> None:
-    meet(load, load.good.filter(identity__facility_id=places.facility_of_row()), "identity__id")
+    """Not a row that was merged: its identity is an alias of the one that stands for both."""
+    rows = load.good.filter(identity__facility_id=places.facility_of_row(), identity__merged_into=None)
+    meet(load, rows, "identity__id")
 
 
 def _refuse_other_sex(load: Load) -> None:

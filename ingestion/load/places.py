@@ -1,13 +1,16 @@
 """Which facility the cells of a child row mean: by name, narrowed by state, LGA, folder and stewards' decisions."""
 
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery, TextField, Value
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Case, Count, Exists, Min, OuterRef, Q, QuerySet, Subquery, TextField, Value, When
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 
 from clinical.models import Facility, FacilityName, PatientAlias
 from ingestion import staging
 from ingestion.load.context import MOST_LOCKS, Load, lock_facilities
-from ingestion.models import FacilityNaming
+from ingestion.models import Rule
 from ingestion.staging import Place
 from ingestion.upsert import upsert
 
@@ -19,11 +22,14 @@ def resolve(load: Load) -> None:
     staging.analyze(Place)
     candidates = _consistent(load, FacilityName.objects.filter(name_key=OuterRef("facility_key")))
     grouped = candidates.order_by().values("name_key")
+    by_own_name = Count("facility_id", filter=Q(of=None))
+    former = grouped.annotate(former=Case(When(Exact(by_own_name, 0), then=Min("of_id")))).values("former")
     Place.objects.update(
         candidates=Coalesce(Subquery(grouped.annotate(n=Count("facility_id", distinct=True)).values("n")), 0),
         facility_id=Subquery(grouped.annotate(id=Min("facility_id")).values("id")),
+        arrived_as_id=Subquery(former),
     )
-    _apply_decisions(load)
+    _apply_rules(load)
     lock_facilities(load, _spoken_of(load))
     named = load.rows.exclude(facility_name="").filter(given_facility_id=None)
     if load.dataset.is_event:
@@ -53,28 +59,34 @@ def facility_of_row() -> Coalesce:
     return Coalesce("given_facility_id", "place__facility_id")
 
 
-def _consistent(load: Load, names: "QuerySet[FacilityName]") -> "QuerySet[FacilityName]":
+def _consistent(
+    load: Load, names: "QuerySet[FacilityName]", of_place: Callable[[str], Any] = OuterRef
+) -> "QuerySet[FacilityName]":
     """Those that agree with the place's state and LGA, where given, and with the folder's state."""
     names = names.filter(
-        Q(state=OuterRef("facility_state")) | Q(Exact(OuterRef("facility_state"), Value("", TextField()))),
-        Q(lga_key=OuterRef("lga_key")) | Q(Exact(OuterRef("lga_key"), Value("", TextField()))),
+        Q(state=of_place("facility_state")) | Q(Exact(of_place("facility_state"), Value("", TextField()))),
+        Q(lga_key=of_place("lga_key")) | Q(Exact(of_place("lga_key"), Value("", TextField()))),
     )
     return names.filter(state=load.folder_state) if load.folder_state else names
 
 
-def _apply_decisions(load: Load) -> None:
-    """A decision fills what the cells leave open; it never overrides a state or an LGA that a row states."""
-    decisions = FacilityNaming.objects.filter(source=load.batch.source)
-    if not decisions.exists():
+def _apply_rules(load: Load) -> None:
+    """A steward's rule fills what the cells leave open; it never overrides a state or an LGA that a row states."""
+    rules = Rule.objects.active().for_source(load.batch.source).filter(about=Rule.About.FACILITY)
+    if not rules.exists():
         return
-    decided = _consistent(
-        load,
-        FacilityName.objects.filter(
-            facility_id__in=decisions.filter(name_key=OuterRef(OuterRef("facility_key"))).values("facility_id")
-        ),
+    reach = Q(state="") | Q(state=OuterRef("facility_state")) | Q(state=load.folder_state or "")
+    rules = rules.filter(reach, text_key=OuterRef("facility_key"))
+    rules = rules.annotate(means=Coalesce("facility__merged_into_id", "facility_id"))
+    meant = FacilityName.objects.filter(facility_id=OuterRef("means"))
+    deciding = rules.filter(Exists(_consistent(load, meant, lambda name: OuterRef(OuterRef(name)))))
+    open_places = Place.objects.exclude(candidates=1).filter(Exists(deciding))
+    open_places.update(
+        facility_id=Subquery(deciding.values("means")[:1]),
+        rule_id=Subquery(deciding.values("pk")[:1]),
+        arrived_as_id=None,
+        candidates=1,
     )
-    open_places = Place.objects.exclude(candidates=1).filter(Exists(decided))
-    open_places.update(facility_id=Subquery(decided.order_by().values("facility_id")[:1]), candidates=1)
 
 
 def _refuse_unknown_given(load: Load) -> None:

@@ -128,7 +128,7 @@ def number_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
         upsert(staging.Repeated, rows.filter(ordinal__gt=1), {"line": "line", "ordinal": "ordinal"})
 
 
-def settle_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
+def settle_replayed(load: Load, rows: "QuerySet[RejectedRow]", by_id: int | None) -> None:
     """What landed is linked with what it became; what did not says why now."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE INDEX ON {connection.ops.quote_name(Reasons._meta.db_table)} (line)")
@@ -139,6 +139,7 @@ def settle_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
     rows.exclude(line__in=still).update(
         state=RejectedRow.State.REPLAYED,
         settled_at=TransactionNow(),
+        settled_by_id=by_id,
         replay_batch=load.batch,
         became_id=Subquery(became),
         tried_at=load.looked_at,

@@ -11,7 +11,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from clinical.models import Facility, Membership, Patient, User
 from ingestion import queue
 from ingestion.load.context import LOCKS_DATASET
-from ingestion.models import FacilityNaming, IngestRun, RejectedRow, Sighting, Source
+from ingestion.models import IngestRun, RejectedRow, Sighting, Source
 from tests.ingestion import factories
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +64,6 @@ def test_each_list_and_one_page_open_for_a_superuser(desk, facility):
         "auditlog": batch,
         "sighting": Sighting.objects.create(batch=batch, columns=3, ids=[1, 2]),
         "source": Source.objects.create(source="kano/triage_visits-*.csv", delivers="append"),
-        "facilitynaming": FacilityNaming.objects.create(source="kano/*", name="AGH", facility=facility),
     }
     for model, row in pages.items():
         assert "Stewards' desk" in unescape(text(desk, page(model)))
@@ -349,18 +348,6 @@ def test_a_selection_is_replayed(desk, facility):
     row = refused(raw={**refused_cells(), "first_name": "Ada", "dob": "1990-05-01"}, reasons=["FACILITY_NOT_FOUND"])
     assert "1 landed" in decide(desk, [row], "replay")
     assert row.state == "replayed"
-
-
-def test_a_name_is_said_to_mean_a_facility_by_whom_and_when_last(desk, alice, facility):
-    data = {"source": "*/patients.csv", "name": "AGH", "facility": facility.pk}
-    desk.post(page("facilitynaming", "add"), data)
-    naming = FacilityNaming.objects.get()
-    assert (naming.name, naming.facility, naming.decided_by) == ("AGH", facility, alice)
-    FacilityNaming.objects.update(decided_at=datetime(2020, 1, 1, tzinfo=UTC))
-    desk.post(page("facilitynaming", "change", naming.pk), data | {"name": "A.G.H."})
-    naming.refresh_from_db()
-    assert naming.name == "A.G.H."
-    assert naming.decided_at.year > 2020
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit
 from ingestion.datasets import COLUMNS, Dataset
-from ingestion.models import FacilityNaming, IngestBatch, RejectedRow
+from ingestion.models import IngestBatch, RejectedRow, Rule
 from tests.deliveries import counts, deliver, night
 
 pytestmark = pytest.mark.django_db
@@ -159,19 +159,19 @@ def test_a_decision_for_a_source_says_which_facility_a_name_means(clinic, name):
     load(FACILITIES, CLINIC | {"lga": "Agege"}, day=2)
     first = load(PATIENTS, NGOZI | {"facility_name": name})
     assert first.rejected == 1
-    FacilityNaming.objects.create(source=first.source, name=name.upper(), facility=clinic)
+    Rule.objects.create(about="facility", source=first.source, text=name.upper(), facility=clinic)
     load(PATIENTS, NGOZI | {"facility_name": name, "first_name": "Ada"})
     assert Patient.objects.get(first_name="Ada").facility == clinic
 
 
 def test_a_decision_for_one_source_says_nothing_of_another(clinic):
-    FacilityNaming.objects.create(source="other/patients-*.csv", name="the clinic", facility=clinic)
+    Rule.objects.create(about="facility", source="other/patients-*.csv", text="the clinic", facility=clinic)
     assert reasons(load(PATIENTS, NGOZI | {"facility_name": "the clinic"})) == [["FACILITY_NOT_FOUND"]]
 
 
 def test_a_decision_overrides_no_state_that_a_row_states(clinic):
     source = load(PATIENTS, NGOZI).source
-    FacilityNaming.objects.create(source=source, name="the clinic", facility=clinic)
+    Rule.objects.create(about="facility", source=source, text="the clinic", facility=clinic)
     batch = load(PATIENTS, NGOZI | {"facility_name": "the clinic", "facility_state": "OYO"})
     assert reasons(batch) == [["FACILITY_NOT_FOUND"]]
 

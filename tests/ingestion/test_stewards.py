@@ -7,7 +7,7 @@ from django.db.models import F
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit, User
 from ingestion import pipeline, runs, stewards
 from ingestion.discovery import discover
-from ingestion.models import FacilityNaming, IngestBatch, RejectedRow, Source, Status
+from ingestion.models import IngestBatch, RejectedRow, Rule, Source, Status
 from tests.deliveries import FACILITIES, PATIENTS, RECORDS, VISITS, counts, deliver, night
 
 pytestmark = pytest.mark.django_db
@@ -349,7 +349,7 @@ def test_one_answer_for_a_name_brings_every_row_that_bears_it(parents):
     rows = [f"Kuje Gen Hosp,First{n},Last{n},F,1990-01-01," for n in range(3)]
     load("patients-2026-11-02.csv", table(HEADER, *rows))
     kuje = Facility.objects.get(name=KUJE)
-    FacilityNaming.objects.create(source="patients-*.csv", name="KUJE gen hosp", facility=kuje)
+    Rule.objects.create(about="facility", source="patients-*.csv", text="KUJE gen hosp", facility=kuje)
     assert night().exit_code() == runs.DONE
     assert kuje.patients.filter(first_name__startswith="First").count() == 3
     assert not RejectedRow.objects.filter(state="open").exists()

@@ -1,7 +1,7 @@
-"""What was delivered and what became of it: runs, batches, refused rows, and what stewards have decided for a source.
+"""Runs and batches: what was delivered and what became of it.
 
 A batch is one object version (or one replay of refused rows); its counts add up by a constraint and, once it is
-loaded, never change (migration 0002). Nothing here knows S3 or CSV.
+loaded, never change (migration 0002). A steward who takes its rows back marks it as reverted.
 """
 
 from datetime import timedelta
@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.functions import TransactionNow
-from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Now
-from django.db.models.lookups import In
 
 from clinical.access import READ, Scope
 from ingestion.datasets import Dataset
@@ -118,19 +115,26 @@ class BackendIsGone(Func):
     arity = 0
 
 
+def folders_of(scope: Scope) -> list[str]:
+    """The folders that name one of the scope's states; there are few, however many batches."""
+    folders = IngestBatch.objects.order_by().values_list("folder", flat=True).distinct()
+    return [folder for folder in folders if folder_state(folder) in scope.states]
+
+
 class IngestBatchQuerySet(models.QuerySet["IngestBatch"]):
     def inside(self, scope: Scope) -> "IngestBatchQuerySet":
         """Of a state: its folders' batches, and those with a refused row that is in the scope."""
         if scope.is_national:
             return self
-        rows = RejectedRow.objects.inside(scope).filter(batch=OuterRef("pk"))
-        return self.filter(Q(folder__in=_folders_of(scope)) | Exists(rows))
+        rows = apps.get_model("ingestion.RejectedRow").objects.inside(scope).filter(batch=OuterRef("pk"))
+        return self.filter(Q(folder__in=folders_of(scope)) | Exists(rows))
 
     def visible_to(self, user: "User") -> "IngestBatchQuerySet":
         return self.inside(user.access.scope(READ, "deliveries"))
 
     def loaded(self) -> "IngestBatchQuerySet":
-        return self.filter(status__in=LOADED)
+        """Those whose rows are in the tables: not those that a steward has reverted."""
+        return self.filter(status__in=LOADED, reverted_at=None)
 
     def claimable(self) -> "IngestBatchQuerySet":
         """Discovered, or left `loading` by a worker that is dead: its lease is over or its connection is gone."""
@@ -202,6 +206,9 @@ class IngestBatch(models.Model):
     archived_at = models.DateTimeField(null=True, blank=True)
     settled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     settled_why = models.TextField(blank=True, default="")
+    reverted_at = models.DateTimeField(null=True, blank=True, help_text="when a steward took its rows back")
+    reverted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    reverted_why = models.TextField(blank=True, default="", db_default="")
 
     objects = IngestBatchQuerySet.as_manager()
 
@@ -226,6 +233,10 @@ class IngestBatch(models.Model):
             models.CheckConstraint(
                 condition=~Q(status=Status.LOADING) | Q(lease_until__isnull=False),
                 name="ingest_batches_loading_under_a_lease",
+            ),
+            models.CheckConstraint(
+                condition=Q(reverted_at__isnull=True) | Q(status__in=LOADED),
+                name="ingest_batches_only_loaded_ones_are_reverted",
             ),
             # An object version is one delivery, however often it is listed. Replays have no object of their own.
             models.UniqueConstraint(
@@ -255,175 +266,6 @@ class IngestBatch(models.Model):
     def kind_of_rows(self) -> Dataset:
         """The dataset of a batch that has one: of every batch that may load."""
         return Dataset(str(self.dataset))
-
-
-def hash_of(field: str) -> models.GeneratedField:
-    """128 bits over the cells as jsonb writes them: sorted by column, so that their order in a file says nothing."""
-    return models.GeneratedField(
-        expression=Func(F(field), template="(md5((%(expressions)s)::text))::uuid"),
-        output_field=models.UUIDField(),
-        db_persist=True,
-    )
-
-
-class Codes(Func):
-    """The codes of an array of reasons, without their columns."""
-
-    template = "ARRAY(SELECT split_part(reason, ':', 1) FROM unnest(%(expressions)s) AS reason)"
-    output_field = ArrayField(models.TextField())
-
-
-def _folders_of(scope: Scope) -> list[str]:
-    """The folders that name one of the scope's states; there are few, however many batches."""
-    folders = IngestBatch.objects.order_by().values_list("folder", flat=True).distinct()
-    return [folder for folder in folders if folder_state(folder) in scope.states]
-
-
-class NamedState(Func):
-    """The state that a refused row's own cell names, as far as it is written like one."""
-
-    template = "regexp_replace(upper(btrim(raw ->> 'facility_state')), '[ -]+STATE$', '')"
-    output_field = models.TextField()
-    arity = 0
-
-
-class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
-    def inside(self, scope: Scope) -> "RejectedRowQuerySet":
-        """Of the scope's facilities; where the facility is not known, of the state that folder or row names."""
-        if scope.is_national:
-            return self
-        facilities = apps.get_model("clinical.Facility").objects.inside(scope).values("pk")
-        mine = Q(facility_id__in=facilities)
-        if scope.states:
-            mine |= Q(facility=None, batch__folder__in=_folders_of(scope))
-            mine |= Q(facility=None) & Q(In(NamedState(), sorted(scope.states)))
-        return self.filter(mine)
-
-    def visible_to(self, user: "User") -> "RejectedRowQuerySet":
-        return self.inside(user.access.scope(READ, "deliveries"))
-
-    def with_reason(self, reason: str) -> "RejectedRowQuerySet":
-        """Refused for `CODE:column`, or for a bare CODE whatever the column."""
-        if ":" in reason:
-            return self.filter(reasons__contains=[reason])
-        return self.alias(codes=Codes("reasons")).filter(codes__contains=[reason])  # type: ignore[misc]  # an alias
-
-
-class RejectedRow(models.Model):
-    """One row that could not be loaded, kept with its evidence until a steward has dealt with it.
-
-    open → replayed (it became a row of the dataset's table) or dismissed.
-    """
-
-    class State(models.TextChoices):
-        OPEN = "open"
-        REPLAYED = "replayed"
-        DISMISSED = "dismissed"
-
-    batch = models.ForeignKey(IngestBatch, models.PROTECT, related_name="rejected_rows", help_text="that first held it")
-    line = models.IntegerField(help_text="of the file, on which the record starts; the header is line 1")
-    reasons = ArrayField(models.TextField())
-    raw = models.JSONField(help_text="column → cell as delivered; cells beyond the header stand under an empty name")
-    corrections = models.JSONField(default=dict, blank=True, help_text="column → what a steward put instead")
-    dataset = models.CharField(max_length=20, choices=Dataset.choices)
-    source = models.TextField()
-    event_on = models.DateField(null=True, blank=True)
-    ordinal = models.IntegerField(default=1)
-    raw_hash = hash_of("raw")
-    # As far as they are known: who may see the row, and which names are in doubt while it is open.
-    facility = models.ForeignKey("clinical.Facility", models.SET_NULL, null=True, blank=True, related_name="+")
-    facility_key = models.TextField(blank=True, default="")
-    first_name_key = models.TextField(blank=True, default="")
-    last_name_key = models.TextField(blank=True, default="")
-    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
-    first_seen_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
-    last_seen_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
-    times_seen = models.IntegerField(default=1)
-    tried_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
-    settled_at = models.DateTimeField(null=True, blank=True)
-    settled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    settled_why = models.TextField(blank=True, default="")
-    replay_batch = models.ForeignKey(IngestBatch, models.PROTECT, null=True, blank=True, related_name="replayed_rows")
-    became_id = models.BigIntegerField(null=True, blank=True, help_text="the id in the dataset's table")
-
-    objects = RejectedRowQuerySet.as_manager()
-
-    class Meta:
-        db_table = "rejected_rows"
-        verbose_name = "refused row"
-        ordering = ["-id"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["dataset", "source", "raw_hash", "event_on", "ordinal"],
-                nulls_distinct=False,
-                name="rejected_rows_identity",
-            ),
-            models.CheckConstraint(condition=Q(reasons__len__gte=1), name="rejected_rows_have_a_reason"),
-            models.CheckConstraint(
-                condition=Q(state="open") | Q(settled_at__isnull=False), name="rejected_rows_settled_when"
-            ),
-            models.CheckConstraint(
-                condition=~Q(state="replayed") | Q(replay_batch__isnull=False), name="rejected_rows_replayed_by"
-            ),
-            models.CheckConstraint(condition=Q(times_seen__gte=1), name="rejected_rows_seen"),
-        ]
-        indexes = [
-            models.Index(fields=["batch", "line"], name="rejected_rows_batch"),
-            # The parents' retry, and the doubt about a patient's name while a row with it is open.
-            models.Index(
-                fields=["facility_key", "last_name_key", "first_name_key"],
-                condition=Q(state="open", dataset="patients"),
-                name="rejected_rows_open_names",
-            ),
-            models.Index(fields=["dataset", "id"], condition=Q(state="open"), name="rejected_rows_open"),
-            GinIndex(fields=["reasons"], name="rejected_rows_reasons"),
-        ]
-
-    def __str__(self) -> str:
-        return f"Refused row {self.pk}"
-
-
-class Source(models.Model):
-    """What stewards have answered once and for all about the files of one sender."""
-
-    class Delivers(models.TextChoices):
-        APPEND = "append", "new events each time (never held as a repetition)"
-        SNAPSHOT = "snapshot", "everything again each time (repetitions are the same events)"
-
-    source = models.TextField(unique=True)
-    delivers = models.CharField(max_length=10, choices=Delivers.choices)
-    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    decided_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    class Meta:
-        db_table = "ingest_sources"
-        ordering = ["source"]
-
-    def __str__(self) -> str:
-        return self.source
-
-
-class FacilityNaming(models.Model):
-    """A steward's word that a name in the files of a source means this facility."""
-
-    source = models.TextField()
-    name = models.TextField(help_text="as the files write it; case does not matter")
-    name_key = models.GeneratedField(
-        expression=Func(F("name"), template="lower(%(expressions)s COLLATE pg_c_utf8)"),
-        output_field=models.TextField(db_collation="C"),
-        db_persist=True,
-    )
-    facility = models.ForeignKey("clinical.Facility", models.PROTECT, related_name="+")
-    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    decided_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
-
-    class Meta:
-        db_table = "facility_namings"
-        ordering = ["source", "name"]
-        constraints = [models.UniqueConstraint(fields=["source", "name_key"], name="facility_namings_one_answer")]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Sighting(models.Model):
