@@ -90,14 +90,15 @@ def correct(rows: "QuerySet[RejectedRow]", cells: dict[str, str], *, by: "User |
                 raise NotPossible(f"{row.dataset} has no column {', '.join(sorted(unknown))}.")
             row.corrections |= cells
             row.settled_by = by
-        with audit.acting(by, "correct", ROWS, **_which(open_rows), fields=sorted(cells)):
+        which = _which([row.pk for row in open_rows])
+        with audit.acting(by, "correct", ROWS, **which, fields=sorted(cells)):
             RejectedRow.objects.bulk_update(open_rows, ["corrections", "settled_by"], batch_size=1000)
     return len(open_rows)
 
 
 def replay(rows: "QuerySet[RejectedRow]", *, by: "User | None") -> list[IngestBatch]:
     """Tries the open rows again, as corrected; returns the replay batches, whose counts say what landed."""
-    chosen = [*rows.filter(state=RejectedRow.State.OPEN).only("pk")]
+    chosen = [*rows.filter(state=RejectedRow.State.OPEN).values_list("pk", flat=True)]
     deed = audit.note(by, "replay", ROWS, **_which(chosen)) if chosen else None
     return replays.replay(rows, deed=deed)
 
@@ -107,13 +108,14 @@ def dismiss(rows: "QuerySet[RejectedRow]", *, reason: str, by: "User | None") ->
     """The open rows will not load, and stay dismissed when they are delivered again. Returns how many."""
     if not reason.strip():
         raise NotPossible("Say why the rows are dismissed.")
-    chosen = [*rows.filter(state=RejectedRow.State.OPEN).select_for_update(of=("self",)).only("pk")]
+    open_rows = rows.filter(state=RejectedRow.State.OPEN).select_for_update(of=("self",))
+    chosen = [*open_rows.values_list("pk", flat=True)]
     with audit.acting(by, "dismiss", ROWS, **_which(chosen)):
-        return RejectedRow.objects.filter(pk__in=[row.pk for row in chosen]).update(
+        return RejectedRow.objects.filter(pk__in=chosen).update(
             state=RejectedRow.State.DISMISSED, settled_at=Now(), settled_by=by, settled_why=reason
         )
 
 
-def _which(rows: list[RejectedRow]) -> dict[str, int]:
+def _which(ids: list[int]) -> dict[str, int]:
     """The one row, or how many."""
-    return {"object_id": rows[0].pk} if len(rows) == 1 else {"rows": len(rows)}
+    return {"object_id": ids[0]} if len(ids) == 1 else {"rows": len(ids)}
