@@ -9,8 +9,8 @@ from django.contrib.postgres.functions import TransactionNow
 from django.db import transaction
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
-from clinical import audit
-from clinical.models import Facility, MedicalRecord, Patient, TriageVisit, User
+from clinical import audit, undo
+from clinical.models import AuditEvent, Facility, MedicalRecord, Patient, TriageVisit, User
 
 # Who refers to a row, and by which column: what is referred to cannot be deleted, what it refers to must be there.
 CHILDREN: dict[type[Model], list[tuple[type[Any], str]]] = {
@@ -48,6 +48,25 @@ def restore(rows: "QuerySet[Any]", *, by: User) -> int:
 def settle_differences(rows: "QuerySet[Any]", *, by: User) -> int:
     """A person has seen where the source has overruled a person, and leaves it so; returns how many rows."""
     return _written("settle", rows.exclude(overridden={}), by, overridden={})
+
+
+UNDOABLE = ("update", "delete", "restore", "settle", "correct", "dismiss")
+
+
+class NotPossible(Exception):
+    """What stands there now does not allow it; the message says why, and names no person."""
+
+
+def undo_deed(event: AuditEvent, *, by: User) -> None:
+    """Puts back what one deed changed. Raises NotPossible where it is none that can be undone so, or where one of its
+    columns was changed again since."""
+    if event.action not in UNDOABLE:
+        raise NotPossible(f"“{event.action}” is not undone here.")
+    with audit.acting(by, "undo", event.table, event.object_id, deed=event.pk), audit.putting_back():
+        revisions = event.revisions.all()
+        if later := undo.changed_since(revisions):
+            raise NotPossible(f"{len(later)} of its rows were changed again since; undo that first.")
+        undo.put_back(revisions)
 
 
 def _written(action: str, rows: "QuerySet[Any]", by: User, **columns: Any) -> int:

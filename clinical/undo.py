@@ -30,13 +30,17 @@ class Later(NamedTuple):
     columns: tuple[str, ...]
 
 
-def changed_since(revisions: "QuerySet[Revision]") -> list[Later]:
-    """The rows whose columns are not as these changes left them: what would be lost by putting them back."""
+def changed_since(revisions: "QuerySet[Revision]", *, to_the_first: bool = False) -> list[Later]:
+    """The rows whose columns are not as these changes left them: what would be lost by putting them back.
+
+    `to_the_first`: those whose columns are not as these changes found them; of a row's whole past, as it came.
+    """
+    left = "was" if to_the_first else "became"
     found = []
     for table, ids in _by_table(revisions).items():
         found += _rows(
             f"WITH net AS ({NET}) SELECT net.object_id, array_agg(c.key ORDER BY c.key)"  # noqa: S608  our own
-            f" FROM net LEFT JOIN {_quoted(table)} t ON t.id = net.object_id, jsonb_each(net.became) c"
+            f" FROM net LEFT JOIN {_quoted(table)} t ON t.id = net.object_id, jsonb_each(net.{left}) c"
             " WHERE to_jsonb(t) -> c.key IS DISTINCT FROM c.value GROUP BY net.object_id ORDER BY 1",
             [ids, table],
             table,

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
-from ingestion import claims, failpoints, keeping, load, outages, reading, sources
+from ingestion import claims, failpoints, keeping, load, outages, reading, rules, sources
 from ingestion.claims import Claim
 from ingestion.load import Held
 from ingestion.models import MAX_ATTEMPTS, STOPPED, IngestBatch, Source, Status
@@ -87,7 +87,7 @@ def _attempt(claim: Claim, is_dry: bool, ahead: Ahead | None) -> Report | None:
             if was_read:
                 stack.enter_context(was_read)
             fetched = was_read.fetched if was_read else stack.enter_context(reading.fetch(batch))
-            _load(claim, batch, was_read or reading.read(batch, fetched))
+            _load(claim, batch, was_read or reading.read(batch, fetched, rules.in_force(batch)))
         except FileRefused as refused:
             claims.settle(claim, Status.REJECTED, reasons=[refused.reason], **_content(fetched))
         except Held as held:

@@ -14,11 +14,12 @@ from typing import BinaryIO, Self
 
 from django.conf import settings
 
-from ingestion import backfill, failpoints, keeping, reader, rows, sources
+from ingestion import backfill, failpoints, keeping, reader, rows, rules, sources
 from ingestion.models import IngestBatch
 from ingestion.reader import Fetched
 from ingestion.records import Chunk, Records, records
 from ingestion.rows import Delivery
+from ingestion.rulebook import Rulebook
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROOM = 1.1  # of an object's size: what its way through the temporary folder takes
@@ -64,10 +65,10 @@ def fetch(batch: IngestBatch) -> Fetched:
         raise NoRoom("The temporary folder has no room for the file.") from None
 
 
-def read(batch: IngestBatch, fetched: Fetched) -> Reading:
+def read(batch: IngestBatch, fetched: Fetched, rulebook: Rulebook) -> Reading:
     """Each block is read and checked when it is asked for. Raises FileRefused, and so may the blocks."""
     found = records(fetched, batch.kind_of_rows)
-    delivery = Delivery(batch.kind_of_rows, batch.last_modified)
+    delivery = Delivery(batch.kind_of_rows, batch.last_modified, rulebook)
     blocks = rows.staged(delivery, rows.delivered(found.header), _with_failpoints(found))
     return Reading(fetched, found, delivery, blocks)
 
@@ -93,12 +94,16 @@ class Ahead:
         self._before, self._begun = self._begun, {}
         for batch in batches:
             if len(self._begun) < self._most_files and batch.size < AHEAD_BYTES:
-                self._begun[batch.pk] = self._pool.submit(_read_ahead, batch)
+                self._begun[batch.pk] = self._pool.submit(_read_ahead, batch, rules.in_force(batch))
 
     def take(self, batch: IngestBatch) -> Reading | None:
-        """What was read of it; None where it has to be read now."""
+        """What was read of it, by the rules that are still in force; None where it has to be read now."""
         begun = self._before.pop(batch.pk, None) or self._begun.pop(batch.pk, None)
-        return None if begun is None or begun.cancel() else begun.result()
+        reading = None if begun is None or begun.cancel() else begun.result()
+        if reading and reading.delivery.rulebook != rules.in_force(batch):
+            with reading:
+                return None
+        return reading
 
     def __enter__(self) -> Self:
         return self
@@ -115,14 +120,14 @@ def _throw_away(begun: dict[int, "Future[Reading | None]"]) -> None:
                 pass
 
 
-def _read_ahead(batch: IngestBatch) -> Reading | None:
+def _read_ahead(batch: IngestBatch, rulebook: Rulebook) -> Reading | None:
     """None for whatever goes wrong: it will go wrong again in its turn, and be dealt with there."""
     fetched, spool = None, None
     try:
         fetched = fetch(batch)
         if fetched.decoded_bytes > AHEAD_BYTES:
             raise NoRoom("Too large to be read ahead of its turn.")
-        reading = read(batch, fetched)
+        reading = read(batch, fetched, rulebook)
         spool = tempfile.TemporaryFile()  # noqa: SIM115  closed with the reading
         spool.writelines(reading.blocks)
         spool.seek(0)

@@ -195,6 +195,10 @@ _ROW = _codes(
         "No such patient is known at this facility.",
         "Deliver or add the patient; the row is tried again by itself.",
     ),
+    RULE_TAKEN_BACK=(
+        "The rule by which the row came in was taken back.",
+        "It is tried again without the rule; correct it, or make another rule.",
+    ),
     PATIENT_AMBIGUOUS=(
         "Several patients of this facility carry the name, or a refused patient row does.",
         "Give the date of birth, choose the patient, or settle the refused patient row.",

@@ -6,7 +6,7 @@ stands in version order where the file stood. Each row lands exactly once, becau
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from clinical import audit
 from clinical.models import AuditEvent, Facility, Patient
-from ingestion import load, outages
+from ingestion import load, outages, rules
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.load import refused
 from ingestion.load.context import oldest_writer
@@ -25,6 +25,7 @@ from ingestion.refusals import PARENT_CODES
 from ingestion.rows import STEWARD_CELLS
 
 ROWS_PER_CHUNK = 2000
+LATELY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,21 @@ def retry_waiting(run: IngestRun | None, *, stages: Sequence[int]) -> list[Inges
 
     Stage by stage, because the patients that land in one are parents of the events in the next.
     """
-    return [again for stage in sorted(stages) for again in _retry_stage(run, stage)]
+    done = [again for stage in sorted(stages) for again in _retry_stage(run, stage)]
+    return done + [again for rule in _new_rules() for again in _retry_ruled(run, rule, stages)]
+
+
+def _new_rules() -> "QuerySet[Rule]":
+    """A load that was at work when they were made has parked its rows without them."""
+    return Rule.objects.active().filter(decided_at__gt=Now() - LATELY)
+
+
+def _retry_ruled(run: IngestRun | None, rule: Rule, stages: Sequence[int]) -> list[IngestBatch]:
+    datasets = [dataset.value for dataset in Dataset if dataset.stage in stages]
+    rows = rules.waiting(rule).filter(dataset__in=datasets, tried_at__lte=rule.decided_at)
+    batches = IngestBatch.objects.filter(pk__in=rows.values("batch_id")).in_version_order()
+    tried = [_replay(batch, rows.filter(batch=batch), run, None, is_automatic=True) for batch in batches]
+    return [batch for batch in tried if batch]
 
 
 def _retry_stage(run: IngestRun | None, stage: int) -> list[IngestBatch]:

@@ -20,6 +20,7 @@ from clinical import values
 from clinical.values import Invalid
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.objects import lagos_day
+from ingestion.rulebook import NO_RULES, Rulebook
 
 # The definition of an event's fingerprint: MD5 over the content columns, each normalised, a list's items kept apart,
 # absent as empty. A change of it, or of what normalises, is a new number.
@@ -46,31 +47,44 @@ class Delivery:
 
     dataset: Dataset
     last_modified: datetime
+    rulebook: Rulebook = NO_RULES
     rows_read: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
 
 
 def staged(delivery: Delivery, header: Sequence[str], chunks: Iterable[Chunk]) -> Iterator[bytes]:
-    """Each chunk as the tab-separated CSV that COPY takes, in the order of `columns_of(dataset, header)`."""
+    """Each chunk as the tab-separated CSV that COPY takes, in the order of `columns_of(delivery, header)`."""
     parse = _Parsers(delivery.last_modified)
     kept = [_is_delivered(name, header) for name in _STAGED[delivery.dataset]]
     for chunk in chunks:
         page = _Page(delivery, header, chunk)
         columns = [*compress(_DATASETS[delivery.dataset](page, parse), kept)]
+        if delivery.rulebook:
+            columns.append(page.rules())
         delivery.rows_read += len(chunk.rows)
         rows = zip(map(str, chunk.lines), page.reasons(), *columns, strict=True)
         # Where no cell needs quotes, joining is all that the writer would do, at a fifth of the price.
         yield ("\r\n".join(map("\t".join, rows)) + "\r\n").encode() if page.is_simple else csv_block(rows)
 
 
-def columns_of(dataset: Dataset, header: Sequence[str]) -> tuple[str, ...]:
+def columns_of(delivery: Delivery, header: Sequence[str]) -> tuple[str, ...]:
     """The staging columns that `staged` fills, in its order: not those of cells that the file does not have."""
-    return "line", "reasons", *(name for name in _STAGED[dataset] if _is_delivered(name, header))
+    cells = [name for name in _STAGED[delivery.dataset] if _is_delivered(name, header)]
+    return "line", "reasons", *cells, *(["rules"] if delivery.rulebook else [])
 
 
 def delivered(header: Sequence[str]) -> list[str]:
     """A file's header as it may be believed: columns named like a steward's cells hold ids of the sender's own."""
     return ["" if column in STEWARD_CELLS else column for column in header]
+
+
+def as_kept(header: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    """A record as it is kept with a refused row. jsonb holds no NUL; the sign for it stands there instead."""
+    cells = [cell.replace("\0", "\u2400") for cell in cells]
+    raw: dict[str, Any] = dict(zip(header, cells, strict=False))
+    if len(cells) > len(header):
+        raw[""] = cells[len(header) :]
+    return raw
 
 
 def csv_block(rows: Iterable[tuple[Any, ...]]) -> bytes:
@@ -162,6 +176,8 @@ class _Page:
     def __init__(self, delivery: Delivery, header: Sequence[str], chunk: Chunk) -> None:
         self.size = len(chunk.rows)
         self.warnings = delivery.warnings
+        self._rulebook = delivery.rulebook
+        self._ruled: dict[int, set[int]] = {}
         self._filled = COLUMNS[delivery.dataset].filled
         self._wrong: dict[int, list[str]] = {}
         self._void: dict[int, str] = dict.fromkeys(chunk.suspects, "QUOTE_SUSPECT")
@@ -190,6 +206,24 @@ class _Page:
         for index, reasons in self._wrong.items():
             found[index] = _array(reasons)
         return found
+
+    def rules(self) -> list[str]:
+        """Per row the rules by which its cells were read, as an array literal, or empty."""
+        found = [""] * self.size
+        for index, rules in self._ruled.items():
+            found[index] = "{" + ",".join(map(str, sorted(rules))) + "}"
+        return found
+
+    def meant(self, about: str, cells: Sequence[str], states: Sequence[str] | None = None) -> Sequence[str]:
+        """The cells, with what stewards have said that some of them mean."""
+        if about not in self._rulebook.rulings:
+            return cells
+        meant = [*cells]
+        for index, ruling in self._rulebook.found(about, cells, states or self._absent):
+            meant[index] = ruling.value
+            self._ruled.setdefault(index, set()).add(ruling.rule_id)
+            self.is_simple = False
+        return meant
 
     def refuse(self, index: int, reason: str) -> None:
         self._wrong.setdefault(index, []).append(reason)
@@ -277,9 +311,9 @@ class _Page:
 
 
 def _facilities(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
-    name, state = page.name("name", "facility_name"), page.name("state")
+    name, state = page.name("name", "facility_name"), page.meant("state", page.name("state"))
     state = page.parsed("state", state, parse.state)
-    lga = page.name("lga")
+    lga = page.meant("lga", page.name("lga"), state)
     official = list(map(parse.lga, lga, state))
     _warn_of_unknown_lgas(page, lga, state)
     lat, lon = _points(page)
@@ -317,7 +351,7 @@ def _patients(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
     place = _place(page, parse)
     first, last = page.name("first_name"), page.name("last_name")
     cells = page.raw("sex")
-    sex = page.parsed("sex", cells, parse.sex, "Unknown")
+    sex = page.parsed("sex", page.meant("sex", cells, place[1]), parse.sex, "Unknown")
     if not all(cells):
         for index, cell in enumerate(cells):
             if not cell:
@@ -332,8 +366,9 @@ def _patients(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
 def _place(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
     """Facility name, state and LGA (each empty where not given, the LGA by its official name), and a steward's id."""
     name = page.name("facility_name")
-    state = page.parsed("facility_state", page.name("facility_state", "state"), parse.state)
-    lga = page.name("facility_lga", "lga")
+    state = page.meant("state", page.name("facility_state", "state"))
+    state = page.parsed("facility_state", state, parse.state)
+    lga = page.meant("lga", page.name("facility_lga", "lga"), state)
     lga = list(map(parse.lga, lga, state)) if any(lga) else lga
     return [name, state, lga, page.parsed("facility_id", page.raw("facility_id"), parse.number)]
 
@@ -360,8 +395,13 @@ def _records(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
     person = _person(page, parse)
     instants = page.raw("recorded_at")
     instant = page.parsed("recorded_at", instants, parse.instant)
-    content = [page.name("record_type"), *map(page.free, ("diagnosis", "treatment", "medications", "notes"))]
+    content: list[Sequence[str]] = [
+        page.name("record_type"),
+        *map(page.free, ("diagnosis", "treatment", "medications", "notes")),
+    ]
     fingerprint = _fingerprints(*content, _or_written(instant, instants))
+    # After the fingerprint, which is of what was delivered: a rule must not make a new event of a row that comes again.
+    content[1] = page.meant("diagnosis", content[1], place[1])
     return [*place, patient, *person, page.identifier("record_id"), instant, fingerprint, *content]
 
 

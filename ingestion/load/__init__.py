@@ -11,9 +11,9 @@ from typing import Any
 
 from django.db.models import F, Func, QuerySet, TextField
 
-from ingestion import failpoints, rows, staging
+from ingestion import failpoints, rows, rules, staging
 from ingestion.datasets import Dataset
-from ingestion.load import events, facilities, patients, refused
+from ingestion.load import events, facilities, patients, refused, uses
 from ingestion.load.context import Load, end_session, lock_content, oldest_writer, prepare_session
 from ingestion.models import IngestBatch, RejectedRow, Release, Source
 from ingestion.objects import folder_state
@@ -54,7 +54,7 @@ def stage_again(
     batch: IngestBatch, again: "QuerySet[RejectedRow]", header: Sequence[str], chunks: Iterable[Chunk]
 ) -> Load:
     """The same for refused rows, whose ordinals were fixed when their file was read."""
-    delivery = Delivery(batch.kind_of_rows, batch.last_modified)
+    delivery = Delivery(batch.kind_of_rows, batch.last_modified, rules.in_force(batch))
     with TemporaryFile() as spool:  # they come from the very connection that COPY is about to occupy
         spool.writelines(rows.staged(delivery, header, chunks))
         spool.seek(0)
@@ -70,7 +70,7 @@ def _begin(batch: IngestBatch, header: Sequence[str], delivery: Delivery, blocks
     looked_at = oldest_writer()
     dataset = batch.kind_of_rows
     model = staging.create(dataset)
-    staging.copy(model, rows.columns_of(dataset, header), blocks)
+    staging.copy(model, rows.columns_of(delivery, header), blocks)
     failpoints.at("mid_validate")
     load = Load(
         batch,
@@ -137,6 +137,7 @@ def publish(load: Load, settle: Callable[[Load], None] = refused.keep) -> dict[s
     failpoints.at("mid_upsert")
     counts["rejected"] = staging.Reasons.objects.count()
     settle(load)
+    uses.note(load)
     counts["collapsed"] += staging.Stopped.objects.filter(reason=None).count()
     counts["rows_read"] = load.delivery.rows_read
     settled = ("inserted", "updated", "collapsed", "rejected")

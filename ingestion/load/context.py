@@ -97,6 +97,14 @@ def lock_dataset(load: Load) -> None:
     _wait_no_longer()
 
 
+def lock_whole(dataset: Dataset) -> None:
+    """For whoever takes rows of the dataset back: no load of it merges until this transaction is over."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, %s)", [LOCKS_DATASET + [*Dataset].index(dataset), WHOLE_DATASET]
+        )
+
+
 def lock_facilities(load: Load, facility_ids: set[int]) -> None:
     """No other load of the dataset that speaks of these facilities merges from here on.
 

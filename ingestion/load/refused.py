@@ -17,7 +17,7 @@ from ingestion.load import events, places
 from ingestion.load.context import Load
 from ingestion.models import RejectedRow
 from ingestion.refusals import PARENT_CODES
-from ingestion.rows import csv_block
+from ingestion.rows import as_kept, csv_block
 from ingestion.staging import Known, RawRow, Reasons, Refusal, Stopped
 from ingestion.upsert import upsert
 
@@ -65,16 +65,7 @@ def _stage(load: Load, rows: "QuerySet[Any, Any]", ordinal: Any, header: Sequenc
 def _blocks(header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[bytes]:
     numbered = iter(rows)
     while block := [*islice(numbered, ROWS_PER_BLOCK)]:
-        yield csv_block((line, _json(header, cells)) for line, cells in block)
-
-
-def _json(header: Sequence[str], cells: Sequence[str]) -> str:
-    """jsonb holds no NUL; the sign for it stands there instead."""
-    cells = [cell.replace("\0", "\u2400") for cell in cells]
-    raw: dict[str, Any] = dict(zip(header, cells, strict=False))
-    if len(cells) > len(header):
-        raw[""] = cells[len(header) :]
-    return json.dumps(raw, ensure_ascii=False)
+        yield csv_block((line, json.dumps(as_kept(header, cells), ensure_ascii=False)) for line, cells in block)
 
 
 def _seen(load: Load) -> "QuerySet[Any, Any]":

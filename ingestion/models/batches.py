@@ -4,6 +4,7 @@ A batch is one object version (or one replay of refused rows); its counts add up
 loaded, never change (migration 0002). A steward who takes its rows back marks it as reverted.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -115,10 +116,10 @@ class BackendIsGone(Func):
     arity = 0
 
 
-def folders_of(scope: Scope) -> list[str]:
-    """The folders that name one of the scope's states; there are few, however many batches."""
+def folders_in(states: Collection[str]) -> list[str]:
+    """The folders that name one of the states; there are few, however many batches."""
     folders = IngestBatch.objects.order_by().values_list("folder", flat=True).distinct()
-    return [folder for folder in folders if folder_state(folder) in scope.states]
+    return [folder for folder in folders if folder_state(folder) in states]
 
 
 class IngestBatchQuerySet(models.QuerySet["IngestBatch"]):
@@ -127,7 +128,7 @@ class IngestBatchQuerySet(models.QuerySet["IngestBatch"]):
         if scope.is_national:
             return self
         rows = apps.get_model("ingestion.RejectedRow").objects.inside(scope).filter(batch=OuterRef("pk"))
-        return self.filter(Q(folder__in=folders_of(scope)) | Exists(rows))
+        return self.filter(Q(folder__in=folders_in(scope.states)) | Exists(rows))
 
     def visible_to(self, user: "User") -> "IngestBatchQuerySet":
         return self.inside(user.access.scope(READ, "deliveries"))

@@ -13,7 +13,7 @@ from django.db.models.lookups import In
 
 from clinical.access import READ, Scope
 from ingestion.datasets import Dataset
-from ingestion.models.batches import IngestBatch, folders_of
+from ingestion.models.batches import IngestBatch, folders_in
 
 if TYPE_CHECKING:
     from clinical.models import User
@@ -51,7 +51,7 @@ class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
         facilities = apps.get_model("clinical.Facility").objects.inside(scope).values("pk")
         mine = Q(facility_id__in=facilities)
         if scope.states:
-            mine |= Q(facility=None, batch__folder__in=folders_of(scope))
+            mine |= Q(facility=None, batch__folder__in=folders_in(scope.states))
             mine |= Q(facility=None) & Q(In(NamedState(), sorted(scope.states)))
         return self.filter(mine)
 

@@ -1,0 +1,266 @@
+"""Takes back what a batch, or some of its lines, did to the tables: new rows go, changed ones are as before.
+
+All or nothing, in one transaction: where anything has been built on it since, nothing is touched and that is listed.
+Past files stay where they are; delivered again, they load anew.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.db import connection, transaction
+from django.db.models import Count, QuerySet
+from django.db.models.functions import Now
+
+from clinical import audit, undo
+from clinical.models import Facility, MedicalRecord, Membership, Merge, Patient, Revision, TriageVisit
+from ingestion.datasets import Dataset
+from ingestion.load.context import lock_whole
+from ingestion.models import LOADED, IngestBatch, RejectedRow, Rule, RuleUse, Sighting
+from ingestion.stewards import TABLE, NotPossible
+
+if TYPE_CHECKING:
+    from clinical.models import User
+
+MODELS: dict[Dataset, Any] = {
+    Dataset.FACILITIES: Facility,
+    Dataset.PATIENTS: Patient,
+    Dataset.MEDICAL_RECORDS: MedicalRecord,
+    Dataset.TRIAGE_VISITS: TriageVisit,
+}
+MOST_LISTED = 200
+
+
+class Obstacle(NamedTuple):
+    """Something later that rests on a row, in words that name no person."""
+
+    table: str
+    object_id: int
+    what: str
+
+
+class Obstructed(NotPossible):
+    """Later changes would be lost."""
+
+    def __init__(self, obstacles: list[Obstacle]) -> None:
+        super().__init__(f"{len(obstacles)} later changes rest on these rows; undo those first.")
+        self.obstacles = obstacles
+
+
+@dataclass
+class Footprint:
+    """What one batch, or some of its lines, left in the tables."""
+
+    batch: IngestBatch
+    new_ids: list[int] = field(default_factory=list)
+    changed: "QuerySet[Revision]" = field(default_factory=Revision.objects.none)
+    uses: "QuerySet[RuleUse]" = field(default_factory=RuleUse.objects.none)
+
+    @property
+    def table(self) -> str:
+        return self.batch.kind_of_rows.value
+
+    @property
+    def changed_ids(self) -> set[int]:
+        return {*self.changed.values_list("object_id", flat=True)}
+
+
+def footprint(batch: IngestBatch, uses: "QuerySet[RuleUse] | None" = None) -> Footprint:
+    """Of the whole batch, or of the lines of these uses."""
+    model = MODELS[batch.kind_of_rows]
+    new = model.objects.filter(batch_id=batch.pk)
+    changed = Revision.objects.filter(batch_id=batch.pk, table=batch.dataset, became__isnull=False)
+    if uses is not None:
+        new = new.filter(line__in=uses.values("line"))
+        changed = changed.filter(object_id__in=uses.exclude(row_id=None).values("row_id"))
+    else:
+        uses = RuleUse.objects.filter(batch=batch)
+    return Footprint(batch, [*new.order_by("pk").values_list("pk", flat=True)], changed, uses)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What reverting a batch would do, for the person who decides it."""
+
+    footprints: list[Footprint]
+    obstacles: list[Obstacle]
+
+    @property
+    def new_rows(self) -> int:
+        return sum(len(one.new_ids) for one in self.footprints)
+
+    @property
+    def changed_rows(self) -> int:
+        return sum(len(one.changed_ids) for one in self.footprints)
+
+    @property
+    def refused_rows(self) -> int:
+        return RejectedRow.objects.filter(batch__in=[one.batch.pk for one in self.footprints]).count()
+
+    @property
+    def parked_again(self) -> int:
+        return RejectedRow.objects.filter(replay_batch__in=[one.batch.pk for one in self.footprints]).count()
+
+
+def plan(batch: IngestBatch) -> Plan:
+    """Looks, and changes nothing. Replays of the batch's rows go with it."""
+    footprints = [footprint(one) for one in _with_replays(batch)]
+    return Plan(footprints, [obstacle for one in footprints for obstacle in obstacles(one)])
+
+
+def revert(batch: IngestBatch, *, reason: str, by: "User") -> Plan:
+    """Takes the batch and the replays of its rows back. Raises NotPossible, or Obstructed with what stands against."""
+    if not reason.strip():
+        raise NotPossible("Say why the batch is taken back.")
+    with audit.acting(by, "revert", TABLE, batch.pk):
+        batch = IngestBatch.objects.select_for_update().get(pk=batch.pk)
+        if batch.status not in LOADED or batch.reverted_at:
+            raise NotPossible(f"Batch {batch.pk} has nothing in the tables: it is {_what_it_is(batch)}.")
+        lock_whole(batch.kind_of_rows)
+        planned = plan(batch)
+        if planned.obstacles:
+            raise Obstructed(planned.obstacles)
+        for one in planned.footprints:
+            remove(one)
+            _settle_refused(one.batch)
+            IngestBatch.objects.filter(pk=one.batch.pk).update(
+                reverted_at=Now(), reverted_by=by, reverted_why=reason.strip()
+            )
+    return planned
+
+
+def _what_it_is(batch: IngestBatch) -> str:
+    return "taken back already" if batch.reverted_at else batch.status
+
+
+def _with_replays(batch: IngestBatch) -> list[IngestBatch]:
+    """The newest first."""
+    return [*batch.replays.loaded().order_by("-pk"), batch]
+
+
+def remove(one: Footprint) -> None:
+    """The rows as they were before; the caller has looked for obstacles in this transaction."""
+    with audit.putting_back():
+        undo.put_back(one.changed)
+        with connection.cursor() as cursor:
+            table = connection.ops.quote_name(one.table)
+            cursor.execute(f"DELETE FROM {table} WHERE id = ANY(%s)", [one.new_ids])  # noqa: S608  a dataset
+    one.uses.delete()
+
+
+def _settle_refused(batch: IngestBatch) -> None:
+    """What it parked has never come; what it let in waits again."""
+    Sighting.objects.filter(batch=batch).delete()
+    park_again(RejectedRow.objects.filter(replay_batch=batch))
+    if batch.parent_id is None:
+        RejectedRow.objects.filter(batch=batch, state=RejectedRow.State.OPEN, times_seen=1).delete()
+
+
+def park_again(rows: "QuerySet[RejectedRow]", **columns: Any) -> int:
+    return rows.update(
+        state=RejectedRow.State.OPEN,
+        replay_batch=None,
+        became_id=None,
+        settled_at=None,
+        settled_by=None,
+        settled_why="",
+        **columns,
+    )
+
+
+# --- What stands against it
+
+
+def obstacles(one: Footprint) -> list[Obstacle]:
+    """At most MOST_LISTED of each kind."""
+    found = [
+        *_changed_later(one),
+        *_referred_to(one),
+        *_seen_again(one),
+        *_said_again(one),
+    ]
+    return [*dict.fromkeys(found)]
+
+
+def _changed_later(one: Footprint) -> Iterable[Obstacle]:
+    later = undo.changed_since(one.changed)
+    later += undo.changed_since(Revision.objects.filter(table=one.table, object_id__in=one.new_ids), to_the_first=True)
+    for row in later[:MOST_LISTED]:
+        yield Obstacle(row.table, row.object_id, f"was changed later: {', '.join(row.columns)}")
+
+
+_REFERRERS: dict[Dataset, list[tuple[Any, str, str]]] = {
+    Dataset.FACILITIES: [
+        (Patient, "facility_id", "has {n} patients of other files"),
+        (Membership, "facility_id", "is the scope of {n} users"),
+        (Rule, "facility_id", "is what {n} rules mean"),
+    ],
+    Dataset.PATIENTS: [
+        (MedicalRecord, "patient_id", "has {n} records"),
+        (TriageVisit, "patient_id", "has {n} visits"),
+    ],
+}
+
+
+def _referred_to(one: Footprint) -> Iterable[Obstacle]:
+    for model, column, words in _REFERRERS.get(one.batch.kind_of_rows, []):
+        referring = model.objects.filter(**{f"{column}__in": one.new_ids}).order_by().values(column)
+        for row in referring.annotate(n=Count("pk")).order_by(column)[:MOST_LISTED]:
+            yield Obstacle(one.table, row[column], words.format(n=row["n"]))
+    merged = Merge.objects.filter(table=one.table, undone_at=None)
+    for merge in merged.filter(survivor_id__in=one.new_ids).union(merged.filter(merged_id__in=one.new_ids)):
+        yield Obstacle(one.table, merge.survivor_id, "was merged since")
+
+
+def _seen_again(one: Footprint) -> Iterable[Obstacle]:
+    """Later deliveries that contained the same rows: what they said rests on this one."""
+    mine = [*one.new_ids, *one.changed_ids]
+    if not mine:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seen.id, min(seen.batch_id) FROM ("
+            "  SELECT s.batch_id, unnest(s.ids) AS id FROM ingest_sightings s"
+            "  JOIN ingest_batches b ON b.id = s.batch_id"
+            "  WHERE s.batch_id > %s AND b.dataset = %s AND b.reverted_at IS NULL) seen"
+            " JOIN unnest(%s::bigint[]) AS mine (id) USING (id)"
+            " WHERE NOT EXISTS (SELECT FROM rule_uses u WHERE u.batch_id = seen.batch_id AND u.row_id = seen.id"
+            "   AND u.rule_id = ANY(%s)) GROUP BY seen.id ORDER BY seen.id LIMIT %s",
+            [one.batch.pk, one.batch.dataset, mine, _rules_of(one), MOST_LISTED],
+        )
+        for pk, batch_id in cursor.fetchall():
+            yield Obstacle(one.table, pk, f"was delivered again in batch {batch_id}")
+
+
+def _rules_of(one: Footprint) -> list[int]:
+    """Lines of later files that came in by the same rule go with it, and are no obstacle."""
+    return [*one.uses.order_by().values_list("rule_id", flat=True).distinct()]
+
+
+def _said_again(one: Footprint) -> Iterable[Obstacle]:
+    """Events without ids leave no sighting: a later file of the source for the same day may have repeated them."""
+    if not one.batch.kind_of_rows.is_event or one.batch.parent_id or not one.new_ids:
+        return
+    later = IngestBatch.objects.loaded().filter(
+        pk__gt=one.batch.pk,
+        dataset=one.batch.dataset,
+        source=one.batch.source,
+        business_date=one.batch.business_date,
+        parent=None,
+        unchanged__gt=0,
+    )
+    for batch in later.order_by("pk"):
+        yield Obstacle(TABLE, batch.pk, f"repeats {batch.unchanged} stored events: take it back first")
+
+
+@transaction.atomic
+def undo_uses(uses: "QuerySet[RuleUse]") -> None:
+    """Takes back the lines of these uses, batch by batch, the newest first. Raises Obstructed."""
+    batches = IngestBatch.objects.filter(pk__in=uses.values("batch_id")).order_by("-pk")
+    prints = [footprint(batch, uses.filter(batch=batch)) for batch in batches]
+    for dataset in {one.batch.kind_of_rows for one in prints}:
+        lock_whole(dataset)
+    if standing := [obstacle for one in prints for obstacle in obstacles(one)]:
+        raise Obstructed(standing)
+    for one in prints:
+        remove(one)

@@ -1,0 +1,66 @@
+"""The rules that concern a batch. How stewards make them and take them back: ingestion/rulemaking.py.
+
+A rule is applied where cells are read (ingestion/rows.py) or, for a facility's name, where names are resolved
+(load/places.py); both note which lines came in by it, so that taking it back parks exactly those again.
+"""
+
+from django.db.models import Func, Q, QuerySet, TextField
+from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce
+
+from ingestion.datasets import Dataset
+from ingestion.models import IngestBatch, RejectedRow, Rule
+from ingestion.models.batches import folders_in
+from ingestion.models.refused import NamedState
+from ingestion.objects import folder_state
+from ingestion.rulebook import NO_RULES, Rulebook, Ruling
+
+
+def in_force(batch: IngestBatch) -> Rulebook:
+    """Those that may change what a cell of the batch's rows says; facilities' names are resolved in the database."""
+    rules = Rule.objects.active().for_source(batch.source).exclude(about=Rule.About.FACILITY)
+    found: dict[str, dict[str, list[Ruling]]] = {}
+    for rule in rules.only("about", "text_key", "value", "state"):
+        found.setdefault(rule.about, {}).setdefault(rule.text_key, []).append(Ruling(rule.pk, rule.value, rule.state))
+    return Rulebook(found, folder_state(batch.folder) or "") if found else NO_RULES
+
+
+# The cells that a rule is about, by dataset.
+CELLS: dict[str, dict[Dataset, str]] = {
+    Rule.About.FACILITY: dict.fromkeys([d for d in Dataset if d.stage], "facility_name"),
+    Rule.About.STATE: {Dataset.FACILITIES: "state"} | dict.fromkeys([d for d in Dataset if d.stage], "facility_state"),
+    Rule.About.LGA: {Dataset.FACILITIES: "lga"} | dict.fromkeys([d for d in Dataset if d.stage], "facility_lga"),
+    Rule.About.SEX: {Dataset.PATIENTS: "sex"},
+    Rule.About.DIAGNOSIS: {Dataset.MEDICAL_RECORDS: "diagnosis"},
+}
+
+
+class CellKey(Func):
+    """A cell as rules compare it: white space folded, in lower case."""
+
+    template = r"lower(btrim(regexp_replace(%(expressions)s, '\s+', ' ', 'g')) COLLATE pg_c_utf8)"
+    output_field = TextField()
+
+
+def cell(column: str) -> Coalesce:
+    """What would be tried now."""
+    return Coalesce(KT(f"corrections__{column}"), KT(f"raw__{column}"), output_field=TextField())
+
+
+def waiting(rule: Rule) -> "QuerySet[RejectedRow]":
+    """Open rows in the rule's reach of which a cell has its text."""
+    said = Q(pk__in=[])
+    columns = CELLS[rule.about]
+    rows = RejectedRow.objects.filter(state=RejectedRow.State.OPEN, dataset__in=[*columns])
+    for column in {*columns.values()}:
+        rows = rows.alias(**{f"key_of_{column}": CellKey(cell(column))})
+        datasets = [dataset for dataset in columns if columns[dataset] == column]
+        said |= Q(dataset__in=datasets, **{f"key_of_{column}": rule.text_key})
+    rows = rows.filter(said)
+    if rule.source:
+        rows = rows.filter(source=rule.source)
+    if rule.state:
+        rows = rows.alias(named=NamedState()).filter(
+            Q(named=rule.state) | Q(batch__folder__in=folders_in({rule.state}))
+        )
+    return rows
