@@ -34,15 +34,15 @@ GROUPS = r"""
 SELECT reason, lower(btrim(regexp_replace(value, '\s+', ' ', 'g')) COLLATE pg_c_utf8) AS key,
        min(value) AS value, count(*) AS total, count(*) FILTER (WHERE cardinality(reasons) = 1) AS freed,
        min(id) AS example, array_agg(DISTINCT dataset) AS datasets, count(DISTINCT source) AS sources,
-       min(first_seen_at) AS since
+       min(first_seen_at) AS since, (array_agg(n ORDER BY id))[1] - 1 AS number
 FROM (
-    SELECT r.id, r.reasons, r.dataset, r.source, r.first_seen_at, reason, coalesce(CASE
+    SELECT r.id, n, r.reasons, r.dataset, r.source, r.first_seen_at, reason, coalesce(CASE
         WHEN reason IN ('FACILITY_NOT_FOUND', 'FACILITY_AMBIGUOUS') THEN cells ->> 'facility_name'
         WHEN reason IN ('PATIENT_NOT_FOUND', 'PATIENT_AMBIGUOUS', 'IDENTITY_CONFLICT:patient') THEN concat_ws(
             ' ', cells ->> 'patient_first_name', cells ->> 'patient_last_name', '·', cells ->> 'facility_name')
         WHEN reason LIKE '%%:%%' THEN cells ->> split_part(reason, ':', 2) END, '') AS value
     FROM rejected_rows r CROSS JOIN LATERAL (SELECT r.raw || r.corrections AS cells) c
-    CROSS JOIN LATERAL unnest(r.reasons) AS reason
+    CROSS JOIN LATERAL unnest(r.reasons) WITH ORDINALITY AS u (reason, n)
     WHERE r.id IN ({rows})
 ) told
 GROUP BY reason, key ORDER BY freed DESC, total DESC, reason, key LIMIT %s OFFSET %s
@@ -62,6 +62,7 @@ class Group:
     datasets: Sequence[str]
     sources: int
     since: datetime
+    number: int  # which of that row's reasons it is
     known: Cause | None = None
 
     @property

@@ -14,9 +14,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from clinical.models import User
-from ingestion import discovery, failpoints, keeping, lanes, queue, replay, runs, sources, stewards
+from ingestion import discovery, failpoints, keeping, lanes, queue, replay, rulemaking, runs, sources, stewards
 from ingestion.lanes import Crew
-from ingestion.models import IngestRun, Kind, RejectedRow
+from ingestion.models import IngestRun, Kind, RejectedRow, Rule
 from ingestion.objects import lagos_day
 
 logger = logging.getLogger(__name__)
@@ -73,6 +73,14 @@ def replay_rows(row_ids: list[int], user_id: int | None = None) -> None:
     """Tries these refused rows again, for the steward who asked."""
     by = User.objects.filter(pk=user_id).first() if user_id else None
     stewards.replay(RejectedRow.objects.filter(pk__in=row_ids), by=by)
+
+
+@shared_task(**RETRY)
+def apply_rule(rule_id: int, user_id: int | None = None) -> None:
+    """Tries the rows that wait for a rule, for the steward who made it."""
+    rule = Rule.objects.active().filter(pk=rule_id).first()
+    if rule:
+        rulemaking.apply(rule, by=User.objects.filter(pk=user_id).first() if user_id else None)
 
 
 @shared_task

@@ -29,6 +29,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     open_rows = RejectedRow.objects.visible_to(user).filter(state=RejectedRow.State.OPEN)
     deliveries = [
         _page(request, "Batches", "inventory_2", "ingestion.ingestbatch", stopped),
+        _page(request, "Refused by cause", "account_tree", "ingestion.rejectedrow", at="admin:ingestion_cause_list"),
         _page(request, "Refused rows", "rule", "ingestion.rejectedrow", open_rows),
         _page(request, "Runs", "nights_stay", "ingestion.ingestrun"),
         _page(request, "Rules", "alt_route", "ingestion.rule"),
@@ -56,13 +57,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _page(
-    request: HttpRequest, title: str, icon: str, model: str, waiting: "QuerySet[Any] | None" = None
+    request: HttpRequest, title: str, icon: str, model: str, waiting: "QuerySet[Any] | None" = None, at: str = ""
 ) -> dict[str, Any] | None:
     """The list of a model, for who may see it."""
     app, name = model.split(".")
     if not request.user.has_perm(f"{app}.view_{name}"):
         return None
-    page = {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{name}_changelist")}
+    page = {"title": title, "icon": icon, "link": reverse(at or f"admin:{app}_{name}_changelist")}
     count = waiting.order_by()[: AT_MOST + 1].count() if waiting is not None else 0
     if count:
         page |= {"badge": f"{count}" if count <= AT_MOST else f"{AT_MOST}+", "badge_variant": "danger"}

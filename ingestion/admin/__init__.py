@@ -1,8 +1,8 @@
-"""The stewards' desk for what was delivered: batches, refused rows, and what was decided once for all about a source.
+"""The stewards' desk for what was delivered: batches, refused rows and their causes, rules, and what a source delivers.
 
 It shows and asks; what a decision does is ingestion/stewards.py.
 """
 
-from ingestion.admin import batches, decisions, rejected
+from ingestion.admin import batches, decisions, rejected, rules
 
-__all__ = ["batches", "decisions", "rejected"]
+__all__ = ["batches", "decisions", "rejected", "rules"]

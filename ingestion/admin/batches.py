@@ -6,9 +6,11 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import F, Func, QuerySet, TextField, Value
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,10 +18,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, 
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidget
 
-from ingestion import stewards
+from ingestion import reverting, stewards
 from ingestion.admin.desk import Desk, Why, WhyForm, link, person, sentences
 from ingestion.datasets import Dataset
-from ingestion.models import STOPPED, AuditLog, IngestBatch, IngestRun, RejectedRow, Release, Sighting, Status
+from ingestion.models import LOADED, STOPPED, AuditLog, IngestBatch, IngestRun, RejectedRow, Release, Sighting, Status
 from ingestion.refusals import CODES, Level
 
 COLOURS = {
@@ -121,9 +123,9 @@ class BatchAdmin(Desk):
     unchanged_rows = _count_of("unchanged", "unchanged")
     collapsed_rows = _count_of("collapsed", "collapsed")
 
-    @display(description="status", label=COLOURS, ordering="status")
+    @display(description="status", label=COLOURS | {"reverted": "warning"}, ordering="status")
     def status_label(self, batch: IngestBatch) -> str:
-        return batch.status
+        return "reverted" if batch.reverted_at else batch.status
 
     @admin.display(description="object", ordering="business_date")
     def object(self, batch: IngestBatch) -> SafeString:
@@ -139,6 +141,36 @@ class BatchAdmin(Desk):
         if not batch.rejected:
             return NONE
         return format_html('<a class="desk-refused" href="{}">{}</a>', _refused_rows(batch), f"{batch.rejected:,}")
+
+    def get_urls(self) -> list[Any]:
+        revert = self.admin_site.admin_view(self.revert_view)
+        return [path("<int:pk>/revert/", revert, name="ingestion_batch_revert"), *super().get_urls()]
+
+    def revert_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What taking the batch back would do, and what stands against it; then, with a reason, done."""
+        batch = self.get_queryset(request).filter(pk=pk).first()
+        if not self.has_decide_permission(request):
+            raise PermissionDenied
+        if batch is None or not IngestBatch.objects.loaded().filter(pk=pk).exists():
+            self.tell(request, None, ["Only a loaded batch can be taken back, once."])
+            return HttpResponseRedirect(reverse("admin:ingestion_ingestbatch_changelist"))
+        form = WhyForm(request.POST or None)
+        if form.is_bound and form.is_valid():
+            try:
+                done = reverting.revert(batch, reason=form.cleaned_data["reason"], by=person(request))
+            except stewards.NotPossible as error:
+                self.tell(request, None, [str(error)])
+            else:
+                self.tell(request, f"Taken back: {done.new_rows} rows are gone, {done.changed_rows} are as before.")
+                return HttpResponseRedirect(reverse("admin:ingestion_ingestbatch_change", args=[pk]))
+        context = self.admin_site.each_context(request) | {
+            "title": f"Take batch {pk} back",
+            "opts": self.opts,
+            "batch": batch,
+            "plan": reverting.plan(batch),
+            "form": form,
+        }
+        return TemplateResponse(request, "ingestion/revert.html", context)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -206,6 +238,7 @@ def _story(batch: IngestBatch) -> dict[str, Any]:
         "open_rows": RejectedRow.objects.filter(batch=batch, state=RejectedRow.State.OPEN).count(),
         "refused_rows": _refused_rows(batch),
         "replays": [*batch.replays.order_by("id")[:10]],
+        "is_revertible": batch.status in LOADED and not batch.reverted_at,
         "is_held": batch.status == Status.HELD,
         "is_stopped": batch.status in STOPPED,
         "release_form": _release_form(batch),

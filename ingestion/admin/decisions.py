@@ -1,4 +1,4 @@
-"""What stewards have answered once for all about a source: how it delivers, and which facility it means by a name."""
+"""What stewards have answered once for all about a source: how it delivers."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.contrib.postgres.functions import TransactionNow
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from ingestion.models import Rule, Source
+from ingestion.models import Source
 
 
 class DecisionDesk(ModelAdmin):
@@ -29,11 +29,3 @@ class SourceAdmin(DecisionDesk):
     list_filter = ("delivers",)
     search_fields = ("source",)
     fields = ("source", "delivers", "decided_by", "decided_at")
-
-
-@admin.register(Rule)
-class RuleAdmin(DecisionDesk):
-    list_display = ("text", "about", "reach", "decided_by", "decided_at")
-    search_fields = ("text", "source")
-    autocomplete_fields = ("facility",)
-    fields = ("about", "text", "facility", "value", "source", "state", "expires_on", "why", "decided_by", "decided_at")

@@ -20,6 +20,8 @@ from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelec
 
 from clinical.models import Facility, FacilityName, Patient, PatientName
 from ingestion import outages, queue, stewards
+from ingestion.admin import causes
+from ingestion.admin.causes import CauseFilter
 from ingestion.admin.desk import Desk, Why, WhyForm, labels, link, person
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import IngestBatch, RejectedRow
@@ -109,7 +111,7 @@ class OneCellForm(forms.Form):
 class RejectedRowAdmin(Desk):
     list_display = ("place", "reason_labels", "state_label", "times_seen", "last_seen_at")
     list_select_related = ("batch",)
-    list_filter = (("state", ChoicesDropdownFilter), ("dataset", ChoicesDropdownFilter), RowReasonFilter)
+    list_filter = (("state", ChoicesDropdownFilter), ("dataset", ChoicesDropdownFilter), RowReasonFilter, CauseFilter)
     sortable_by = ("place", "times_seen", "last_seen_at")
     search_fields = ("facility_key", "last_name_key", "first_name_key", "source")
     search_help_text = "Facility, last name, first name or source"
@@ -126,6 +128,9 @@ class RejectedRowAdmin(Desk):
             },
         ),
     )
+
+    def get_urls(self) -> list[Any]:
+        return causes.urls(self) + super().get_urls()
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[RejectedRow]":
         rows = super().get_queryset(request)
@@ -194,7 +199,7 @@ class RejectedRowAdmin(Desk):
 
     @admin.action(description="Replay", permissions=["decide"])
     def replay(self, request: HttpRequest, rows: "QuerySet[RejectedRow]") -> HttpResponse | None:
-        self._replay(request, rows)
+        self.try_rows(request, rows)
         return self.back(request)
 
     @admin.action(description="Correct one column and replay…", permissions=["decide"])
@@ -203,7 +208,7 @@ class RejectedRowAdmin(Desk):
         if isinstance(answer, HttpResponse):
             return answer
         if self._correct(request, rows, {answer["column"]: _line_ends(answer["cell"])}):
-            self._replay(request, rows)
+            self.try_rows(request, rows)
         return self.back(request)
 
     @admin.action(description="Dismiss…", permissions=["decide"])
@@ -217,7 +222,7 @@ class RejectedRowAdmin(Desk):
             self.tell(request, None, [str(error)])
         return self.back(request)
 
-    def _replay(self, request: HttpRequest, rows: "QuerySet[RejectedRow]") -> None:
+    def try_rows(self, request: HttpRequest, rows: "QuerySet[RejectedRow]") -> None:
         batches = self._try(request, rows)
         if batches is None:
             return
