@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from ingestion import originals
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, RejectedRow, RuleUse
-from ingestion.reverting import MODELS
+from ingestion.reverting import MODELS, unsettle
 from ingestion.rules import CellKey, cell
 
 
@@ -21,8 +21,9 @@ def park_lines(uses: "QuerySet[RuleUse]", reason: str) -> list[int]:
     for batch in IngestBatch.objects.filter(pk__in=uses.values("batch_id")).order_by("pk"):
         lines = [*uses.filter(batch=batch).values_list("line", flat=True)]
         if batch.parent_id:
-            were = RejectedRow.objects.filter(replay_batch=batch, line__in=lines)
-            parked += were.values_list("pk", flat=True)
+            were = [*RejectedRow.objects.filter(replay_batch=batch, line__in=lines).values_list("pk", flat=True)]
+            unsettle(batch, RejectedRow.objects.filter(pk__in=were))
+            parked += were
         else:
             parked += _park(batch, uses.filter(batch=batch), reason)
     return parked

@@ -151,21 +151,16 @@ def remove(one: Footprint) -> None:
 def _settle_refused(batch: IngestBatch) -> None:
     """What it parked has never come; what it let in waits again."""
     Sighting.objects.filter(batch=batch).delete()
-    park_again(RejectedRow.objects.filter(replay_batch=batch))
+    unsettle(batch, RejectedRow.objects.all())
     if batch.parent_id is None:
         RejectedRow.objects.filter(batch=batch, state=RejectedRow.State.OPEN, times_seen=1).delete()
 
 
-def park_again(rows: "QuerySet[RejectedRow]", **columns: Any) -> int:
-    return rows.update(
-        state=RejectedRow.State.OPEN,
-        replay_batch=None,
-        became_id=None,
-        settled_at=None,
-        settled_by=None,
-        settled_why="",
-        **columns,
-    )
+def unsettle(replay: IngestBatch, rows: "QuerySet[RejectedRow]") -> None:
+    """The refused rows among these that the replay has tried are as before it, with what people had put in them."""
+    tried = Revision.objects.filter(batch_id=replay.pk, table="rejected_rows", object_id__in=rows.values("pk"))
+    with audit.putting_back():
+        undo.put_back(tried)
 
 
 # --- What stands against it

@@ -124,8 +124,7 @@ def take_back(rule: Rule, *, why: str, by: "User") -> int:
         uses = RuleUse.objects.filter(rule=rule)
         parked = park_lines(uses, TAKEN_BACK)
         reverting.undo_uses(uses)
-        parked_rows = RejectedRow.objects.filter(pk__in=parked)
-        reverting.park_again(parked_rows, reasons=[TAKEN_BACK], tried_at=Now())
+        RejectedRow.objects.filter(pk__in=parked).update(reasons=[TAKEN_BACK], tried_at=Now())
     stewards.replay(RejectedRow.objects.filter(pk__in=parked), by=by)
     return len(parked)
 

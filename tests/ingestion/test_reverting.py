@@ -136,7 +136,7 @@ def test_a_later_file_that_brought_the_same_rows_again(first_night, alice):
     night()
     later = last_batch("patients")
     first = IngestBatch.objects.filter(dataset="triage_visits").earliest("id")
-    assert obstacles(first, alice) == ["repeats 2 stored events; take it back first"]
+    assert obstacles(first, alice) == ["repeats 2 stored events: take it back first"]
     whats = obstacles(IngestBatch.objects.filter(dataset="patients").earliest("id"), alice)
     assert f"was delivered again in batch {later.pk}" in whats
 

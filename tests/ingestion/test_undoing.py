@@ -216,8 +216,9 @@ def test_all_undone_gives_the_starting_digest(bucket, alice, steps):
 
 
 @pytest.mark.drill
+@pytest.mark.timeout(3600)
 @pytest.mark.django_db
 @given(steps=st.lists(step, min_size=3, max_size=12))
-@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=150, deadline=None, suppress_health_check=SLOW, print_blob=True)
 def test_all_undone_gives_the_starting_digest_however_long(bucket, alice, steps):
     _undone(steps, alice)
