@@ -32,7 +32,7 @@ _ALL_COLUMNS = sorted({column for columns in COLUMNS.values() for column in colu
 # the key is made once. A person's name is told with the facility, since it means nothing without.
 GROUPS = r"""
 SELECT reason, lower(btrim(regexp_replace(value, '\s+', ' ', 'g')) COLLATE pg_c_utf8) AS key,
-       min(value) AS value, count(*) AS total, count(*) FILTER (WHERE cardinality(reasons) = 1) AS freed,
+       btrim(min(value)) AS value, count(*) AS total, count(*) FILTER (WHERE cardinality(reasons) = 1) AS freed,
        min(id) AS example, array_agg(DISTINCT dataset) AS datasets, count(DISTINCT source) AS sources,
        min(first_seen_at) AS since, (array_agg(n ORDER BY id))[1] - 1 AS number
 FROM (

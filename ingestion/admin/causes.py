@@ -27,10 +27,10 @@ from ingestion.stewards import NotPossible
 if TYPE_CHECKING:
     from ingestion.admin.rejected import RejectedRowAdmin
 
-PER_PAGE = 50
-SHOWN = 20  # rows of a cause
+PER_PAGE = 30
+SHOWN = 10  # rows of a cause
 CANDIDATES = 5
-LIKE_ENOUGH = 0.25
+LIKE_ENOUGH, HALF = 0.25, 0.5
 AT_ONCE = 2_000  # rows are tried in the request; more of them by a worker
 
 
@@ -232,8 +232,11 @@ def _candidates(request: HttpRequest, group: Group, row: RejectedRow) -> list[tu
     visible = Facility.objects.present().visible_to(person(request))
     likeness = TrigramSimilarity("name_key", Value(group.key))  # type: ignore[arg-type]  # an expression will do
     found = visible.annotate(likeness=likeness).filter(likeness__gt=LIKE_ENOUGH).order_by("-likeness", "pk")
+    likest = [*found[:CANDIDATES]]
     return [
-        (facility, _rule_url(group, row, facility), round(100 * facility.likeness)) for facility in found[:CANDIDATES]
+        (facility, _rule_url(group, row, facility), round(100 * facility.likeness))
+        for facility in likest
+        if facility.likeness > HALF * likest[0].likeness
     ]
 
 

@@ -41,8 +41,8 @@ class RuleForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(),
         help_text="The whole cell; case and runs of spaces do not matter.",
     )
-    facility = forms.ModelChoiceField(queryset=Facility.objects.none(), label="this facility is meant")
-    value = forms.CharField(label="this is meant", widget=UnfoldAdminTextInputWidget())
+    facility = forms.ModelChoiceField(queryset=Facility.objects.none(), label="This facility is meant")
+    value = forms.CharField(label="This is meant", widget=UnfoldAdminTextInputWidget())
     source = forms.CharField(
         label="Only in files of this source",
         required=False,
@@ -119,7 +119,7 @@ class RuleAdmin(Desk):
     search_fields = ("text_key", "source")
     autocomplete_fields = ("facility",)
     change_form_outer_before_template = "ingestion/rule.html"
-    fields = ("about", "text", "facility", "value", "source", "state", "expires_on", "why")
+    fields = ("decided_by", "decided_at", "expires_on")  # the rest stands above them
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_decide_permission(request)
@@ -190,7 +190,7 @@ class RuleAdmin(Desk):
 
     def _form(self, request: HttpRequest, about: Rule.About, old: Rule | None) -> RuleForm:
         facility = self.formfield_for_foreignkey(Rule._meta.get_field("facility"), request)
-        facility.label, facility.required = "this facility is meant", True
+        facility.label, facility.required = "This facility is meant", True
         names = ("text", "facility", "value", "source", "state", "expires_on", "why")
         said = {name: getattr(old, name) for name in names} if old else request.GET.dict()
         return RuleForm(about, facility, request.POST or None, initial=said)

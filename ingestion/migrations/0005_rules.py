@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
             name='Rule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('about', models.CharField(choices=[('facility', 'facility (name)'), ('state', 'State'), ('lga', 'LGA'), ('sex', 'Sex'), ('diagnosis', 'Diagnosis')], max_length=10)),
+                ('about', models.CharField(choices=[('facility', 'facility'), ('state', 'State'), ('lga', 'LGA'), ('sex', 'Sex'), ('diagnosis', 'Diagnosis')], max_length=10)),
                 ('text', models.TextField(help_text='as the files write it; case does not matter')),
                 ('text_key', models.GeneratedField(db_persist=True, expression=models.Func(models.F('text'), template='lower(%(expressions)s COLLATE pg_c_utf8)'), output_field=models.TextField(db_collation='C'))),
                 ('value', models.TextField(blank=True, db_default='', default='', help_text='what it means, if it is no facility')),

@@ -70,7 +70,7 @@ class Rule(models.Model):
     """
 
     class About(models.TextChoices):
-        FACILITY = "facility", "facility (name)"
+        FACILITY = "facility", "facility"
         STATE = "state"
         LGA = "lga", "LGA"
         SEX = "sex"
