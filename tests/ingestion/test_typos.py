@@ -56,10 +56,9 @@ def delivered(rows: int) -> tuple[str, str]:
 def clear(alice) -> int:
     """One decision after the other, those first that free most, as the desk offers them; returns how many."""
     meant = dict(SEXES) | SPELLINGS
-    for decisions in itertools.count():
-        (group, *_) = [*causes.groups(RejectedRow.objects.all(), most=1), None]
-        if group is None:
-            return decisions
+    decisions = 0
+    while found := causes.groups(RejectedRow.objects.all(), most=1):
+        (group,) = found
         facility = None
         if group.about == "facility":
             facility = Facility.objects.get(name=f"Health Centre {group.value[-3:]}")
@@ -69,6 +68,8 @@ def clear(alice) -> int:
         rule = rulemaking.save(proposal, by=alice)
         assert preview.freed == preview.waiting == group.freed
         rulemaking.apply(rule, by=alice)
+        decisions += 1
+    return decisions
 
 
 def patients() -> set:

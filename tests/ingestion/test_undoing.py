@@ -183,7 +183,12 @@ class Steward:
         last = AuditEvent.objects.latest("id").pk if AuditEvent.objects.exists() else 0
         do()
         for event in AuditEvent.objects.filter(pk__gt=last, action__in=actions.UNDOABLE).order_by("id"):
-            self.undo.append(lambda event=event: actions.undo_deed(event, by=self.by))
+            self.undo.append(lambda event=event: self._undo_deed(event))
+
+    def _undo_deed(self, event) -> None:
+        """A refused row goes with its file when that is taken back; then nothing is left of what was done to it."""
+        if event.table != "rejected_rows" or RejectedRow.objects.filter(pk=event.object_id).exists():
+            actions.undo_deed(event, by=self.by)
 
 
 def _nth(rows, which):
