@@ -7,6 +7,7 @@ the key columns that PostgreSQL generates, never by Python.
 from clinical.models.accounts import IdempotencyKey, Membership, ProgramToken, User
 from clinical.models.columns import key_of
 from clinical.models.history import AuditEvent, Merge, Revision
+from clinical.models.pairs import DuplicatePair, DuplicateSearch, Table
 from clinical.models.rows import (
     ClinicalQuerySet,
     Edited,
@@ -26,6 +27,8 @@ from clinical.models.rows import (
 __all__ = [
     "AuditEvent",
     "ClinicalQuerySet",
+    "DuplicatePair",
+    "DuplicateSearch",
     "Edited",
     "Event",
     "Facility",
@@ -42,6 +45,7 @@ __all__ = [
     "PatientName",
     "ProgramToken",
     "Revision",
+    "Table",
     "TriageVisit",
     "User",
     "key_of",
