@@ -46,7 +46,7 @@ class Places:
         while len(known) < self._size:
             one = self._place()
             lot = self._draw.random()
-            if (one.name, one.state, one.lga) in known:
+            if (one.name.lower(), one.state, one.lga) in known:
                 continue  # the same name again in one LGA would be the same place
             others = [self._duplicate(one)] if lot < 0.1 else []
             if lot > 0.8:

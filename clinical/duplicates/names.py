@@ -24,6 +24,7 @@ class Level(StrEnum):
     PART = "one of several names is the same"
     SHORT = "a short form of it"
     INITIAL = "an initial of it"
+    NEAR = "a letter apart, but short"
     DIFFERENT = "different"
 
 
@@ -187,7 +188,9 @@ def _words(one: str, other: str) -> Level:
         return Level.DIFFERENT
     if _is_short_form(short, long) or _is_short_form(*sorted((spelt, spelt_too), key=len)):
         return Level.SHORT
-    return Level.CLOSE if _is_slip(one, other) or _is_slip(spelt, spelt_too) else Level.DIFFERENT
+    if _is_slip(one, other) or _is_slip(spelt, spelt_too):
+        return Level.CLOSE
+    return Level.NEAR if len(short) > 2 and OSA.distance(one, other) == 1 else Level.DIFFERENT
 
 
 def _is_short_form(short: str, long: str) -> bool:
@@ -224,6 +227,8 @@ def compare(one: str, other: str) -> Level:
     if len(matched) == len(words) == len(words_too):
         return worst
     best = max(matched, key=RANKS.__getitem__)
+    if best == Level.INITIAL and 1 in (len(words), len(words_too)):
+        return Level.INITIAL
     return Level.PART if RANKS[best] >= RANKS[Level.CLOSE] else Level.DIFFERENT
 
 

@@ -111,35 +111,50 @@ class Named(NamedTuple):
     parts: tuple[str, ...]
 
 
+_VOCABULARY = sorted({word for phrase in _PHRASES for word in phrase.split() if len(word) >= 6})
+
+
 @lru_cache(KNOWN)
-def take_apart(name: str, place: str = "") -> Named:
-    """`place` is the LGA and the state: their words in the name say where it is, not which one it is."""
-    words = _PHRASE.sub(lambda found: _PHRASES[found[1]], " ".join(plain_words(name))).split()
-    here = set(plain_words(place))
+def _corrected(word: str) -> str:
+    """Generl and hosptal are no names of their own."""
+    if len(word) < 5 or word in KINDS or word in _VOCABULARY:
+        return word
+    return next((known for known in _VOCABULARY if OSA.distance(word, known) == 1), word)
+
+
+@lru_cache(KNOWN)
+def take_apart(name: str, *around: str) -> Named:
+    """`around`: LGAs and states. Their words in the name, slips included, say where it is, not which one it is."""
+    words = [_corrected(word) for word in plain_words(name)]
+    text = f" {_PHRASE.sub(lambda found: _PHRASES[found[1]], ' '.join(words))} "
+    for place in around:
+        text = text.replace(f" {' '.join(plain_words(place))} ", " ")  # Warri North as one: North alone is a branch
+    here = [word for place in around for word in plain_words(place)]
     kinds, own, parts = [], [], []
-    for word in (_WORDS.get(word, word) for word in words):
+    for word in (_WORDS.get(word, word) for word in text.split()):
         if word in KINDS:
             kinds.append(word)
         elif word in _PARTS or _FIGURE.fullmatch(word):
             parts.append(_ROMAN.get(word, word))
-        elif word not in _FILLING and word not in here:
+        elif word not in _FILLING and not any(word == place or _is_slip(word, place) for place in here):
             own.append(word.removesuffix("s") if len(word) > 4 else word)
     return Named(tuple(sorted(kinds)), tuple(sorted(own)), tuple(sorted(parts)))
 
 
 class At(NamedTuple):
-    """A facility's name, and the words of its state and LGA."""
+    """What a facility is called, and where."""
 
     name: str
-    place: str
+    lga: str
+    state: str
 
 
 @lru_cache(KNOWN)
 def compare(one: At, other: At) -> Level:
     if plain_words(one.name) == plain_words(other.name):
         return Level.SAME
-    place = " ".join(sorted({one.place, other.place}))
-    named, named_too = take_apart(one.name, place), take_apart(other.name, place)
+    around = sorted({one.lga, other.lga, one.state, other.state}, key=lambda place: (-len(place), place))
+    named, named_too = take_apart(one.name, *around), take_apart(other.name, *around)
     if named.parts != named_too.parts:
         return Level.BRANCH
     own = _own_names(named.own, named_too.own)
@@ -174,9 +189,10 @@ def _own_names(one: tuple[str, ...], other: tuple[str, ...]) -> Level:
         return Level.PART
     if len(one) == len(other) and all(map(_is_slip, one, other)):
         return Level.CLOSE
-    return Level.CLOSE if len(together) > 7 and _is_slip(together, together_too) else Level.DIFFERENT
+    return Level.CLOSE if len(together) > 5 and _is_slip(together, together_too) else Level.DIFFERENT
 
 
 def _is_slip(one: str, other: str) -> bool:
-    """One letter in a word of five, two in one of nine."""
-    return OSA.distance(one, other) <= min(2, (min(len(one), len(other)) - 1) // 4)
+    """One letter in a word of four, two in one of nine."""
+    letters = min(len(one), len(other))
+    return letters > 3 and OSA.distance(one, other, score_cutoff=2) <= (2 if letters > 8 else 1)

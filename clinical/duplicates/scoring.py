@@ -19,7 +19,7 @@ from clinical.duplicates.names import Called, Level
 from clinical.duplicates.places import At
 
 VERSION = 1  # a change of any number or rule below is a new one: then all rows are searched again
-THRESHOLD = 0.0
+THRESHOLD = 0.5
 
 
 class Part(NamedTuple):
@@ -99,6 +99,7 @@ _FIRST = {
     Level.PART: (0.04, 0.012, 0.015),
     Level.SHORT: (0.04, 0.006, 0.006),
     Level.INITIAL: (0.03, 0.003, 0.003),
+    Level.NEAR: (0.02, 0.04, 0.03),
     Level.DIFFERENT: (0.008, 0.90, 0.95),
 }
 _LAST = {
@@ -108,9 +109,10 @@ _LAST = {
     Level.PART: (0.04, 0.03, 0.015),
     Level.SHORT: (0.02, 0.01, 0.006),
     Level.INITIAL: (0.03, 0.03, 0.003),
-    Level.DIFFERENT: (0.006, 0.20, 0.95),
+    Level.NEAR: (0.02, 0.03, 0.03),
+    Level.DIFFERENT: (0.004, 0.20, 0.95),
 }
-RENAMED = Odds(0.03, 0.20, 0.95)  # a grown woman, who may have married
+RENAMED = Odds(0.02, 0.20, 0.95)  # a grown woman, who may have married
 CROSSED = Odds(0.05, 0.03, 0.12)  # in the north a son is often called by his father's name
 
 
@@ -177,7 +179,7 @@ def _dob(one: Person, other: Person) -> tuple[str, Odds]:
     if OSA.distance(f"{born:%Y%m%d}", f"{born_too:%Y%m%d}") == 1:
         return "one figure apart", Odds(0.07, 0.004, 30 * _DAY)
     if born.year == born_too.year:
-        return "the same year", Odds(0.02, 0.03, _YEAR)
+        return "the same year", Odds(0.012, 0.03, _YEAR)
     return "different", Odds(0.02, 0.95, 0.97)
 
 
@@ -186,8 +188,10 @@ def _estimated_dob(born: date, born_too: date) -> tuple[str, Odds]:
     years = born_too.year - born.year
     if years == 0:
         return "estimated, the same year", Odds(0.75, 0.05, _YEAR)
-    if years <= 2:
-        return "estimated, two years apart at most", Odds(0.17, 0.14, 4 * _YEAR)
+    if years == 1:
+        return "estimated, a year apart", Odds(0.18, 0.08, 2 * _YEAR)
+    if years <= 3:
+        return "estimated, three years apart at most", Odds(0.06, 0.10, 4 * _YEAR)
     return "estimated, different", Odds(0.04, 0.8, 0.9)
 
 
@@ -240,10 +244,12 @@ _NAME = {
     places.Level.CLOSE: (0.12, 0.003),
     places.Level.PART: (0.06, 0.02),
     places.Level.KIND: (0.01, 0.02),
-    places.Level.NAMELESS: (0.02, 0.10),
+    places.Level.NAMELESS: (0.01, 0.15),
     places.Level.BRANCH: (0.002, 0.05),
     places.Level.DIFFERENT: (0.02, 0.90),
 }
+# Within one LGA, places are given names by which to tell them apart.
+ONE_NAME = (places.Level.SAME, places.Level.VARIANT, places.Level.CLOSE)
 _DISTANCES = (
     (0.5, "less than 500 m", 0.75, 0.004),
     (2, "less than 2 km", 0.15, 0.02),
@@ -264,9 +270,9 @@ def _facility_evidence(one: Site, other: Site, sites: Sites) -> Iterable[tuple[s
     same, stranger = _NAME[level]
     yield "name", str(level), _two(same, sites.share(one, other) if stranger is None else stranger)
     if not one.lga or not other.lga:
-        yield "LGA", "missing", _two(0.1, 0.05)
+        yield "LGA", "missing", _two(0.1, 0.02)
     elif one.lga == other.lga:
-        yield "LGA", "the same", _two(0.85, 1 / 21)
+        yield "LGA", "the same", _two(0.85, 1 / 60 if level in ONE_NAME else 1 / 21)
     else:
         yield "LGA", "different", _two(0.05, 0.95)
     if one.point and other.point:

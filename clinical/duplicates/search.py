@@ -205,7 +205,7 @@ def _among_facilities(state: str, since: datetime | None, so_far: Blocked) -> Ch
     rows = Facility.objects.filter(state=state).order_by()
     changed = {*rows.filter(_changed(since)).values_list("pk", flat=True)}
     sites = {
-        pk: Site(pk, At(name, f"{lga} {state}"), lga_key, (float(lat), float(lon)) if lat is not None else None, *rest)
+        pk: Site(pk, At(name, lga, state), lga_key, (float(lat), float(lon)) if lat is not None else None, *rest)
         for pk, name, lga, lga_key, lat, lon, *rest in rows.present().values_list(
             "id", "name", "lga_name", "lga_key", "lat", "lon", "type", "hfr_code"
         )
@@ -223,7 +223,7 @@ CELLS = 50  # to a degree: each 2 km wide
 
 def _keys_of_site(site: Site) -> tuple[str, list[tuple[str, str, str]]]:
     named = places.take_apart(*site.at)
-    name = " ".join((*named.own, *named.kinds, *named.parts))
+    name = " ".join((*names.plain_words(site.at.name), *named.kinds))
     keys = [("LGA", "".join(names.fold(site.lga)), name)] if site.lga else []
     keys += [("name", " ".join(named.own), name)] if named.own else []
     keys += [("word of the name", names.sound(word), name) for word in named.own if len(word) > 3]
