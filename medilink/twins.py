@@ -161,7 +161,8 @@ class Crowd:
     def father_and_son(self, one: Row) -> Iterator[Row]:
         born = one.dob - timedelta(days=self._draw.randint(18 * 365, 40 * 365))
         father = self._new(one.facility, one.first_name, one.last_name, one.sex, born, False, one.phone)
-        yield replace(father, kind="father and son of one name")
+        if born.year > 1900:
+            yield replace(father, kind="father and son of one name")
 
     def namesake(self, one: Row) -> Iterator[Row]:
         other = self._new(

@@ -19,7 +19,7 @@ from clinical.duplicates.names import Called, Level
 from clinical.duplicates.places import At
 
 VERSION = 1  # a change of any number or rule below is a new one: then all rows are searched again
-THRESHOLD = 0.5
+THRESHOLDS = {"patients": 0.5, "facilities": 0.0}  # from here on a pair is shown to stewards
 
 
 class Part(NamedTuple):

@@ -18,7 +18,7 @@ from clinical.duplicates import blocking, names, places, scoring
 from clinical.duplicates.blocking import Blocked, Keyed
 from clinical.duplicates.names import Called
 from clinical.duplicates.places import At
-from clinical.duplicates.scoring import THRESHOLD, VERSION, Crowd, Person, Site, Sites, Verdict
+from clinical.duplicates.scoring import THRESHOLDS, VERSION, Crowd, Person, Site, Sites, Verdict
 from clinical.models import DuplicatePair, DuplicateSearch, Facility, Patient, Table
 
 LOCK = 7_340_212  # of this database, for whoever searches; analytics/marts.py has the one before
@@ -163,11 +163,14 @@ def _among_patients(facilities: list[int], since: datetime | None, usual: Usual,
         (low, high, scoring.patients(people[low], people[high], crowds[home[low]]))
         for low, high in blocking.pairs(keyed, so_far)
     )
-    return Chosen([_pair(Table.PATIENTS, *one, at=(home[one[0]],) * 2) for one in verdicts if _counts(one)], changed)
+    return Chosen([_pair(Table.PATIENTS, *one, at=(home[one[0]],) * 2) for one in _probable("patients", verdicts)], changed)
 
 
-def _counts(judged: tuple[int, int, Verdict]) -> bool:
-    return judged[2].score >= THRESHOLD
+Judged = tuple[int, int, Verdict]
+
+
+def _probable(table: str, judged: Iterable[Judged]) -> Iterator[Judged]:
+    return (one for one in judged if one[2].score >= THRESHOLDS[table])
 
 
 def _pair(table: Table, low: int, high: int, verdict: Verdict, *, at: tuple[int, int]) -> DuplicatePair:
@@ -215,7 +218,7 @@ def _among_facilities(state: str, since: datetime | None, so_far: Blocked) -> Ch
     verdicts = (
         (low, high, scoring.facilities(sites[low], sites[high], usual)) for low, high in blocking.pairs(keyed, so_far)
     )
-    return Chosen([_pair(Table.FACILITIES, *one, at=one[:2]) for one in verdicts if _counts(one)], changed)
+    return Chosen([_pair(Table.FACILITIES, *one, at=one[:2]) for one in _probable("facilities", verdicts)], changed)
 
 
 CELLS = 50  # to a degree: each 2 km wide

@@ -59,6 +59,7 @@ class DuplicatePair(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN, db_default=State.OPEN)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     decided_at = models.DateTimeField(null=True, blank=True)
+    merge = models.OneToOneField("Merge", models.PROTECT, null=True, blank=True, related_name="+")
     why = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     objects = DuplicatePairQuerySet.as_manager()
@@ -77,8 +78,9 @@ class DuplicatePair(models.Model):
                 "duplicate_pairs_where_they_are",
             ),
             holds(
-                Q(state="open", decided_at=None, decided_by=None)
-                | Q(state__in=["same", "different"], decided_at__isnull=False, decided_by__isnull=False),
+                Q(state="open", decided_at=None, decided_by=None, merge=None)
+                | Q(state="same", decided_at__isnull=False, decided_by__isnull=False, merge__isnull=False)
+                | Q(state="different", decided_at__isnull=False, decided_by__isnull=False, merge=None),
                 "duplicate_pairs_decided_by_somebody",
             ),
         ]

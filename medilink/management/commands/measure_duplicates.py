@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
 from rich.table import Table as Grid
 
-from clinical.duplicates.scoring import THRESHOLD
+from clinical.duplicates.scoring import THRESHOLDS
 from medilink import measuring
 from medilink.measuring import Measured
 
@@ -48,14 +48,14 @@ def _told(measured: Measured) -> dict[str, Any]:
     done = measured.search
     counts = {"rows": measured.rows, "blocked": done.blocked, "compared": done.compared, "capped": done.capped}
     kinds = {"by_kind": measuring.by_kind(measured), "in_error": measured.in_error}
-    return {"table": measured.table, "threshold": THRESHOLD, "seconds": done.seconds} | said | counts | kinds
+    return {"table": measured.table, "threshold": THRESHOLDS[measured.table], "seconds": done.seconds} | said | counts | kinds
 
 
 def _print(console: Console, measured: Measured) -> None:
     done = measured.search
     console.print(
         f"\n[bold]{measured.table}[/]: {measured.rows:,} rows, {done.blocked:,} pairs share a key, {done.compared:,} were "
-        f"scored, {done.found:,} are probable (score {THRESHOLD:g} or more), {done.seconds:.1f} s"
+        f"scored, {done.found:,} are probable (score {THRESHOLDS[measured.table]:g} or more), {done.seconds:.1f} s"
     )
     for kind, blocks in done.capped.items():
         console.print(f"  {blocks:,} blocks by {kind} were too large to compare all with all")

@@ -1,0 +1,18 @@
+"""Celery's door to the search for duplicates."""
+
+import logging
+
+from celery import shared_task
+
+from clinical.duplicates import search
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def find_duplicates() -> None:
+    """Compares what has changed since the last search; leaves early where another one is at work."""
+    try:
+        search.search_all()
+    except search.AlreadyRunning as error:
+        logger.info("%s", error)
