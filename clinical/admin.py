@@ -24,6 +24,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
 from clinical import actions, audit, values
+from clinical.duplicates import desk as duplicates_desk  # noqa: F401  its pages register themselves
 from clinical.models import (
     Facility,
     FacilityAlias,

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
-from clinical.models import User
+from clinical.models import DuplicatePair, User
 from ingestion.models import STOPPED, IngestBatch, RejectedRow
 from medilink import alerts
 
@@ -27,6 +27,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     user = request.user
     stopped = IngestBatch.objects.visible_to(user).filter(status__in=STOPPED)
     open_rows = RejectedRow.objects.visible_to(user).filter(state=RejectedRow.State.OPEN)
+    pairs = DuplicatePair.objects.visible_to(user).waiting()
     deliveries = [
         _page(request, "Batches", "inventory_2", "ingestion.ingestbatch", stopped),
         _page(request, "Refused by cause", "account_tree", "ingestion.rejectedrow", at="admin:ingestion_cause_list"),
@@ -39,6 +40,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     clinical = [
         _page(request, "Facilities", "local_hospital", "clinical.facility"),
         _page(request, "Patients", "groups", "clinical.patient"),
+        _page(request, "Probable duplicates", "join_inner", "clinical.duplicatepair", pairs),
         _page(request, "Medical records", "clinical_notes", "clinical.medicalrecord"),
         _page(request, "Triage visits", "emergency", "clinical.triagevisit"),
     ]

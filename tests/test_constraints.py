@@ -9,6 +9,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ForeignKey
 
 from clinical.models import (
+    DuplicatePair,
+    DuplicateSearch,
     AuditEvent,
     Facility,
     FacilityAlias,
@@ -81,6 +83,18 @@ def deed():
 def merge(**changed):
     known = {"table": "patients", "survivor_id": 1, "merged_id": 2, "event": changed.pop("event", None) or deed()}
     return Merge.objects.create(**known | changed)
+
+
+def pair(**changed):
+    at = Facility.objects.first() or facility()
+    known = {"table": "patients", "low_id": 1, "high_id": 2, "facility": at, "other_facility": at, "score": 3.0}
+    return DuplicatePair.objects.create(**known | {"evidence": [], "version": 1} | changed)
+
+
+def merged_pair(**changed):
+    done = Merge.objects.first() or merge()
+    decided = {"state": "same", "decided_by": someone(), "decided_at": AT, "merge": done}
+    return pair(high_id=9, **decided | changed)
 
 
 def twice(make, **changed):
@@ -171,6 +185,16 @@ BROKEN = {
     "program_tokens_digest_key": lambda: twice(ProgramToken.objects.create, user=someone(), digest=b"x", expires_at=AT),
     "idempotency_keys_identity": lambda: twice(
         IdempotencyKey.objects.create, user=someone(), route="/", key="k", body_digest=b"", status=200, body=b""
+    ),
+    "duplicate_pairs_identity": lambda: twice(pair),
+    "duplicate_pairs_of_two": lambda: pair(high_id=1),
+    "duplicate_pairs_table_is_known": lambda: pair(table="people"),
+    "duplicate_pairs_where_they_are": lambda: (facility(), pair(other_facility=facility(lga="Agege"))),
+    "duplicate_pairs_decided_by_somebody": lambda: pair(state="different"),
+    "duplicate_pairs_merge_id_key": lambda: (merged_pair(low_id=1), merged_pair(low_id=2)),
+    "duplicate_searches_table_is_known": lambda: DuplicateSearch.objects.create(
+        **{"table": "people", "is_full": True, "version": 1, "horizon": AT, "started_at": AT, "finished_at": AT},
+        **dict.fromkeys(("rows", "blocked", "compared", "found"), 0),
     ),
     "alerts_one_open_per_cause": lambda: twice(Alert.objects.create, cause="c", what="w", link="l"),
     "ingest_sources_source_key": lambda: twice(Source.objects.create, source="s", delivers="append"),

@@ -56,6 +56,4 @@ def _locked(pair: DuplicatePair, *states: str) -> DuplicatePair:
 
 
 def _decide(pair: DuplicatePair, state: str, by: User, **columns: Any) -> None:
-    DuplicatePair.objects.filter(pk=pair.pk).update(
-        state=state, decided_by=by, decided_at=TransactionNow(), **columns
-    )
+    DuplicatePair.objects.filter(pk=pair.pk).update(state=state, decided_by=by, decided_at=TransactionNow(), **columns)

@@ -163,7 +163,9 @@ def _among_patients(facilities: list[int], since: datetime | None, usual: Usual,
         (low, high, scoring.patients(people[low], people[high], crowds[home[low]]))
         for low, high in blocking.pairs(keyed, so_far)
     )
-    return Chosen([_pair(Table.PATIENTS, *one, at=(home[one[0]],) * 2) for one in _probable("patients", verdicts)], changed)
+    return Chosen(
+        [_pair(Table.PATIENTS, *one, at=(home[one[0]],) * 2) for one in _probable("patients", verdicts)], changed
+    )
 
 
 Judged = tuple[int, int, Verdict]

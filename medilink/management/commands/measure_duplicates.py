@@ -29,6 +29,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console()
+        if not console.is_terminal:
+            console.width = 120  # a file has no width of its own
         with console.status("Inventing") as status:
             found = measuring.measure(
                 seed=options["seed"],
@@ -48,7 +50,12 @@ def _told(measured: Measured) -> dict[str, Any]:
     done = measured.search
     counts = {"rows": measured.rows, "blocked": done.blocked, "compared": done.compared, "capped": done.capped}
     kinds = {"by_kind": measuring.by_kind(measured), "in_error": measured.in_error}
-    return {"table": measured.table, "threshold": THRESHOLDS[measured.table], "seconds": done.seconds} | said | counts | kinds
+    return (
+        {"table": measured.table, "threshold": THRESHOLDS[measured.table], "seconds": done.seconds}
+        | said
+        | counts
+        | kinds
+    )
 
 
 def _print(console: Console, measured: Measured) -> None:
