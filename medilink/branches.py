@@ -27,12 +27,13 @@ class Place:
     same_as: int | None = None
 
 
-_OWN = (
+_OWN_NAMES = (
     "Saint Mary's;Al-Noor;Hope;Saint Nicholas;Redeemer;Good Shepherd;Al-Amin;Blessed;Mercy;Divine Grace;Royal;"
     "Sunshine;Crystal;Saint Luke's;Unity;Peace;New Life;Faith;Gwarzo;Oladele;Chukwudi;Ebenezer;Rahama;Taimako;Zion;"
     "Graceland;Bethel;Lifeline;Premier;Excel;Dr. Musa;Iya Ibeji;Nneoma;Ibom;Tudun Wada;Sabon Gari;Ojodu;Umudike;Kofar "
     "Ruwa;Old Market;Bridge;Station Road;Airport;Layin Sarki;Mission;Ogbomo;Ugwu;Adeniyi;Fagba;Danja"
-).split(";")
+)
+_OWN = _OWN_NAMES.split(";")
 
 
 class Places:

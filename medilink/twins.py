@@ -15,24 +15,28 @@ from medilink.country import PEOPLES, chance, people_of
 
 # More names than an illness needs: men; women; families, by the people's language and place in PEOPLES.
 _MORE = (
-    "Abdulkadir Ahmed Mohammed Jibrin Salisu Yahaya Idris Bashir Mansur Sadiq Rabiu Tijjani Habibu Ismail Hamza Lawan "
-    "Zubairu Bilyaminu;Asma'u Bilkisu Rabi Ladidi Asabe Hafsat Khadija Maimuna Nafisa Sumayya Zulaihat Balaraba Hindatu "
-    "Salamatu Talatu Rahila;Mohammed Ibrahim Abubakar Musa Sani Usman Garba Ahmad Adamu Isah Bala Inuwa Magaji Galadima "
-    "Kwairanga Gwadabe Dantata Rimi Kurfi Jega Ringim Fagge Gumel Hadejia",
-    "Olufemi Adekunle Adebayo Oluwatobi Ayodeji Damilola Kolawole Akinola Rotimi Taiwo Kehinde Bamidele Idowu Olatunji "
-    "Oladele Abiodun Gbolahan Wale;Oluwakemi Adenike Olayinka Temitope Funmilayo Abimbola Omotola Ayomide Bolanle "
-    "Morenikeji Iyabo Sikirat Toyin Yewande Adunni Monisola;Ogunbanjo Adeleke Oyelaran Akinyemi Oyedepo Olaniyi Fagbemi "
-    "Sowande Odukoya Bankole Adesina Ogundipe Alabi Oyinlola Abiola Makinde Falana Oladapo Owolabi Soyinka Adegoke",
-    "Chinedu Chibuzor Okechukwu Ikechukwu Uchenna Emmanuel Chukwudi Obiora Ugochukwu Chijioke Tochukwu Ekene Somtochukwu "
-    "Azubuike Kenechukwu Izuchukwu;Chidinma Ebere Nneka Adanna Ogochukwu Chiamaka Nkiruka Oluchi Onyinye Kosisochukwu "
-    "Chinwe Ugonna Blessing Ijeoma Akunna Ezinne;Nnadi Okoro Ezeh Onwuka Okeke Ibe Anyanwu Uzor Mbah Nwankwo Okoye Ojukwu "
-    "Agu Iheanacho Onuoha Udeh Ekwueme Achebe Egbuna Odili Nwachukwu-Eze Okafor-Obi",
-    "Emmanuel Godwin Ubong Aniekan Idara Ekong Inemesit Tamuno Preye Omamuzo Nosa Efosa Oke Etuk Asuquo Dennis;Blessing "
-    "Idongesit Mfon Eno Uduak Itoro Boma Ibinabo Tari Aghogho Esohe Omosede Isoken Glory Patience Comfort;Bassey Effiong "
-    "Inyang Essien Okpara Amadi Wike Clark Tamuno Aganmwonyi Ehigie Obaseki Okoh Oritse Edem Archibong Ita Umoh Nkanta",
-    "Emmanuel Joseph Samuel Sunday Danladi Yohanna Istifanus Bitrus Moses Solomon Ezekiel Ishaya Tersoo Terhemba Achile "
-    "Ojonugwa;Mary Grace Rebecca Esther Hannatu Asabe Na'omi Rifkatu Nguper Hembadoon Ojoma Ajuma Laraba Charity Victoria "
-    "Sarah;Yakubu Audu Bulus Danjuma Gyang Pam Dung Adamu Tarka Iyorchia Ogbeh Idoko Adejoh Abah Mangut Gomwalk Lar Dakum",
+    "Abdulkadir Ahmed Mohammed Jibrin Salisu Yahaya Idris Bashir Mansur Sadiq Rabiu Tijjani Habibu Ismail Hamza "
+    "Lawan Zubairu Bilyaminu;Asma'u Bilkisu Rabi Ladidi Asabe Hafsat Khadija Maimuna Nafisa Sumayya Zulaihat "
+    "Balaraba Hindatu Salamatu Talatu Rahila;Mohammed Ibrahim Abubakar Musa Sani Usman Garba Ahmad Adamu Isah "
+    "Bala Inuwa Magaji Galadima Kwairanga Gwadabe Dantata Rimi Kurfi Jega Ringim Fagge Gumel Hadejia",
+    "Olufemi Adekunle Adebayo Oluwatobi Ayodeji Damilola Kolawole Akinola Rotimi Taiwo Kehinde Bamidele Idowu "
+    "Olatunji Oladele Abiodun Gbolahan Wale;Oluwakemi Adenike Olayinka Temitope Funmilayo Abimbola Omotola "
+    "Ayomide Bolanle Morenikeji Iyabo Sikirat Toyin Yewande Adunni Monisola;Ogunbanjo Adeleke Oyelaran Akinyemi "
+    "Oyedepo Olaniyi Fagbemi Sowande Odukoya Bankole Adesina Ogundipe Alabi Oyinlola Abiola Makinde Falana "
+    "Oladapo Owolabi Soyinka Adegoke",
+    "Chinedu Chibuzor Okechukwu Ikechukwu Uchenna Emmanuel Chukwudi Obiora Ugochukwu Chijioke Tochukwu Ekene "
+    "Somtochukwu Azubuike Kenechukwu Izuchukwu;Chidinma Ebere Nneka Adanna Ogochukwu Chiamaka Nkiruka Oluchi "
+    "Onyinye Kosisochukwu Chinwe Ugonna Blessing Ijeoma Akunna Ezinne;Nnadi Okoro Ezeh Onwuka Okeke Ibe Anyanwu "
+    "Uzor Mbah Nwankwo Okoye Ojukwu Agu Iheanacho Onuoha Udeh Ekwueme Achebe Egbuna Odili Nwachukwu-Eze "
+    "Okafor-Obi",
+    "Emmanuel Godwin Ubong Aniekan Idara Ekong Inemesit Tamuno Preye Omamuzo Nosa Efosa Oke Etuk Asuquo "
+    "Dennis;Blessing Idongesit Mfon Eno Uduak Itoro Boma Ibinabo Tari Aghogho Esohe Omosede Isoken Glory Patience "
+    "Comfort;Bassey Effiong Inyang Essien Okpara Amadi Wike Clark Tamuno Aganmwonyi Ehigie Obaseki Okoh Oritse "
+    "Edem Archibong Ita Umoh Nkanta",
+    "Emmanuel Joseph Samuel Sunday Danladi Yohanna Istifanus Bitrus Moses Solomon Ezekiel Ishaya Tersoo Terhemba "
+    "Achile Ojonugwa;Mary Grace Rebecca Esther Hannatu Asabe Na'omi Rifkatu Nguper Hembadoon Ojoma Ajuma Laraba "
+    "Charity Victoria Sarah;Yakubu Audu Bulus Danjuma Gyang Pam Dung Adamu Tarka Iyorchia Ogbeh Idoko Adejoh Abah "
+    "Mangut Gomwalk Lar Dakum",
 )
 MEN, WOMEN, FAMILIES = range(3)
 TWINS = {"Hausa": (("Hassan", "Hussaini"), ("Hassana", "Hussaina")), "Yoruba": (("Taiwo", "Kehinde"),) * 2}
@@ -123,7 +127,8 @@ class Crowd:
 
     def _new(self, *said: object) -> Row:
         pk = next(self._ids)
-        return Row(pk, *said, number=f"P{pk:07}" if self._draw.random() < 0.7 else None)  # type: ignore[arg-type]
+        row = Row(pk, *said)  # type: ignore[arg-type]
+        return replace(row, number=f"P{pk:07}") if self._draw.random() < 0.7 else row
 
     def _duplicate(self, one: Row) -> Row:
         """The same person, registered again: with dirt of one kind, or in one of six cases of two."""
@@ -204,7 +209,8 @@ LOOKALIKES: dict[Callable[[Crowd, Row], Iterator[Row]], int] = {
 
 Dirty = Callable[[Row, random.Random], Row]
 # As clerks hear and write it; each is one way, at its first place in the name.
-_HEARD = [line.split(">") for line in "ph>f f>ph mm>m ll>l ss>s u>oo i>ee k>c c>k z>s ei>i y>i ai>ay ah>a q>k".split()]
+_HEARD_AS = "ph>f f>ph mm>m ll>l ss>s u>oo i>ee k>c c>k z>s ei>i y>i ai>ay ah>a q>k"
+_HEARD = [line.split(">") for line in _HEARD_AS.split()]
 _HEARD += [["o", "a"], ["a", "e"], ["e", "i"]]
 _WRITTEN = {
     "Mohammed": "Muhammad Mohamed Muhammed Mohammad",
@@ -247,13 +253,12 @@ _SHORT = {
 
 def _one_of(row: Row, draw: random.Random, change: Callable[[str], str]) -> Row:
     """The change on one of the names; on the other where it changes nothing."""
-    columns = ["first_name", "last_name"]
-    draw.shuffle(columns)
-    for column in columns:
-        name = getattr(row, column)
-        if (changed := change(name)) != name:
-            return replace(row, **{column: changed})
-    return row
+    changes: list[Callable[[], Row]] = [
+        lambda: replace(row, first_name=change(row.first_name)),
+        lambda: replace(row, last_name=change(row.last_name)),
+    ]
+    draw.shuffle(changes)
+    return next((changed for one in changes if (changed := one()) != row), row)
 
 
 def _spelling(row: Row, draw: random.Random) -> Row:

@@ -9,9 +9,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ForeignKey
 
 from clinical.models import (
+    AuditEvent,
     DuplicatePair,
     DuplicateSearch,
-    AuditEvent,
     Facility,
     FacilityAlias,
     IdempotencyKey,
@@ -83,6 +83,13 @@ def deed():
 def merge(**changed):
     known = {"table": "patients", "survivor_id": 1, "merged_id": 2, "event": changed.pop("event", None) or deed()}
     return Merge.objects.create(**known | changed)
+
+
+SEARCH = {
+    **dict.fromkeys(("horizon", "started_at", "finished_at"), AT),
+    **dict.fromkeys(("rows", "blocked", "compared", "found", "version"), 0),
+    "is_full": True,
+}
 
 
 def pair(**changed):
@@ -192,10 +199,7 @@ BROKEN = {
     "duplicate_pairs_where_they_are": lambda: (facility(), pair(other_facility=facility(lga="Agege"))),
     "duplicate_pairs_decided_by_somebody": lambda: pair(state="different"),
     "duplicate_pairs_merge_id_key": lambda: (merged_pair(low_id=1), merged_pair(low_id=2)),
-    "duplicate_searches_table_is_known": lambda: DuplicateSearch.objects.create(
-        **{"table": "people", "is_full": True, "version": 1, "horizon": AT, "started_at": AT, "finished_at": AT},
-        **dict.fromkeys(("rows", "blocked", "compared", "found"), 0),
-    ),
+    "duplicate_searches_table_is_known": lambda: DuplicateSearch.objects.create(**SEARCH | {"table": "people"}),
     "alerts_one_open_per_cause": lambda: twice(Alert.objects.create, cause="c", what="w", link="l"),
     "ingest_sources_source_key": lambda: twice(Source.objects.create, source="s", delivers="append"),
 }

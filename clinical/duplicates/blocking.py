@@ -72,7 +72,7 @@ UNION ALL SELECT NULL, (SELECT count(*) FROM alike)
 
 
 def pairs(rows: Iterable[Keyed], so_far: Blocked) -> list[tuple[int, int]]:
-    """The pairs (lower id first) of which at least one side has changed. Needs a transaction, which drops the tables."""
+    """The pairs (lower id first) of which a side has changed. Needs a transaction: the tables end with it."""
     with connection.cursor() as cursor:
         cursor.execute(TABLES)
         _copy(cursor, rows)

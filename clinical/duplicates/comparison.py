@@ -92,7 +92,7 @@ def _told(name: str, model: Any, day: str, whose: dict[str, Any]) -> tuple[str, 
     if not found["count"]:
         return name, "none"
     first, last = (date_format(found[key], "j M Y") for key in ("first", "last"))
-    return name, f"{found['count']:,}, {first}" if first == last else f"{found['count']:,}, {first} to {last}"
+    return name, f"{found['count']:,} ({first if first == last else f'{first} to {last}'})"
 
 
 def lines(pair: DuplicatePair, one: Any, other: Any) -> list[Line]:

@@ -12,7 +12,8 @@ from clinical.merging import NotPossible
 from clinical.models import DuplicatePair, Facility, Patient, Table, User
 
 State = DuplicatePair.State
-MODELS: dict[str, type[Patient | Facility]] = {Table.PATIENTS: Patient, Table.FACILITIES: Facility}
+MERGERS: dict[str, Any] = {Table.PATIENTS: merging.merge_patients, Table.FACILITIES: merging.merge_facilities}
+MODELS: dict[str, Any] = {Table.PATIENTS: Patient, Table.FACILITIES: Facility}
 
 
 @transaction.atomic
@@ -21,8 +22,7 @@ def merge(pair: DuplicatePair, *, survivor_id: int, keep: Mapping[str, Any], by:
     pair = _locked(pair, State.OPEN)
     (other_id,) = {pair.low_id, pair.high_id} - {survivor_id}
     rows = MODELS[pair.table].objects.in_bulk([survivor_id, other_id])
-    into = merging.merge_patients if pair.table == Table.PATIENTS else merging.merge_facilities
-    done = into(rows[survivor_id], rows[other_id], by=by, keep=keep)  # type: ignore[operator]
+    done = MERGERS[pair.table](rows[survivor_id], rows[other_id], by=by, keep=keep)
     _decide(pair, State.SAME, by, merge=done)
     # Questions about a row that is none any more; the next search asks them of the survivor.
     others = DuplicatePair.objects.waiting().filter(table=pair.table)

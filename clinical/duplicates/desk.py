@@ -2,7 +2,6 @@
 
 from typing import Any, cast
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -17,7 +16,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
 from clinical.duplicates import comparison, decisions
-from clinical.duplicates.decisions import NotPossible
+from clinical.merging import NotPossible
 from clinical.models import DuplicatePair, DuplicateSearch, Table, User
 
 State = DuplicatePair.State
@@ -78,7 +77,7 @@ class DuplicatePairAdmin(Desk):
     list_before_template = "clinical/duplicate_pairs.html"
     sortable_by = ()
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[DuplicatePair]":
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).visible_to(_person(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -96,8 +95,8 @@ class DuplicatePairAdmin(Desk):
         return format_html('<div class="desk-key pair-names">{}<span>{}</span></div>', *pair.names)
 
     @display(description="probability")
-    def probability(self, pair: DuplicatePair) -> str:
-        return chance_in_words(pair.score)
+    def probability(self, pair: DuplicatePair) -> SafeString:
+        return format_html('<span class="pair-odds">{}</span>', chance_in_words(pair.score))
 
     @display(description="where")
     def where(self, pair: DuplicatePair) -> str:
@@ -160,7 +159,7 @@ class DuplicatePairAdmin(Desk):
     def _next_url(self, request: HttpRequest, pair: DuplicatePair) -> str:
         """The page of the next open pair, in the order of the list; the list where there is none."""
         following = Q(score__lt=pair.score) | Q(score=pair.score, pk__gt=pair.pk)
-        found = self.get_queryset(request).waiting().filter(following).order_by("-score", "pk").first()
+        found = self.get_queryset(request).filter(following, state=State.OPEN).order_by("-score", "pk").first()
         if found is None:
             return reverse("admin:clinical_duplicatepair_changelist")
         return reverse("admin:clinical_duplicatepair_change", args=[found.pk])
@@ -174,7 +173,7 @@ class DuplicatePairAdmin(Desk):
         form: comparison.MergeForm,
     ) -> dict[str, Any]:
         gone = [side.row for side in (one, other) if side.row.deleted_at]
-        name = pair.table.removesuffix("s") if pair.table == Table.PATIENTS else "facility"
+        name = decisions.MODELS[pair.table]._meta.model_name
         found = [(line, form[line.name] if line.name else None) for line in comparison.lines(pair, one.row, other.row)]
         return self.admin_site.each_context(request) | {
             "title": f"Are these one {name}?",
@@ -189,12 +188,7 @@ class DuplicatePairAdmin(Desk):
             "may_decide": self.has_decide_permission(request),
             "next": self._next_url(request, pair),
             "where": self.where(pair),
-            "why_form": WhyForm(),
         }
-
-
-class WhyForm(forms.Form):
-    why = forms.CharField(label="Why they are two", max_length=500, required=False)
 
 
 FULL = 15.0  # bits: a bar of full length

@@ -30,11 +30,16 @@ class Level(StrEnum):
 
 RANKS = {level: rank for rank, level in enumerate(reversed(Level))}
 
-TITLES = frozenset(
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TITLES = _words_of(
     "alhaji alh alhaja hajia hajiya haj mallam malam mal mall malama dr doctor prof professor mr mrs ms miss master "
     "chief engr engineer barr barrister rev reverend pastor pst fr father sr sister bishop deacon deaconess evang "
     "evangelist imam sheikh sheik oba otunba prince princess hon honourable sen senator capt col sir lady madam "
-    "madame comrade elder arc pharm nurse baby".split()
+    "madame comrade elder arc pharm nurse baby"
 )
 
 # Spellings of one name, a line each; the first word stands for all.
@@ -105,19 +110,20 @@ _APART_LINES = (
     "hassan hussaini hassana hussaina; amina aminu; jamila jamilu; kabiru kabira; nasiru nasira; bashir bashira; "
     "salihu saliha; rabiu rabia; hafsat hafiz; zainab zaina; maryam maryamah; habib habiba; rashid rashida; "
     "chinedu chinenye; chidi chika; chioma chima; uchenna uche; ifeoma ifeanyi; adaeze adaora; taiwo taiye; "
-    "kehinde kenny; idowu idown; ebiere ebi; osaze osas; okon okoro; nwosu nwoso; sani sanusi; bello bala; abiola abiodun"
+    "kehinde kenny; idowu idown; ebiere ebi; osaze osas; okon okoro; nwosu nwoso; sani sanusi; "
+    "bello bala; abiola abiodun"
 )
 APART = [frozenset(words.split()) for words in _APART_LINES.split(";")]
 
 # What stands before (or behind) the short form that people are called by: Chukwuemeka, Emeka; Oluwaseun, Seun.
-_BEFORE = frozenset(
-    "chukwu oluwa olu ola ade baba ayo oghene nwa onye uzo chi ife iya ibi omo abi adetokun tokun osa oko".split()
+_BEFORE = _words_of(
+    "chukwu oluwa olu ola ade baba ayo oghene nwa onye uzo chi ife iya ibi omo abi adetokun tokun osa oko"
 )
-_BEHIND = frozenset("chukwu oluwa olu chi".split())
+_BEHIND = _words_of("chukwu oluwa olu chi")
 SHORT_FORM = 4  # letters at least
 
 _HOOKED = str.maketrans({"ɓ": "b", "ɗ": "d", "ƙ": "k", "ƴ": "y", "ŋ": "n", "ø": "o", "ł": "l", "đ": "d", "ß": "ss"})
-_APOSTROPHES = re.compile("['’‘ʼ`´ʻ]")
+_APOSTROPHES = re.compile("['`\\u2019\\u2018\\u02bc\\u00b4\\u02bb]")
 _BETWEEN = re.compile(r"[^\w]+|_+")
 _MARKS = re.compile("[\u0300-\u036f]")
 

@@ -96,9 +96,8 @@ KINDS = frozenset(_PHRASES.values()) | {"hospital", "clinic", "pharmacy", "chemi
 _WORDS = {"st": "saint", "ste": "saint", "saints": "saint", "centre": "center", "ctr": "center", "govt": "government"}
 _FILLING = frozenset({"of", "the", "and", "for", "in", "at", "ltd", "limited", "nigeria", "lga", "state"})
 # A word that tells one part of a facility from another; so do figures and single letters.
-_PARTS = frozenset(
-    "annex annexe ii iii iv vi vii viii unit branch ward block phase extension north south east west".split()
-)
+_PART_WORDS = "annex annexe ii iii iv vi vii viii unit branch ward block phase extension north south east west"
+_PARTS = frozenset(_PART_WORDS.split())
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "annexe": "annex"}
 _FIGURE = re.compile(r"[0-9]+|[a-z]")
 

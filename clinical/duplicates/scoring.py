@@ -82,6 +82,7 @@ class Crowd:
     first_names: dict[str, int]  # by names.key
     last_names: dict[str, int]
     holders: dict[str, int]  # of a phone number, at this facility
+    today: date
 
     def share(self, counts: dict[str, int], *called: str) -> float:
         """How often a stranger has the more frequent of the names. Where few people are known, one in 150."""
@@ -112,6 +113,7 @@ _LAST = {
     Level.NEAR: (0.02, 0.03, 0.03),
     Level.DIFFERENT: (0.004, 0.20, 0.95),
 }
+GROWN = 16
 RENAMED = Odds(0.02, 0.20, 0.95)  # a grown woman, who may have married
 CROSSED = Odds(0.05, 0.03, 0.12)  # in the north a son is often called by his father's name
 
@@ -122,7 +124,7 @@ def patients(one: Person, other: Person, crowd: Crowd) -> Verdict:
 
 def _patient_evidence(one: Person, other: Person, crowd: Crowd) -> Iterable[tuple[str, str, Odds]]:
     chance = TWICE / max(crowd.patients, 50)
-    yield "before looking", f"one of {max(crowd.patients, 50):,} patients", Odds(chance, chance / TWICE, 1)
+    yield "before looking", f"any two of {max(crowd.patients, 50):,} patients", Odds(chance, chance / TWICE, 1)
     agreement = names.compare_people(one.called, other.called)
     first_names, last_names = [one.called.first, other.called.first], [one.called.last, other.called.last]
     if agreement.is_crossed:
@@ -131,7 +133,7 @@ def _patient_evidence(one: Person, other: Person, crowd: Crowd) -> Iterable[tupl
     first = crowd.share(crowd.first_names, *first_names)
     last = crowd.share(crowd.last_names, *last_names)
     yield "first name", _how_rare(agreement.first, first), _odds(_FIRST[agreement.first], first)
-    if agreement.last == Level.DIFFERENT and _may_have_married(one, other):
+    if agreement.last == Level.DIFFERENT and _may_have_married(one, other, crowd.today):
         yield "last name", "different, as after a wedding", RENAMED
     else:
         yield "last name", _how_rare(agreement.last, last), _odds(_LAST[agreement.last], last)
@@ -147,8 +149,8 @@ def _patient_evidence(one: Person, other: Person, crowd: Crowd) -> Iterable[tupl
         yield "patient number", "the same" if is_same else "different", odds
 
 
-def _may_have_married(one: Person, other: Person) -> bool:
-    return "M" not in (one.sex, other.sex) and max(one.dob, other.dob).year <= date.today().year - 16
+def _may_have_married(one: Person, other: Person, today: date) -> bool:
+    return "M" not in (one.sex, other.sex) and max(one.dob, other.dob).year <= today.year - GROWN
 
 
 def _odds(of: tuple[float, float, float | None], share: float) -> Odds:
@@ -265,7 +267,7 @@ def facilities(one: Site, other: Site, sites: Sites) -> Verdict:
 
 def _facility_evidence(one: Site, other: Site, sites: Sites) -> Iterable[tuple[str, str, Odds]]:
     known = max(sites.facilities, 150)
-    yield "before looking", f"one of {known:,} facilities", _two(LISTED_TWICE / known, 1)
+    yield "before looking", f"any two of {known:,} facilities", _two(LISTED_TWICE / known, 1)
     level = places.compare(one.at, other.at)
     same, stranger = _NAME[level]
     yield "name", str(level), _two(same, sites.share(one, other) if stranger is None else stranger)

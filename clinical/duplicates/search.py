@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from clinical.duplicates import blocking, names, places, scoring
@@ -153,11 +153,14 @@ def _among_patients(facilities: list[int], since: datetime | None, usual: Usual,
     home: dict[int, int] = {}
     for pk, at, first, last, *rest in rows.present().values_list(*COLUMNS):
         home[pk], people[pk] = at, Person(pk, Called(first, last), *rest)
+    today = timezone.localdate()
     sizes, phones = Counter(home.values()), {at: Counter[str]() for at in facilities}
     for person in people.values():
         if person.phone:
             phones[home[person.id]][person.phone] += 1
-    crowds = {at: Crowd(sizes[at], usual.people, usual.first_names, usual.last_names, phones[at]) for at in facilities}
+    crowds = {
+        at: Crowd(sizes[at], usual.people, usual.first_names, usual.last_names, phones[at], today) for at in facilities
+    }
     keyed = (Keyed(pk, home[pk], pk in changed, *_keys_of_person(person)) for pk, person in people.items())
     verdicts = (
         (low, high, scoring.patients(people[low], people[high], crowds[home[low]]))
@@ -265,7 +268,3 @@ def _store(table: Table, chosen: Chosen) -> None:
         unique_fields=["table", "low_id", "high_id"],
         update_fields=["score", "evidence", "version", "facility", "other_facility"],
     )
-
-
-def last_searched() -> datetime | None:
-    return DuplicateSearch.objects.aggregate(at=Max("finished_at"))["at"]

@@ -53,7 +53,8 @@ def test_two_names_agree_as_far_as_their_bearers_may_be_one(one, other, level):
     assert compare(one, other) == level
 
 
-SYLLABLES = st.sampled_from("a mo ham ed fa ti ma chu kwu e me ka o lu wa se un bel lo ngo zi ab dul okafor -".split())
+PIECES = "a mo ham ed fa ti ma chu kwu e me ka o lu wa se un bel lo ngo zi ab dul okafor -"
+SYLLABLES = st.sampled_from(PIECES.split())
 WORDS = st.lists(SYLLABLES, min_size=1, max_size=4).map("".join) | st.text(max_size=8)
 NAMES = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
 PEOPLE = st.builds(Called, NAMES, NAMES)
@@ -122,7 +123,7 @@ def test_a_compass_word_that_belongs_to_the_lga_makes_no_branch():
 
 # --- Weights
 
-CROWD = Crowd(250, 5000, {"ngozi": 60}, {"okafor": 90}, {"+2348031234567": 2, "+2348030000000": 40})
+CROWD = Crowd(250, 5000, {"ngozi": 60}, {"okafor": 90}, {"+2348031234567": 2, "+2348030000000": 40}, date(2026, 11, 20))
 
 
 def person(**changed):
@@ -173,7 +174,7 @@ def test_who_only_looks_alike_is_not(changed):
 
 
 def test_a_rare_name_says_more_than_a_frequent_one():
-    crowd = Crowd(250, 5000, {"ngozi": 600}, {"okafor": 900}, {})
+    crowd = Crowd(250, 5000, {"ngozi": 600}, {"okafor": 900}, {}, date(2026, 11, 20))
     slip = {"dob": BORN.replace(day=27), "phone": None}
     rare = {"called": Called("Zubaidat", "Kwairanga"), "phone": None}
     frequent = scoring.patients(person(phone=None), person(**slip), crowd)

@@ -40,8 +40,8 @@ def _told(done: DuplicateSearch) -> dict[str, Any]:
 
 def _sentence(done: DuplicateSearch) -> str:
     told = (
-        f"{done.table}: {done.rows:,} rows {'in all' if done.is_full else 'had changed'}, {done.blocked:,} pairs share a "
-        f"key, {done.compared:,} were scored, {done.found:,} are probably one; {done.seconds:.1f} s."
+        f"{done.table}: {done.rows:,} rows {'in all' if done.is_full else 'had changed'}, {done.blocked:,} pairs share "
+        f"a key, {done.compared:,} were scored, {done.found:,} are probably one; {done.seconds:.1f} s."
     )
     capped = ", ".join(f"{count:,} by {kind}" for kind, count in done.capped.items())
     return f"{told} Too large to compare all with all: {capped}." if capped else told

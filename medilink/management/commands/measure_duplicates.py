@@ -1,7 +1,6 @@
 """Prints how well duplicates are found."""
 
 import json
-import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -61,8 +60,8 @@ def _told(measured: Measured) -> dict[str, Any]:
 def _print(console: Console, measured: Measured) -> None:
     done = measured.search
     console.print(
-        f"\n[bold]{measured.table}[/]: {measured.rows:,} rows, {done.blocked:,} pairs share a key, {done.compared:,} were "
-        f"scored, {done.found:,} are probable (score {THRESHOLDS[measured.table]:g} or more), {done.seconds:.1f} s"
+        f"\n[bold]{measured.table}[/]: {measured.rows:,} rows, {done.blocked:,} pairs share a key, {done.compared:,} "
+        f"were scored, {done.found:,} are probable (score {THRESHOLDS[measured.table]:g} or more), {done.seconds:.1f} s"
     )
     for kind, blocks in done.capped.items():
         console.print(f"  {blocks:,} blocks by {kind} were too large to compare all with all")
