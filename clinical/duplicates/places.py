@@ -122,10 +122,16 @@ def _corrected(word: str) -> str:
 
 
 @lru_cache(KNOWN)
+def _shortened(name: str) -> str:
+    """Its words between blanks, each kind of facility as one short word."""
+    words = " ".join(_corrected(word) for word in plain_words(name))
+    return f" {_PHRASE.sub(lambda found: _PHRASES[found[1]], words)} "
+
+
+@lru_cache(KNOWN)
 def take_apart(name: str, *around: str) -> Named:
     """`around`: LGAs and states. Their words in the name, slips included, say where it is, not which one it is."""
-    words = [_corrected(word) for word in plain_words(name)]
-    text = f" {_PHRASE.sub(lambda found: _PHRASES[found[1]], ' '.join(words))} "
+    text = _shortened(name)
     for place in around:
         text = text.replace(f" {' '.join(plain_words(place))} ", " ")  # Warri North as one: North alone is a branch
     here = [word for place in around for word in plain_words(place)]

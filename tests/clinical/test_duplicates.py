@@ -1,5 +1,6 @@
 """What makes two rows probable duplicates: names, weights, blocks, and what a search keeps."""
 
+from contextlib import closing
 from datetime import date, timedelta
 
 import pytest
@@ -337,14 +338,12 @@ def test_names_that_hold_no_letter_and_phones_alone_break_no_search(here):
 def test_a_second_search_leaves_early_while_one_is_at_work(here):
     patient(here)
     other = connection.copy()
-    try:
-        with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [search.LOCK])
+    with closing(other), other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [search.LOCK])
         find_duplicates()
         assert not DuplicateSearch.objects.exists()
         with pytest.raises(search.AlreadyRunning):
             search.search_all()
-    finally:
-        other.close()
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [search.LOCK])
     find_duplicates()
     assert DuplicateSearch.objects.count() == 2
