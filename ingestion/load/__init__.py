@@ -108,15 +108,15 @@ def judge(load: Load) -> int:
     if own >= ERRORS_AT_LEAST and own > ERROR_RATIO * load.delivery.rows_read:
         reasons.append("ROW_ERROR_RATIO")
     is_asked = load.dataset.is_event and not Source.objects.filter(source=load.batch.source).exists()
-    overlap = events.overlap(load) if is_asked else 0.0
-    if overlap > events.OVERLAP:
+    overlap = events.overlap(load) if is_asked else events.Overlap()
+    if overlap.share > events.OVERLAP:
         reasons.append("OVERLAP_SUSPECT")
     if reasons:
         raise Held(reasons, _evidence(load, own, overlap))
     return own
 
 
-def _evidence(load: Load, own: int, overlap: float) -> dict[str, Any]:
+def _evidence(load: Load, own: int, overlap: events.Overlap) -> dict[str, Any]:
     """Counts and line numbers only: what a steward needs to decide, and nothing of a patient."""
     stopped = staging.Stopped.objects.filter(reason__isnull=False)
     by_reason: Counter[str] = Counter(stopped.values_list("reason", flat=True))
@@ -126,7 +126,8 @@ def _evidence(load: Load, own: int, overlap: float) -> dict[str, Any]:
         "refused_for_own_content": own,
         "reasons": dict(by_reason.most_common()),
         "first_lines": sorted({*first_lines}),
-        "overlap_pct": round(100 * overlap, 1),
+        "overlap_pct": round(100 * overlap.share, 1),
+        "overlap": overlap._asdict(),
     }
 
 

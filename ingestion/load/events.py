@@ -3,7 +3,7 @@
 from datetime import datetime, time
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, TextField, Value, When, Window
@@ -39,6 +39,18 @@ IN_DATA: dict[Dataset, tuple[str, ...]] = {
 }
 LISTS = ("conditions", "recommendations")
 SAMPLE, SAMPLE_AT_LEAST, OVERLAP = 1000, 20, 0.8
+
+
+class Overlap(NamedTuple):
+    """Of so many events looked at, so many were brought by this batch already."""
+
+    looked_at: int = 0
+    stored: int = 0
+    by_batch: int | None = None
+
+    @property
+    def share(self) -> float:
+        return self.stored / self.looked_at if self.looked_at else 0.0
 
 
 def resolve(load: Load) -> None:
@@ -199,13 +211,13 @@ def event_on(load: Load, instant: Any = None) -> LagosDate:
     return LagosDate(Coalesce(instant or INSTANT[load.dataset], _midnight(load)))
 
 
-def overlap(load: Load) -> float:
-    """The share of a sample that is stored for the same patients under an earlier day, all from one earlier batch."""
+def overlap(load: Load) -> Overlap:
+    """How much of a sample is stored for the same patients under an earlier day, all from one earlier batch."""
     model = MODELS[load.dataset]
     rows = load.good.filter(**{EXTERNAL_ID[load.dataset]: None})
     sample = [*rows.order_by("fingerprint", "line").values_list("line", flat=True)[:SAMPLE]]
     if len(sample) < SAMPLE_AT_LEAST or not model.objects.exists():
-        return 0.0
+        return Overlap()
     earlier = (
         _same_content(load, rows.filter(line__in=sample))
         .filter(same_content__event_on__lt=event_on(load))
@@ -215,7 +227,7 @@ def overlap(load: Load) -> float:
         .order_by("-n")
         .first()
     )
-    return earlier["n"] / len(sample) if earlier else 0.0
+    return Overlap(len(sample), earlier["n"], earlier["same_content__batch_id"]) if earlier else Overlap(len(sample))
 
 
 # --- Into the table
