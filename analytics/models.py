@@ -398,4 +398,6 @@ class SuppressedConditionAnalysis(ConditionLine):
         db_table = 'bi"."condition_analysis'
 
 
-from analytics.history import CheckResult, CheckRun, MartRefresh, MartState  # noqa: E402, F401  # for Django's registry
+# For Django's registry:
+from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay  # noqa: E402, F401
+from analytics.history import CheckResult, CheckRun, MartRefresh, MartState  # noqa: E402, F401

@@ -11,6 +11,8 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from clinical.models import DuplicatePair, User
+from analytics.facility_signals import FacilitySignal
+from clinical.models import User
 from ingestion.models import STOPPED, IngestBatch, RejectedRow
 from medilink import alerts
 
@@ -28,10 +30,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     stopped = IngestBatch.objects.visible_to(user).filter(status__in=STOPPED)
     open_rows = RejectedRow.objects.visible_to(user).filter(state=RejectedRow.State.OPEN)
     pairs = DuplicatePair.objects.visible_to(user).waiting()
+    silent = FacilitySignal.objects.visible_to(user).open()
     deliveries = [
         _page(request, "Batches", "inventory_2", "ingestion.ingestbatch", stopped),
         _page(request, "Refused by cause", "account_tree", "ingestion.rejectedrow", at="admin:ingestion_cause_list"),
         _page(request, "Refused rows", "rule", "ingestion.rejectedrow", open_rows),
+        _page(request, "Silent facilities", "volume_off", "analytics.facilitysignal", silent),
         _page(request, "Runs", "nights_stay", "ingestion.ingestrun"),
         _page(request, "Rules", "alt_route", "ingestion.rule"),
         _page(request, "Sources", "outbox", "ingestion.source"),

@@ -1,4 +1,4 @@
-"""The night: what the app has delivered, then the marts, then the data checks.
+"""The night: what the app has delivered, then the marts, then the silent facilities, then the data checks.
 
 Each step is recorded by its own module. One that fails stops neither the next nor undoes another.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from celery import shared_task
 
 from analytics import checks, marts
+from analytics.silence import watch
 from ingestion import tasks as ingestion
 from medilink import alerts
 
@@ -19,7 +20,8 @@ logger = logging.getLogger(__name__)
 @shared_task(**ingestion.RETRY)
 def nightly() -> None:
     """Once a night in effect, however often it is started: each step finds nothing to do the second time."""
-    failures = [error for error in map(_tried, (ingestion.nightly, marts.refresh, checks.run)) if error]
+    steps = (ingestion.nightly, marts.refresh, watch.nightly, checks.run)
+    failures = [error for error in map(_tried, steps) if error]
     for error in failures:
         if isinstance(error, ingestion.AWAY):
             raise error  # a service was away: Celery starts the night again, and what is done stays done
