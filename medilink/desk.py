@@ -10,9 +10,8 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
-from clinical.models import DuplicatePair, User
 from analytics.facility_signals import FacilitySignal
-from clinical.models import User
+from clinical.models import DuplicatePair, User
 from ingestion.models import STOPPED, IngestBatch, RejectedRow
 from medilink import alerts
 

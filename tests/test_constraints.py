@@ -8,6 +8,7 @@ from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ForeignKey
 
+from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
 from clinical.models import (
     AuditEvent,
     DuplicatePair,
@@ -102,6 +103,13 @@ def merged_pair(**changed):
     done = Merge.objects.first() or merge()
     decided = {"state": "same", "decided_by": someone(), "decided_at": AT, "merge": done}
     return pair(high_id=9, **decided | changed)
+
+
+def signal(**changed):
+    at = changed.pop("facility", None) or facility()
+    days = {"began_on": AT.date(), "last_on": AT.date()}
+    counts = dict.fromkeys(("observed", "expected_low", "expected_high", "baseline_days", "rows_amiss"), 0)
+    return FacilitySignal.objects.create(**{"facility": at, "kind": "no_file", "recent": []} | days | counts | changed)
 
 
 def twice(make, **changed):
@@ -200,6 +208,15 @@ BROKEN = {
     "duplicate_pairs_decided_by_somebody": lambda: pair(state="different"),
     "duplicate_pairs_merge_id_key": lambda: (merged_pair(low_id=1), merged_pair(low_id=2)),
     "duplicate_searches_table_is_known": lambda: DuplicateSearch.objects.create(**SEARCH | {"table": "people"}),
+    "facility_shares_a_number_for_each_facility": lambda: BatchShare.objects.create(
+        batch=batch(), facilities=[1, 2], rows=[1]
+    ),
+    "facility_signals_one_at_a_time": lambda: twice(signal, facility=facility()),
+    "facility_signals_kind_is_known": lambda: signal(kind="asleep"),
+    "facility_signals_state_says_until_when": lambda: signal(state="over"),
+    "facility_signals_muted_for_a_reason": lambda: signal(state="muted", muted_until=AT.date()),
+    "facility_signals_begin_first": lambda: signal(last_on=date(2026, 11, 19)),
+    "watched_days_add_up": lambda: WatchedDay.objects.create(day=AT.date(), watched_at=AT, facilities=2, silent=1),
     "alerts_one_open_per_cause": lambda: twice(Alert.objects.create, cause="c", what="w", link="l"),
     "ingest_sources_source_key": lambda: twice(Source.objects.create, source="s", delivers="append"),
 }

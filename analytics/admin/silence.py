@@ -149,7 +149,7 @@ class FacilitySignalAdmin(Desk):
 
     @admin.action(description="Open again", permissions=["decide"])
     def unmute(self, request: HttpRequest, signals: FacilitySignalQuerySet) -> HttpResponse | None:
-        self.tell(request, f"{silence.unmute(signals)} open again.")
+        self.tell(request, f"{silence.unmute(signals, by=person(request))} open again.")
         return self.back(request)
 
 

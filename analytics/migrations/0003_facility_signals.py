@@ -12,8 +12,8 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('analytics', '0002_refresh_history'),
-        ('clinical', '0005_lean_indexes'),
-        ('ingestion', '0004_lanes'),
+        ('clinical', '0006_history'),
+        ('ingestion', '0005_rules'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

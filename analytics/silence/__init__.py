@@ -7,12 +7,14 @@ stands here, so that they need not load arithmetic.
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import Count, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from analytics.facility_signals import FacilitySignal, FacilitySignalQuerySet, WatchedDay
+from clinical import audit
 
 if TYPE_CHECKING:
     from clinical.models import User
@@ -66,9 +68,20 @@ def mute(signals: FacilitySignalQuerySet, *, until: date, reason: str, today: da
         raise NotPossible("Say why it may stay silent.")
     if until < today:
         raise NotPossible("The day until which it is muted has passed already.")
-    return signals.unsettled().update(state=State.MUTED, muted_until=until, muted_why=reason.strip(), muted_by=by)
+    columns = {"state": State.MUTED, "muted_until": until, "muted_why": reason.strip(), "muted_by": by}
+    return _decide(signals.unsettled(), "mute", by, columns, until=until.isoformat(), reason=reason.strip())
 
 
-def unmute(signals: FacilitySignalQuerySet) -> int:
+def unmute(signals: FacilitySignalQuerySet, *, by: "User | None") -> int:
     """Open again at once; who had muted it and why stays until it is muted again. Returns how many."""
-    return signals.filter(state=State.MUTED).update(state=State.OPEN, muted_until=None)
+    return _decide(signals.filter(state=State.MUTED), "unmute", by, {"state": State.OPEN, "muted_until": None})
+
+
+@transaction.atomic
+def _decide(
+    signals: "QuerySet[FacilitySignal]", action: str, by: "User | None", columns: dict[str, Any], **details: Any
+) -> int:
+    chosen = [*signals.select_for_update(of=("self",)).values_list("pk", flat=True)]
+    for pk in chosen:
+        audit.note(by, action, "facility_signals", pk, **details)
+    return FacilitySignal.objects.filter(pk__in=chosen).update(**columns)

@@ -14,6 +14,7 @@ from django.db import connection
 
 from analytics.facility_signals import BatchShare
 from analytics.silence.judgement import WINDOW, Bools, Came, Facts, Ints
+from clinical.models import Merge
 from ingestion.datasets import Dataset
 from ingestion.models import LOADED, IngestBatch, IngestBatchQuerySet, Status
 
@@ -54,9 +55,9 @@ class Delivery(NamedTuple):
 
 
 def _batches(first: date, last: date) -> IngestBatchQuerySet:
-    """Files and replays of events; a replay's rows came with its parent's file."""
+    """Files and replays of events; a replay's rows came with its parent's file. What was reverted never came."""
     events = [dataset for dataset in Dataset if dataset.is_event]
-    return IngestBatch.objects.filter(dataset__in=events, business_date__range=(first, last))
+    return IngestBatch.objects.filter(dataset__in=events, reverted_at=None, business_date__range=(first, last))
 
 
 def read(day: date) -> tuple[Ints, Facts]:
@@ -95,8 +96,16 @@ def _shares(days: list[date], sources: dict[str, int]) -> tuple[Ints, Ints]:
         number, column = sources.setdefault(source, len(sources)), (day - days[0]).days
         lines.append(np.array([facilities, [number] * len(rows), [column] * len(rows), rows], np.int64))
     of_facility = np.concatenate(lines, axis=1)
+    for merged, survivor in _merged():
+        of_facility[0][of_facility[0] == merged] = survivor
     ids, of_facility[0] = np.unique(of_facility[0], return_inverse=True)
     return ids, of_facility
+
+
+def _merged() -> list[tuple[int, int]]:
+    """(facility, the one that it was merged into), in the order in which it was done: one may follow another."""
+    merges = Merge.objects.filter(table=Merge.Of.FACILITIES, undone_at=None).order_by("id")
+    return [*merges.values_list("merged_id", "survivor_id")]
 
 
 # --- What a source delivered, from its batches

@@ -28,7 +28,7 @@ OUTLYING = 3.0  # standard deviations
 LOOKBACKS = (1, 2, 3, 5, 8, 14, 21)  # days over which rows are added up: a small clinic's quiet takes days to show
 LOW, HIGH = 0.5, 2.0  # times the usual, before a volume is off
 STILL_LOW, STILL_HIGH = 0.75, 1.5  # of the judged day: what was off last week and is not today is over
-UNLIKELY_LOW, UNLIKELY_HIGH = 3.2, 3.8  # and so many standard deviations; counts have a longer tail upwards
+UNLIKELY_LOW, UNLIKELY_HIGH = 3.1, 3.8  # and so many standard deviations; counts have a longer tail upwards
 # Counts vary more than a Poisson law says, by this share of their mean, until the facility's own days say otherwise.
 USUAL_SPREAD, ITS_WEIGHT = 0.08, 14
 TRIMMED, OF_THE_REST = 0.9, 0.62  # the mean square of the lower nine tenths is 0.62 of that of all (normal residuals)
@@ -153,7 +153,7 @@ def _judge_day(walk: _Walk, t: int, first: Ints) -> Judgement:
         verdict[is_due & ~is_counted & (came == delivered)] = said
     over, seen, expected = _volume(walk, t, verdict, baseline_days)
     verdict[(verdict == Verdict.VOLUME_LOW) & (came == Came.EMPTY)] = Verdict.EMPTY_FILE
-    verdict[(verdict >= SILENT) & (verdict != Verdict.VOLUME_HIGH) & facts.waits[:, t]] = Verdict.STOPPED
+    verdict[is_due & facts.waits[:, t] & ((verdict >= SILENT) | (rows <= LOW * usual))] = Verdict.STOPPED
     verdict[baseline_days < COMPARABLE] = Verdict.TOO_NEW
     if off:
         verdict[verdict >= Verdict.STOPPED] = Verdict.HOLIDAY

@@ -125,11 +125,11 @@ def _close(plan: _Plan, opens: Ints, closes: Ints, alone: Bools) -> None:
     plan.taken |= np.arange(length) < opens[:, None]
 
 
-def _spells(plan: _Plan, per_year: float, longest: int) -> list[range]:
+def _spells(plan: _Plan, per_year: float, longest: int, shortest: int = 1) -> list[range]:
     """Some spans of days of one sender."""
     length = len(plan.days)
     starts = plan.chance.integers(0, length, plan.chance.poisson(per_year * length / 365))
-    return [range(start, min(length, start + plan.chance.integers(1, longest + 1))) for start in starts]
+    return [range(start, min(length, start + plan.chance.integers(shortest, longest + 1))) for start in starts]
 
 
 def _plant(plan: _Plan, facilities: Ints, span: range) -> bool:
@@ -162,12 +162,12 @@ def _plant_in_files(plan: _Plan) -> None:
 
 def _plant_in_volumes(plan: _Plan) -> None:
     for facility in range(len(plan.is_open)):
-        for label, low, high, per_year, longest in (
-            (Verdict.VOLUME_LOW, 0.0, 0.3, 1.2, 21),
-            (Verdict.VOLUME_HIGH, 2.5, 5.0, 1.0, 7),
+        for label, low, high, per_year, shortest, longest in (
+            (Verdict.VOLUME_LOW, 0.0, 0.3, 1.2, 2, 21),
+            (Verdict.VOLUME_HIGH, 2.5, 5.0, 1.0, 1, 7),
         ):
             its = np.array([facility])
-            for span in filter(partial(_plant, plan, its), _spells(plan, per_year, longest)):
+            for span in filter(partial(_plant, plan, its), _spells(plan, per_year, longest, shortest)):
                 plan.factor[facility, span.start : span.stop] = plan.chance.uniform(low, high)
                 _label(plan, its, [*span], label)
 

@@ -5,6 +5,7 @@ from django.db import OperationalError
 from django_celery_beat.models import PeriodicTask
 
 from analytics import marts
+from analytics.facility_signals import WatchedDay
 from analytics.history import CheckRun, MartRefresh
 from ingestion.models import IngestBatch, IngestRun
 from medilink import tasks
@@ -19,11 +20,12 @@ def delivered(transactional_db, bucket):
     deliver_all()
 
 
-def test_a_night_loads_then_refreshes_then_checks(delivered):
+def test_a_night_loads_then_refreshes_then_watches_then_checks(delivered):
     tasks.nightly()
     assert {batch.status for batch in IngestBatch.objects.all()} == {"archived"}
     assert set(MartRefresh.objects.values_list("status", flat=True)) == {"done"}
     assert CheckRun.objects.get().failed == 0
+    assert WatchedDay.objects.exists()
     assert not any(state.is_stale for state in marts.states().values())
 
 
