@@ -17,13 +17,13 @@ from medilink import embedded
 INVENT = """
 SET LOCAL session_replication_role = replica;
 INSERT INTO facilities (name, state, lga, lga_name)
-SELECT 'Facility ' || n, (ARRAY['LAGOS', 'KANO', 'FCT', 'OYO', 'EDO', 'RIVERS', 'KADUNA'])[1 + n %% 7], '', ''
+SELECT 'Facility ' || n, (ARRAY['LAGOS', 'KANO', 'FCT', 'OYO', 'EDO'])[1 + n %% 5], '', ''
 FROM generate_series(1, %(facilities)s) AS n;
 INSERT INTO patients (facility_id, first_name, last_name, sex, dob)
 SELECT n, 'Ngozi', 'Okafor', 'F', date '1990-01-01' FROM generate_series(1, %(facilities)s) AS n;
-INSERT INTO ingest_batches (kind, bucket, object_key, etag, last_modified, size, older_versions, folder, source, dataset,
-    business_date, sha256, status, reasons, warnings, evidence, rows_read, inserted, updated, unchanged, collapsed,
-    rejected, blank, attempts, started_at, settled_why)
+INSERT INTO ingest_batches (kind, bucket, object_key, etag, last_modified, size, older_versions, folder, source,
+    dataset, business_date, sha256, status, reasons, warnings, evidence, rows_read, inserted, updated, unchanged,
+    collapsed, rejected, blank, attempts, started_at, settled_why)
 SELECT 'nightly', 'b', source || day, '', now(), 0, '{}', '', source, 'triage_visits', day, md5(source || day),
     'archived', '{}', '{}', '{}', 1, 1, 0, 0, 0, 0, 0, 1, day + interval '1 day', ''
 FROM (SELECT 'state ' || n || '/triage_visits-*.csv' AS source, current_date - back AS day
@@ -37,7 +37,7 @@ SELECT p.id, p.id, 3, b.business_date, gen_random_uuid(), b.id, b.started_at + i
     b.started_at + interval '1 hour', '{}', '{}'
 FROM ingest_batches b
 JOIN patients p ON b.source = 'state ' || 1 + p.id %% %(sources)s || '/triage_visits-*.csv'
-CROSS JOIN LATERAL generate_series(1, 1 + (%(events)s * (0.4 + 1.2 * random()))::integer + 0 * p.id::integer) AS n
+CROSS JOIN LATERAL generate_series(0, (%(events)s * (0.4 + 1.2 * random()) + 0 * (p.id + b.id))::integer) AS n
 """
 
 

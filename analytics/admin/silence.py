@@ -21,7 +21,13 @@ from clinical.geography import STATES
 from ingestion.admin.desk import Desk, WhyForm, link, person
 
 Kind, State = FacilitySignal.Kind, FacilitySignal.State
-COLOURS = {Kind.NO_FILE: "danger", Kind.EMPTY_FILE: "danger", Kind.SAME_FILE: "warning", Kind.VOLUME_LOW: "warning"}
+COLOURS = {
+    Kind.NO_FILE: "danger",
+    Kind.EMPTY_FILE: "danger",
+    Kind.SAME_FILE: "warning",
+    Kind.VOLUME_LOW: "warning",
+    Kind.VOLUME_HIGH: "info",
+}
 BAR, GAP, HEIGHT = 3, 1, 28  # of the small chart, in its own units
 MUTE_FOR = timedelta(days=14)
 
@@ -85,11 +91,11 @@ class FacilitySignalAdmin(Desk):
     list_before_template = "analytics/watched_day.html"
     actions = ("mute", "unmute")
     fieldsets = (
-        (None, {"fields": ("at_facility", "kind_label", "state_label", "recent_days")}),
+        (None, {"fields": ("at_facility", "kind", "state_label", "recent_days")}),
         ("When", {"fields": ("began_on", "last_on", "over_on", "last_rows_on", "found_at")}),
         ("How it was seen", {"fields": ("seen", "over_days", "baseline_days", "missing")}),
     )
-    readonly_fields = ("at_facility", "kind_label", "state_label", "seen", "missing", "recent_days")
+    readonly_fields = ("at_facility", "state_label", "seen", "missing", "recent_days")
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-rows_amiss", "began_on", "id")
@@ -120,18 +126,18 @@ class FacilitySignalAdmin(Desk):
 
     @admin.display(description="since", ordering="began_on")
     def since(self, signal: FacilitySignal) -> str:
-        return date_format(signal.began_on, "D j M")
+        return date_format(signal.began_on, "D j M").replace(" ", "\N{NO-BREAK SPACE}")
 
     @admin.display(description="seen, and usual")
     def seen(self, signal: FacilitySignal) -> SafeString:
-        usual = f"usual {signal.expected_low:,}\N{EN DASH}{signal.expected_high:,}"
+        usual = f"{signal.observed:,}, usual {signal.expected_low:,}\N{EN DASH}{signal.expected_high:,}"
         over = f" in {signal.over_days} days" if signal.over_days > 1 else ""
-        return format_html('<span class="desk-count">{}</span>, {}{}', f"{signal.observed:,}", usual, over)
+        return format_html('<div><span class="desk-count whitespace-nowrap">{}</span>{}</div>', usual, over)
 
     @admin.display(description="rows amiss", ordering="rows_amiss")
     def missing(self, signal: FacilitySignal) -> str:
         too = "too many" if signal.kind == Kind.VOLUME_HIGH else "missing"
-        return f"about {signal.rows_amiss:,} {too}"
+        return f"{signal.rows_amiss:,}\N{NO-BREAK SPACE}{too}"
 
     @admin.display(description="the last 28 days")
     def recent_days(self, signal: FacilitySignal) -> SafeString:
