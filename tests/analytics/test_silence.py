@@ -246,7 +246,7 @@ def test_what_a_source_delivered_is_told_from_its_batches(changed, came, waits):
 
 @pytest.fixture
 def quiet(db, time_machine_at):
-    """Ten weeks of two facilities in one file; on the last day the second one is missing in it."""
+    """Six weeks of two facilities in one file; on the last day the second one is missing in it."""
     loud, silent = (
         facility(name="Loud Clinic"),
         facility(name="Quiet Clinic", state="KANO", lga="Dala", lga_name="Dala"),
@@ -262,7 +262,7 @@ def time_machine_at(time_machine):
     time_machine.move_to(lagos(DAY + timedelta(days=1), 3), tick=True)
 
 
-def deliver_weeks(senders, weeks=10):
+def deliver_weeks(senders, weeks=6):
     for back in range(1, 7 * weeks):
         day = DAY - timedelta(days=back)
         batch = loaded(day)
