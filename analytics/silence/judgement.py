@@ -92,6 +92,7 @@ class Judgement:
     """Of the last day, an entry per facility. `observed` and `expected` cover the last `over_days` days."""
 
     verdict: Ints
+    usual: Floats  # of the last day alone
     observed: Ints
     expected: Floats
     low: Floats
@@ -167,7 +168,8 @@ def _judge_day(walk: _Walk, t: int, first: Ints) -> Judgement:
     walk.usable[:, t] = (t >= first) & ~wrong & ~facts.waits[:, t] & (not off) & (not together)
     margin = 2 * np.sqrt(walk.spread * expected)
     low, high = np.maximum(0, expected - margin), expected + margin
-    return Judgement(verdict, seen, expected, low, high, over, baseline_days, walk.began.copy(), walk.amiss.copy())
+    began, amiss = walk.began.copy(), walk.amiss.copy()
+    return Judgement(verdict, usual, seen, expected, low, high, over, baseline_days, began, amiss)
 
 
 def _usual(walk: _Walk, t: int) -> tuple[Floats, Ints, Bools, Bools]:

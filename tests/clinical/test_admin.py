@@ -76,7 +76,7 @@ def test_a_list_takes_as_many_queries_for_thirty_rows_as_for_one(desk, patient, 
         )
         record(person)
         visit(person)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         assert desk.get(page(model)).status_code == 200
 
 
