@@ -3,7 +3,6 @@
 The one place that writes rows from their past. Whose past it is, and what else hangs on it, the callers know.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -31,7 +30,7 @@ class Later(NamedTuple):
 
 
 def changed_since(revisions: "QuerySet[Revision]", *, to_the_first: bool = False) -> list[Later]:
-    """The rows whose columns are not as these changes left them: what would be lost by putting them back.
+    """The rows whose columns are neither as these changes left them nor as they were before: what would be lost.
 
     `to_the_first`: those whose columns are not as these changes found them; of a row's whole past, as it came.
     """
@@ -41,25 +40,27 @@ def changed_since(revisions: "QuerySet[Revision]", *, to_the_first: bool = False
         found += _rows(
             f"WITH net AS ({NET}) SELECT net.object_id, array_agg(c.key ORDER BY c.key)"  # noqa: S608  our own
             f" FROM net LEFT JOIN {_quoted(table)} t ON t.id = net.object_id, jsonb_each(net.{left}) c"
-            " WHERE to_jsonb(t) -> c.key IS DISTINCT FROM c.value GROUP BY net.object_id ORDER BY 1",
+            " WHERE to_jsonb(t) -> c.key IS DISTINCT FROM c.value"
+            " AND to_jsonb(t) -> c.key IS DISTINCT FROM net.was -> c.key"
+            " GROUP BY net.object_id ORDER BY 1",
             [ids, table],
             table,
         )
     return found
 
 
-def put_back(revisions: "QuerySet[Revision]", *, never: Sequence[str] = ()) -> None:
+def put_back(revisions: "QuerySet[Revision]") -> None:
     """Undoes what these changes did to each column that still is as they left it; call it in `audit.putting_back`.
 
     New rows go, changed ones are as before, gone ones come back under their own ids. A column that was changed again
-    since, or is named in `never`, stays.
+    since stays.
     """
     tables = _by_table(revisions)
     for table in tables:
         new = revisions.filter(table=table, was__isnull=True).values("object_id")
         _model(table)._base_manager.filter(pk__in=[*new.values_list("object_id", flat=True)]).delete()
     for table, ids in sorted(tables.items(), key=lambda item: _ORDER.index(item[0])):
-        _put_columns_back(table, ids, never)
+        _put_columns_back(table, ids)
     for table, ids in sorted(tables.items(), key=lambda item: _ORDER.index(item[0])):
         _bring_back(table, ids)
 
@@ -77,18 +78,18 @@ def columns_of(table: str) -> list[str]:
     return [str(f.column) for f in fields if not f.primary_key and not f.generated and f.column != "updated_at"]
 
 
-def _put_columns_back(table: str, ids: list[int], never: Sequence[str]) -> None:
+def _put_columns_back(table: str, ids: list[int]) -> None:
     columns = ", ".join(_quoted(column) for column in columns_of(table))
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH net AS ({NET}), back AS ("  # noqa: S608  names of our own tables and columns
             "   SELECT net.object_id, jsonb_object_agg(c.key, c.value) AS was"
             f"  FROM net JOIN {_quoted(table)} t ON t.id = net.object_id, jsonb_each(net.was) c"
-            "   WHERE to_jsonb(t) -> c.key IS NOT DISTINCT FROM net.became -> c.key AND c.key <> ALL(%s)"
+            "   WHERE to_jsonb(t) -> c.key IS NOT DISTINCT FROM net.became -> c.key"
             "   GROUP BY net.object_id)"
             f" UPDATE {_quoted(table)} t SET ({columns}) ="
             f" (SELECT {columns} FROM jsonb_populate_record(t, back.was)) FROM back WHERE t.id = back.object_id",
-            [ids, table, [*never]],
+            [ids, table],
         )
 
 

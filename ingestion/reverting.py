@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from clinical import audit, undo
@@ -153,7 +153,18 @@ def _settle_refused(batch: IngestBatch) -> None:
     Sighting.objects.filter(batch=batch).delete()
     unsettle(batch, RejectedRow.objects.all())
     if batch.parent_id is None:
-        RejectedRow.objects.filter(batch=batch, state=RejectedRow.State.OPEN, times_seen=1).delete()
+        _forget_parked(batch)
+
+
+def _forget_parked(batch: IngestBatch) -> None:
+    """Open rows that only deliveries which were taken back have held. A row that was seen again may be held by a later
+    one of its source."""
+    rows = RejectedRow.objects.filter(dataset=batch.dataset, source=batch.source, state=RejectedRow.State.OPEN)
+    later = IngestBatch.objects.loaded().filter(
+        dataset=batch.dataset, source=batch.source, parent=None, pk__gt=OuterRef("batch_id")
+    )
+    taken_back = Q(batch=batch) | Q(batch__reverted_at__isnull=False)
+    rows.filter(taken_back, Q(times_seen=1) | ~Exists(later.exclude(pk=batch.pk))).delete()
 
 
 def unsettle(replay: IngestBatch, rows: "QuerySet[RejectedRow]") -> None:
