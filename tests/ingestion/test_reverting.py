@@ -33,7 +33,7 @@ def test_new_rows_go_and_the_file_can_come_again(first_night, alice, dataset):
     plan = revert(last_batch(dataset), alice)
     assert plan.new_rows == (3 if dataset == "medical_records" else 2)
     assert digest() != first_night
-    deliver(f"{dataset}-2026-11-20.csv", FILES[dataset])
+    deliver(f"{dataset}-2026-11-20.csv", FILES[dataset] + "\n")  # another object, even within one second
     night()
     assert last_batch(dataset).status == "archived"
     assert digest() == first_night
@@ -66,7 +66,7 @@ def test_refused_rows_of_the_file_go_and_come_again_with_it(first_night, alice):
     night()
     revert(last_batch("triage_visits"), alice)
     assert not RejectedRow.objects.exists()
-    deliver("triage_visits-2026-11-21.csv", bad)
+    deliver("triage_visits-2026-11-21.csv", bad + "\n")  # another object, even within one second
     night()
     assert RejectedRow.objects.get().state == "open"
 
