@@ -1,53 +1,24 @@
-"""The stewards' desk for people, facilities, patients and their events: search, filters, and few ways to change.
+"""Facilities and patients, which their source and people both write; the rules of ingestion hold for people too."""
 
-Events are read here, never written: what identifies them is made of their content. Nothing is ever removed.
-"""
-
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import label_for_field
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
 from django.db.models import QuerySet, TextField, Value
 from django.db.models.functions import Collate, Lower
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
-from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
-from clinical import actions, audit, values
-from clinical.duplicates import desk as duplicates_desk  # noqa: F401  its pages register themselves
-from clinical.models import (
-    Facility,
-    FacilityAlias,
-    MedicalRecord,
-    Membership,
-    Patient,
-    PatientAlias,
-    TriageVisit,
-    User,
-)
-
-ORIGIN = ("id", "origin", "created_at", "updated_at", "deleted_at", "deleted_by")
-
-
-class DeletedFilter(DropdownFilter):
-    title = "deletion mark"
-    parameter_name = "deleted"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("no", "Not deleted"), ("yes", "Marked as deleted")]
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        return queryset.filter(deleted_at__isnull=self.value() == "no") if self.value() else queryset
+from clinical import actions, finding, values
+from clinical.admin.desk import ORIGIN, DeletedFilter, Desk
+from clinical.changelists import StateFilter
+from clinical.models import Facility, FacilityAlias, Patient, PatientAlias, User
 
 
 class DifferenceFilter(DropdownFilter):
@@ -60,65 +31,6 @@ class DifferenceFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         column = {"overruled": "overridden", "set": "delivered"}.get(self.value() or "")
         return queryset.exclude(**{column: {}}) if column else queryset
-
-
-class Desk(ModelAdmin):
-    """A clinical table: counted once, never emptied."""
-
-    show_full_result_count = False
-    list_per_page = 50
-    list_filter_sheet = True
-    actions: tuple[str, ...] = ("mark_deleted", "restore")
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """What is out of the steward's scope is not there."""
-        return super().get_queryset(request).visible_to(request.user)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Nobody can be moved to where the steward may not look."""
-        if db_field.related_model is Facility:
-            kwargs["queryset"] = Facility.objects.present().visible_to(cast(User, request.user))
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        by, table = cast(User, request.user), self.opts.db_table
-        if not change:
-            super().save_model(request, obj, form, change)
-            audit.note(by, "create", table, obj.pk, fields=form.changed_data)
-            return
-        with audit.acting(by, "update", table, obj.pk, fields=form.changed_data):
-            super().save_model(request, obj, form, change)
-
-    @admin.display(description="first delivered")
-    def origin(self, row: Any) -> str:
-        return f"Batch {row.batch_id}, line {row.line}" if row.batch_id else "by a person"
-
-    @display(description="deleted", label={"deleted": "danger"})
-    def is_deleted(self, row: Any) -> str:
-        return "deleted" if row.deleted_at else ""
-
-    @admin.action(description="Mark as deleted", permissions=["change"])
-    def mark_deleted(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:
-        chosen = rows.filter(deleted_at=None).count()
-        marked = actions.mark_deleted(rows, by=cast(User, request.user))
-        self.message_user(request, f"{marked} marked as deleted; the files cannot bring them back.")
-        if marked < chosen:
-            others = (
-                f"{chosen - marked} are still referred to: delete or move their patients, records and visits first."
-            )
-            self.message_user(request, others, messages.WARNING)
-
-    @admin.action(description="Take the deletion mark away", permissions=["change"])
-    def restore(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:
-        chosen = rows.filter(deleted_at__isnull=False).count()
-        restored = actions.restore(rows, by=cast(User, request.user))
-        self.message_user(request, f"{restored} restored.")
-        if restored < chosen:
-            others = f"{chosen - restored} belong to a deleted patient or facility: restore that one first."
-            self.message_user(request, others, messages.WARNING)
 
 
 # --- What the source says and what people have set
@@ -309,11 +221,13 @@ class PatientAdmin(EditedDesk):
     list_select_related = ("facility",)
     list_filter = (
         ("sex", ChoicesDropdownFilter),
-        ("facility__state", ChoicesDropdownFilter),
+        ("facility__state", StateFilter),
+        ("facility", AutocompleteSelectFilter),
         DeletedFilter,
         DifferenceFilter,
     )
-    search_fields = ("last_name", "first_name", "phone", "patient_number")
+    search_fields = ("id",)  # the box is shown for it; `get_search_results` looks
+    search_help_text = "Parts of the names, a whole phone number, a patient number or an id"
     autocomplete_fields = ("facility",)
     readonly_fields = (*ORIGIN, "differences", "events")
     inlines = (PatientAliasInline,)
@@ -323,108 +237,19 @@ class PatientAdmin(EditedDesk):
         ("Row", {"fields": (*ORIGIN, "events")}),
     )
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
+    ) -> "tuple[QuerySet[Any], bool]":
+        if not search_term.strip():
+            return queryset, False
+        try:
+            return finding.patients(queryset, search_term.strip()), False
+        except finding.TooShort:
+            messages.warning(request, f"Type {finding.LETTERS} letters of a name at least.")
+            return queryset.none(), False
+
     @admin.display(description="what happened")
     def events(self, patient: Patient) -> SafeString:
         query = f"patient__id__exact={patient.pk}"
         visits = _list_link("triagevisit", query, "Triage visits")
         return format_html("{} · {}", visits, _list_link("medicalrecord", query, "Medical records"))
-
-
-class EventDesk(Desk):
-    """Lists by id alone are ordered by an index; other orders would sort millions of rows."""
-
-    list_select_related = ("patient", "facility")
-    sortable_by = ("id",)
-    list_filter: ClassVar[tuple[Any, ...]] = (("facility__state", ChoicesDropdownFilter), DeletedFilter)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [name for _, options in self.fieldsets or () for name in options["fields"]]
-
-
-IDENTITY = ("event_on", "fingerprint", "fingerprint_version", "ordinal")
-
-
-@admin.register(MedicalRecord)
-class MedicalRecordAdmin(EventDesk):
-    list_display = ("id", "record_type", "patient", "facility", "recorded_at", "record_id", "is_deleted")
-    list_filter = (("recorded_at", RangeDateFilter), *EventDesk.list_filter)
-    search_fields = ("record_id", "record_type", "patient__last_name", "patient__first_name")
-    fieldsets = (
-        ("Record", {"fields": ("patient", "facility", "record_type", "recorded_at", "time_is_estimated", "record_id")}),
-        ("Content", {"fields": MedicalRecord.CONTENT}),
-        ("Row", {"fields": (*ORIGIN, *IDENTITY)}),
-    )
-
-    def diagnosis(self, record: MedicalRecord) -> str | None:
-        return record.data["diagnosis"]
-
-    def treatment(self, record: MedicalRecord) -> str | None:
-        return record.data["treatment"]
-
-    def medications(self, record: MedicalRecord) -> str | None:
-        return record.data["medications"]
-
-    def notes(self, record: MedicalRecord) -> str | None:
-        return record.data["notes"]
-
-
-@admin.register(TriageVisit)
-class TriageVisitAdmin(EventDesk):
-    list_display = ("id", "triage_level", "patient", "facility", "chief_complaint_start", "visited_at", "is_deleted")
-    list_filter = ("triage_level", ("visited_at", RangeDateFilter), *EventDesk.list_filter)
-    search_fields = ("visit_id", "patient__last_name", "patient__first_name")
-    fieldsets = (
-        ("Visit", {"fields": ("patient", "facility", "triage_level", "visited_at", "time_is_estimated", "visit_id")}),
-        (
-            "Content",
-            {"fields": ("chief_complaint", "vital_signs", "conditions", "recommendations", "language", "provider")},
-        ),
-        ("Row", {"fields": (*ORIGIN, *IDENTITY)}),
-    )
-
-    @admin.display(description="chief complaint")
-    def chief_complaint_start(self, visit: TriageVisit) -> str:
-        complaint = visit.chief_complaint or ""
-        return complaint if len(complaint) <= 60 else complaint[:57] + "…"
-
-
-# --- Who may log in
-
-admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
-
-
-class MembershipInline(TabularInline):
-    """What the user may do, and where; no scope is the nation."""
-
-    model = Membership
-    extra = 0
-    fields = ("role", "state", "lga", "facility")
-    autocomplete_fields = ("facility",)
-    verbose_name_plural = "roles and their scopes"
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
-    """A person who leaves is made inactive, so that what they decided keeps their name."""
-
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "first_name", "last_name", "is_active", "is_staff", "is_superuser", "last_login")
-    readonly_fields = ("last_login", "date_joined")
-    inlines = (MembershipInline,)
-
-    def get_inlines(self, request: HttpRequest, obj: Any) -> "list[type[TabularInline]]":
-        """Django asks for a new user's name and password first."""
-        return [*super().get_inlines(request, obj)] if obj else []
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

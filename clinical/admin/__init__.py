@@ -1,0 +1,8 @@
+"""The stewards' desk for people, facilities, patients and their events: search, filters, and few ways to change.
+
+Nothing is ever removed.
+"""
+
+from clinical.admin import accounts, events, patients
+
+__all__ = ["accounts", "events", "patients"]

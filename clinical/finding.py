@@ -1,0 +1,50 @@
+"""What is typed into a search box of the desk, as conditions that an index answers at any number of rows."""
+
+from typing import Any
+
+from django.db.models import Q, QuerySet, Value
+
+from clinical import values
+from clinical.api.filters import key
+from clinical.models import Patient
+
+LETTERS = 3  # of one word at least: the index on parts of names knows nothing shorter
+PATIENTS = 500  # whose events are shown for a name
+
+
+class TooShort(Exception):
+    """No word has letters enough to be looked for."""
+
+
+def patients(rows: "QuerySet[Any]", text: str) -> "QuerySet[Any]":
+    """Those with this id, whole phone number or patient number; else with each word as a part of a name."""
+    if any(map(str.isdigit, text)):
+        phone = values.phone(text)
+        same = Q(pk=_number(text)) | Q(patient_number=text) | (Q(phone=phone) if phone else Q(pk=None))
+        return rows.filter(same)
+    words = text.split()
+    if not any(len(word) >= LETTERS for word in words):
+        raise TooShort
+    for word in words:
+        part = key(Value(word))
+        rows = rows.filter(Q(first_name_key__contains=part) | Q(last_name_key__contains=part))
+    return rows
+
+
+def events(
+    rows: "QuerySet[Any]", text: str, external_id: str, whose: "QuerySet[Patient]"
+) -> "tuple[QuerySet[Any], bool]":
+    """Those with this id, here or at the source, or of the patients who are called so; and whether of all of those."""
+    ids = [*rows.order_by().filter(**{external_id: text}).values_list("pk", flat=True)[:PATIENTS]]
+    if text.isdigit():
+        return rows.filter(pk__in=[*ids, _number(text)]), True
+    try:
+        named = [*patients(whose, text).order_by().values_list("pk", flat=True)[: PATIENTS + 1]]
+    except TooShort:
+        named = []
+    return rows.filter(Q(pk__in=ids) | Q(patient__in=named[:PATIENTS])), len(named) <= PATIENTS
+
+
+def _number(text: str) -> int | None:
+    """An id, where the text can be one."""
+    return int(text) if text.isdecimal() and len(text) < 19 else None
