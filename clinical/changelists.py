@@ -4,7 +4,6 @@ A list of up to EXACT_UP_TO rows can be sorted by any of its columns. A longer o
 an index gives; who wants to see its far end narrows it down, or turns the order round.
 """
 
-from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR
 from django.core.paginator import InvalidPage, Page, Paginator
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import cached_property
@@ -21,12 +20,16 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.utils import parse_date_str
 from unfold.views import ChangeList
 
-from clinical.api.counting import Count, counted
+from clinical.access import READ, Scope
+from clinical.api.counting import estimated
 from clinical.models import Facility
 from clinical.values import LAGOS
 
 EXACT_UP_TO = 10_000
 DEEPEST = 100_000  # rows; as far as pages go in the API, too
+# Rows that are gathered and then sorted. Where more are chosen, the first fifty are met soon on a walk along the keys;
+# but days lie close together there, and may lie far from where the walk begins.
+GATHERED, GATHERED_OF_DAYS = 300_000, 3_000_000
 
 
 class Pages(Paginator):
@@ -34,18 +37,21 @@ class Pages(Paginator):
 
     template_name = "clinical/pages.html"  # unfold asks for it
     deepest = f"{DEEPEST:,}"
+    gathered = GATHERED
 
     @cached_property
-    def counted(self) -> Count:
-        return counted(self.object_list, up_to=EXACT_UP_TO)
+    def few(self) -> list[Any] | None:
+        """All keys, where there are few: what it costs to find them is paid once for the count and the page."""
+        found = [*self.object_list.order_by().values_list("pk", flat=True)[: EXACT_UP_TO + 1]]
+        return found if len(found) <= EXACT_UP_TO else None
 
-    @property
-    def count(self) -> int:  # type: ignore[override]  # the stubs know it as cached
-        return self.counted.rows
+    @cached_property
+    def count(self) -> int:
+        return max(EXACT_UP_TO + 1, estimated(self.object_list)) if self.few is None else len(self.few)
 
     @property
     def is_estimate(self) -> bool:
-        return self.counted.is_estimate
+        return self.few is None
 
     @property
     def in_words(self) -> str:
@@ -64,17 +70,39 @@ class Pages(Paginator):
         return max(1, -(-min(self.count, DEEPEST) // self.per_page))
 
     def page(self, number: Any) -> Page:
-        """The rows of the page's keys: keys stand in an index, so that what is stepped over is not read.
-
-        A few thousand are all sorted, because PostgreSQL, asked for the first fifty, may walk through millions in the
-        hope to meet fifty soon.
-        """
+        """The rows of the page's keys: keys stand in an index, so that what is stepped over is not read."""
         number = self.validate_number(number)
-        first, last = (number - 1) * self.per_page, number * self.per_page
-        keys = self.object_list.values_list("pk", flat=True)
-        wanted = [*keys[first:last]] if self.is_estimate else [*keys][first:last]
+        wanted = self._keys((number - 1) * self.per_page)
         found = {row.pk: row for row in self.object_list.order_by().filter(pk__in=wanted)}
         return self._get_page([found[key] for key in wanted if key in found], number, self)
+
+    def _keys(self, first: int) -> list[Any]:
+        """Of a page. Asked for the first fifty, PostgreSQL may walk through millions in the hope to meet them soon."""
+        keys, last = self.object_list.values_list("pk", flat=True), first + self.per_page
+        if self.few is not None:
+            is_plain = is_by_key(keys)
+            few = sorted(self.few) if is_plain else [*keys.filter(pk__in=self.few)]
+            return (few[::-1] if is_plain and is_descending(keys) else few)[first:last]
+        if not is_by_key(keys) or self.count > self.gathered:
+            return [*keys[first:last]]
+        sql, params = keys.order_by().query.sql_with_params()
+        way = "DESC" if is_descending(keys) else "ASC"
+        with connection.cursor() as cursor:
+            cursor.execute(GATHER.format(keys=sql, way=way), [*params, self.per_page, first])
+            return [key for (key,) in cursor.fetchall()]
+
+
+# OFFSET 0: what is chosen is chosen before it is sorted.
+GATHER = "SELECT key FROM ({keys} OFFSET 0) AS chosen (key) ORDER BY key {way} LIMIT %s OFFSET %s"
+
+
+def is_by_key(rows: "QuerySet[Any]") -> bool:
+    key = rows.model._meta.pk
+    return str(rows.query.order_by[0]).removeprefix("-") in ("pk", key.name, key.attname)
+
+
+def is_descending(rows: "QuerySet[Any]") -> bool:
+    return str(rows.query.order_by[0]).startswith("-")
 
 
 class List(ChangeList):
@@ -82,7 +110,9 @@ class List(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         pages = Pages(self.queryset, self.list_per_page)
-        if pages.is_estimate and not self._has_index(self.queryset):
+        if any(isinstance(one, DayFilter) and one.used_parameters for one in self.filter_specs):
+            pages.gathered = GATHERED_OF_DAYS
+        if pages.is_estimate and not is_by_key(self.queryset):
             told = f"Only lists of up to {EXACT_UP_TO:,} rows are sorted so; narrow this one down with a filter first."
             messages.warning(request, told)
             self.params.pop(ORDER_VAR, None)
@@ -96,11 +126,6 @@ class List(ChangeList):
         self.full_result_count, self.show_full_result_count = None, False
         self.can_show_all, self.show_admin_actions = False, True
 
-    def _has_index(self, rows: "QuerySet[Any]") -> bool:
-        """That the list's first column of order is one that an index holds."""
-        first = str((rows.query.order_by or ("pk",))[0]).removeprefix("-")
-        return first in {"pk", self.lookup_opts.pk.name, *self.model_admin.indexed}
-
 
 class Listed:
     """What an admin of a table without bounds is mixed with."""
@@ -108,7 +133,6 @@ class Listed:
     show_full_result_count = False
     list_per_page = 50
     list_filter_sheet = True
-    indexed: Sequence[str] = ()  # columns, besides the key, by which millions are ordered without being sorted
     most_at_once = EXACT_UP_TO  # rows of one action: it runs while the browser waits
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[List]:
@@ -126,11 +150,10 @@ class Listed:
 
     def response_action(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse | None:
         """All rows of a list, but not of any list."""
-        if request.POST.get("select_across", "0") == "1":
-            found = counted(queryset, up_to=self.most_at_once)
-            if found.is_estimate:
-                self._tell(request, f"Not more than {self.most_at_once:,} rows at once: narrow the list down first.")
-                return HttpResponseRedirect(request.get_full_path())
+        is_all = request.POST.get("select_across", "0") == "1"
+        if is_all and queryset.order_by()[: self.most_at_once + 1].count() > self.most_at_once:
+            self._tell(request, f"Not more than {self.most_at_once:,} rows at once: narrow the list down first.")
+            return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)  # type: ignore[misc]  # of the admin
 
     def _tell(self, request: HttpRequest, text: str) -> None:
@@ -146,11 +169,13 @@ def at_facilities(rows: "QuerySet[Any]", facilities: "QuerySet[Facility]", path:
 
 
 class StateFilter(ChoicesDropdownFilter):
-    """By the state of a row's facility."""
+    """By the state of a row's facility. Who sees one state only is not asked twice: it would be estimated as less."""
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        state = self.value()
-        return at_facilities(queryset, Facility.objects.filter(state=state)) if state else queryset
+        state, scope = self.value(), request.user.access.scope(READ, queryset.model.RESOURCE)  # type: ignore[union-attr]
+        if not state or scope == Scope(states=frozenset({state})):
+            return queryset
+        return at_facilities(queryset, Facility.objects.filter(state=state))
 
 
 class DayFilter(RangeDateFilter):

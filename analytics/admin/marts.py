@@ -19,16 +19,14 @@ from unfold.decorators import display
 from analytics import marts, tasks
 from analytics.checks.catalogue import CHECKS
 from analytics.history import CheckResult, CheckRun, MartRefresh, MartState
+from clinical.changelists import Listed
 
 WHY = {check.name: check.why for check in CHECKS}
 COLOURS = {"done": "success", "running": "info", "failed": "danger"}
 
 
-class Desk(ModelAdmin):
+class Desk(Listed, ModelAdmin):
     """Written by the refresh and the checks alone."""
-
-    show_full_result_count = False
-    list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

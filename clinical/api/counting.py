@@ -75,21 +75,28 @@ def _has_changed(tables: Sequence[str], snapshot: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def counted(rows: "QuerySet[Any]", up_to: int = EXACT_UP_TO) -> Count:
+def counted(rows: "QuerySet[Any]") -> Count:
     try:
         sql, params = rows.order_by().values("pk").query.get_compiler(connection=connection).as_sql()
     except EmptyResultSet:  # Django sees that there are none
         return Count(0, False, "", 0.0)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT count(*), pg_current_snapshot()::text FROM ({sql} LIMIT {up_to + 1}) AS counted",  # noqa: S608
+            f"SELECT count(*), pg_current_snapshot()::text FROM ({sql} LIMIT {EXACT_UP_TO + 1}) AS counted",  # noqa: S608
             params,
         )
         number, snapshot = cursor.fetchone()
-        is_estimate = number > up_to
-        if is_estimate:
-            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
-            (plan,) = cursor.fetchone()
-            plan = json.loads(plan) if isinstance(plan, str) else plan
-            number = max(number, int(plan[0]["Plan"]["Plan Rows"]))
+    is_estimate = number > EXACT_UP_TO
+    if is_estimate:
+        number = max(number, estimated(rows))
     return Count(number, is_estimate, snapshot, time.monotonic())
+
+
+def estimated(rows: "QuerySet[Any]") -> int:
+    """How many PostgreSQL expects."""
+    sql, params = rows.order_by().values("pk").query.get_compiler(connection=connection).as_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
+        (plan,) = cursor.fetchone()
+    plan = json.loads(plan) if isinstance(plan, str) else plan
+    return int(plan[0]["Plan"]["Plan Rows"])

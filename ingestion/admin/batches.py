@@ -287,6 +287,19 @@ class RunAdmin(Desk):
         return format_html('<a class="text-link" href="{}">Batches of this run</a>', url)
 
 
+class TableFilter(DropdownFilter):
+    """The tables are known; Django would look through all batches for those that occur."""
+
+    title = "table"
+    parameter_name = "table_name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(dataset.value, dataset.value) for dataset in Dataset]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        return queryset.filter(table_name=self.value()) if self.value() else queryset
+
+
 @admin.register(AuditLog)
 class AuditLogAdmin(Desk):
     """By batch, in the words that SQL users know."""
@@ -295,7 +308,7 @@ class AuditLogAdmin(Desk):
         *("batch_id", "table_name", "records_processed", "records_inserted", "records_updated", "records_failed"),
         *("started_at", "completed_at", "error_message"),
     )
-    list_filter = ("table_name",)
+    list_filter = (TableFilter,)
     ordering = ("-batch_id",)
 
 

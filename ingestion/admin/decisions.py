@@ -8,11 +8,11 @@ from django.contrib.postgres.functions import TransactionNow
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
+from clinical.changelists import Listed
 from ingestion.models import Source
 
 
-class DecisionDesk(ModelAdmin):
-    show_full_result_count = False
+class DecisionDesk(Listed, ModelAdmin):
     list_select_related: tuple[str, ...] = ("decided_by",)
     readonly_fields = ("decided_by", "decided_at")
 

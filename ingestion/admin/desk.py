@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
+from clinical.changelists import Listed
 from clinical.models import User
 from ingestion.refusals import CODES, Code, Level, code_of
 
@@ -27,12 +28,10 @@ def person(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-class Desk(ModelAdmin):
+class Desk(Listed, ModelAdmin):
     """Written by the pipeline alone; people read, and decide through actions."""
 
-    show_full_result_count = False
-    list_per_page = 50
-    list_filter_sheet = True
+    most_at_once = 100_000  # a cause may have as many rows
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """What is out of the steward's scope is not there; runs and what is said of senders are for all stewards."""

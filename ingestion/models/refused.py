@@ -9,7 +9,6 @@ from django.contrib.postgres.functions import TransactionNow
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Func, Q
-from django.db.models.lookups import In
 
 from clinical.access import READ, Scope
 from ingestion.datasets import Dataset
@@ -35,12 +34,12 @@ class Codes(Func):
     output_field = ArrayField(models.TextField())
 
 
-class NamedState(Func):
-    """The state that a refused row's own cell names, as far as it is written like one."""
-
-    template = "regexp_replace(upper(btrim(raw ->> 'facility_state')), '[ -]+STATE$', '')"
-    output_field = models.TextField()
-    arity = 0
+def state_in(field: str) -> models.GeneratedField:
+    """The state that a row's own cell names, as far as it is written like one."""
+    template = "regexp_replace(upper(btrim(%(expressions)s ->> 'facility_state')), '[ -]+STATE$', '')"
+    return models.GeneratedField(
+        expression=Func(F(field), template=template), output_field=models.TextField(null=True), db_persist=True
+    )
 
 
 class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
@@ -48,11 +47,12 @@ class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
         """Of the scope's facilities; where the facility is not known, of the state that folder or row names."""
         if scope.is_national:
             return self
-        facilities = apps.get_model("clinical.Facility").objects.inside(scope).values("pk")
-        mine = Q(facility_id__in=facilities)
+        facilities = apps.get_model("clinical.Facility").objects.inside(scope).order_by()
+        mine = Q(facility_id__in=[*facilities.values_list("pk", flat=True)])  # a subquery inside OR meets no index
         if scope.states:
-            mine |= Q(facility=None, batch__folder__in=folders_in(scope.states))
-            mine |= Q(facility=None) & Q(In(NamedState(), sorted(scope.states)))
+            mine |= Q(facility=None, named_state__in=sorted(scope.states))
+        if folders := folders_in(scope.states):
+            mine |= Q(facility=None, batch__folder__in=folders)
         return self.filter(mine)
 
     def visible_to(self, user: "User") -> "RejectedRowQuerySet":
@@ -88,6 +88,7 @@ class RejectedRow(models.Model):
     raw_hash = hash_of("raw")
     # As far as they are known: who may see the row, and which names are in doubt while it is open.
     facility = models.ForeignKey("clinical.Facility", models.SET_NULL, null=True, blank=True, related_name="+")
+    named_state = state_in("raw")
     facility_key = models.TextField(blank=True, default="")
     first_name_key = models.TextField(blank=True, default="")
     last_name_key = models.TextField(blank=True, default="")
@@ -133,6 +134,11 @@ class RejectedRow(models.Model):
             ),
             models.Index(fields=["dataset", "id"], condition=Q(state="open"), name="rejected_rows_open"),
             GinIndex(fields=["reasons"], name="rejected_rows_reasons"),
+            # How many wait for the stewards of a state: told on every page of theirs.
+            models.Index(fields=["facility"], condition=Q(state="open"), name="rejected_rows_open_facility"),
+            models.Index(
+                fields=["named_state"], condition=Q(state="open", facility=None), name="rejected_rows_open_state"
+            ),
         ]
 
     def __str__(self) -> str:

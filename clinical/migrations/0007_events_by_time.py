@@ -1,0 +1,25 @@
+"""Events from one day to another, for lists and the API, without an index that each load would pay for."""
+
+import django.contrib.postgres.indexes
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("clinical", "0006_history"),
+    ]
+
+    operations = [
+        migrations.AddIndex(
+            model_name="medicalrecord",
+            index=django.contrib.postgres.indexes.BrinIndex(
+                autosummarize=True, fields=["recorded_at"], name="medical_records_by_time", pages_per_range=32
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="triagevisit",
+            index=django.contrib.postgres.indexes.BrinIndex(
+                autosummarize=True, fields=["visited_at"], name="triage_visits_by_time", pages_per_range=32
+            ),
+        ),
+    ]
