@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
 
-from clinical.access import Role
+from clinical.access import READ, Role
 from clinical.models import User
 
 APPS = frozenset({"clinical", "ingestion", "analytics", "medilink"})
@@ -15,19 +15,34 @@ FOR_SUPERUSERS = frozenset(
 SCHEDULE = frozenset({"django_celery_beat.view_periodictask", "django_celery_beat.change_periodictask"})
 
 
+AUDIT = "clinical.view_auditevent"
+
+
 class RoleBackend(ModelBackend):
-    """A steward sees, adds and changes what the desk shows; which rows is a matter of scope, not of permission."""
+    """A steward sees, adds and changes what the desk shows; which rows is a matter of scope, not of permission.
+
+    A national auditor reads who did what.
+    """
 
     def has_perm(self, user_obj: User | AnonymousUser, perm: str, obj: Any = None) -> bool:
-        return super().has_perm(user_obj, perm, obj) or (_is_steward(user_obj) and _is_of_the_desk(perm))
+        if super().has_perm(user_obj, perm, obj) or (_is_steward(user_obj) and _is_of_the_desk(perm)):
+            return True
+        return perm == AUDIT and _may_audit(user_obj)
 
     def has_module_perms(self, user_obj: User | AnonymousUser, app_label: str) -> bool:
         is_of_the_desk = app_label in APPS or app_label == "django_celery_beat"
-        return super().has_module_perms(user_obj, app_label) or (_is_steward(user_obj) and is_of_the_desk)
+        if super().has_module_perms(user_obj, app_label) or (_is_steward(user_obj) and is_of_the_desk):
+            return True
+        return app_label == "clinical" and _may_audit(user_obj)
 
 
 def _is_steward(user: User | AnonymousUser) -> bool:
     return isinstance(user, User) and user.is_active and Role.STEWARD in user.access.roles
+
+
+def _may_audit(user: User | AnonymousUser) -> bool:
+    """Of the nation: a line of the audit does not know where its row is."""
+    return isinstance(user, User) and user.is_active and user.access.scope(READ, "audit").is_national
 
 
 def _is_of_the_desk(perm: str) -> bool:

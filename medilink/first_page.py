@@ -4,7 +4,7 @@ Every figure is of the user's own scope, as in the lists that it links to. setti
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, cast
 
 from django.conf import settings
@@ -21,26 +21,29 @@ from clinical.models import User
 from clinical.values import LAGOS
 from ingestion.admin.batches import COLOURS
 from ingestion.admin.desk import Why
-from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, RejectedRow
+from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, RejectedRow, Status
 from medilink import alerts
+from medilink.models import Alert
 
 NIGHTS = 14
 SHOWN = 5  # of each kind of what waits
 COUNTED = 1_000  # of what waits; more is "many"
-NEWEST = 20_000  # refused rows that are looked at for their reasons
+NEWEST = 10_000  # refused rows that are looked at for their reasons
 PROMISE_PCT = 1.0  # of the rows are refused on clean data, at most
 PROMISED_AGE = timedelta(hours=24)
 
 
 def first_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     user = cast(User, request.user)
-    sees_deliveries = user.has_perm("ingestion.view_ingestbatch")
-    sections = {
-        "last_night": last_night(user) if sees_deliveries else None,
-        "waiting": waiting(user) if sees_deliveries else None,
-        "freshness": freshness() if user.has_perm("analytics.view_martstate") else None,
-    }
-    return context | {"title": "The stewards' desk", "sections": sections, "has_any": any(sections.values())}
+    sections: list[tuple[str, dict[str, Any]]] = []
+    if user.has_perm("ingestion.view_ingestbatch"):
+        batches, rows = IngestBatch.objects.visible_to(user), RejectedRow.objects.visible_to(user)
+        told = alerts.open_alerts() if user.has_perm("medilink.view_alert") else alerts.open_alerts().none()
+        sections.append(("medilink/last_night.html", last_night(batches)))
+        sections.append(("medilink/waiting.html", waiting(batches, rows, told)))
+    if user.has_perm("analytics.view_martstate"):
+        sections.append(("medilink/freshness.html", freshness()))
+    return context | {"title": "The stewards' desk", "sections": sections}
 
 
 # --- Did last night work?
@@ -55,29 +58,47 @@ SUMS = {
     "rejected": Sum("rejected", default=0),
 }
 Verdict = tuple[str, str]  # a colour of the labels, and the words
+ICONS = {"success": "check_circle", "warning": "warning", "danger": "error", "info": "hourglass_top"}
 
 
-def last_night(user: User) -> dict[str, Any]:
-    """The last nightly run, and the nights before it; files that the watch has loaded by day count to their day."""
+def last_night(visible: "QuerySet[IngestBatch]") -> dict[str, Any]:
+    """The last nightly run, and the days before it; what the watch has loaded by day counts to its day."""
+    nights = _nights(visible)
+    told = {"nights": nights, "promise_y": 30 - 30 * PROMISE_PCT / _scale(nights)}
     run = IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on__isnull=False).order_by("-night_on").first()
-    nights = _nights(user)
     if run is None:
-        return {"run": None, "nights": nights, "where": f"s3://{settings.S3_BUCKET_NAME}/{settings.S3_INPUT_PREFIX}"}
-    batches = IngestBatch.objects.visible_to(user).filter(run=run, parent=None)
+        return told | {"run": None, "where": f"s3://{settings.S3_BUCKET_NAME}/{settings.S3_INPUT_PREFIX}"}
+    batches = visible.filter(run=run, parent=None)
     sums = batches.aggregate(**SUMS, stopped=Count("id", filter=Q(status__in=STOPPED)))
     colour, words = verdict(run, sums, timezone.now())
-    return {
+    page = f"{reverse('admin:ingestion_ingestbatch_changelist')}?run__id__exact={run.pk}"
+    figures = ("files", "rows_read", "inserted", "updated", "rejected")
+    return told | {
         "run": run,
         "colour": colour,
+        "icon": ICONS[colour],
         "words": words,
-        "took": (run.finished_at - run.started_at) if run.finished_at and run.started_at else None,
-        "sums": sums,
-        "loaded": sums["inserted"] + sums["updated"],
+        "took": _took(run),
+        "stopped": sums["stopped"],
+        "stopped_batches": f"{page}&status__in={','.join(STOPPED)}",
+        "figures": [
+            (
+                name.replace("rows_", "").replace("rejected", "refused"),
+                f"{sums[name]:,}",
+                page if name == "files" else "",
+            )
+            for name in figures
+        ],
         "refused_pct": _pct(sums["rejected"], sums["rows_read"]),
         "is_over_promise": _is_over_promise(sums),
-        "nights": nights,
-        "batches": f"{reverse('admin:ingestion_ingestbatch_changelist')}?run__id__exact={run.pk}",
     }
+
+
+def _took(run: IngestRun) -> str:
+    if not (run.started_at and run.finished_at):
+        return ""
+    minutes, seconds = divmod(round((run.finished_at - run.started_at).total_seconds()), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def verdict(run: IngestRun, sums: dict[str, int], now: datetime) -> Verdict:
@@ -110,7 +131,7 @@ def _is_over_promise(sums: dict[str, int]) -> bool:
 
 @dataclass(frozen=True)
 class Night:
-    """One day of the chart; heights are per cent of the tallest bar, or of the scale of refusals."""
+    """One day, and its bars in a chart that is ten wide for each day, 60 and 30 high."""
 
     day: date
     files: int
@@ -118,55 +139,77 @@ class Night:
     rejected: int
     refused_pct: float
     place: int
-    loaded_height: float
-    refused_height: float
+    tallest: int
+    scale: float
+
+    @property
+    def x(self) -> float:
+        return 10 * self.place + 1.5
+
+    @property
+    def loaded_height(self) -> float:
+        return 58 * self.loaded / self.tallest
+
+    @property
+    def loaded_y(self) -> float:
+        return 60 - self.loaded_height
+
+    @property
+    def refused_height(self) -> float:
+        return 30 * self.refused_pct / self.scale
+
+    @property
+    def refused_y(self) -> float:
+        return 30 - self.refused_height
+
+    @property
+    def loaded_told(self) -> str:
+        return f"{self.loaded:,}"
 
     @property
     def is_over_promise(self) -> bool:
         return self.refused_pct >= PROMISE_PCT
 
 
-def _nights(user: User) -> list[Night]:
-    """The last two weeks, days without a delivery among them; none where nothing was ever delivered."""
+def _scale(nights: list[Night]) -> float:
+    return nights[0].scale if nights else 2 * PROMISE_PCT
+
+
+def _nights(visible: "QuerySet[IngestBatch]") -> list[Night]:
+    """The last two weeks, days without a delivery among them; none where nothing came in all that time."""
     today = timezone.localdate()
-    first = today - timedelta(days=NIGHTS - 1)
-    midnight = datetime.combine(first, datetime.min.time(), LAGOS)
-    batches = IngestBatch.objects.visible_to(user).filter(parent=None, status__in=LOADED, run__kind=Kind.NIGHTLY)
-    by_day = batches.filter(run__created_at__gte=midnight).order_by().values(day=TruncDate("run__created_at"))
-    found = {sums["day"]: sums for sums in by_day.annotate(**SUMS)}
-    days = [found.get(first + timedelta(days=n), {}) for n in range(NIGHTS)]
-    loaded = [day.get("inserted", 0) + day.get("updated", 0) for day in days]
-    refused = [_pct(day.get("rejected", 0), day.get("rows_read", 0)) or 0.0 for day in days]
+    days = [today - timedelta(days=n) for n in reversed(range(NIGHTS))]
+    batches = visible.filter(parent=None, status__in=LOADED, run__kind=Kind.NIGHTLY)
+    recent = batches.filter(run__created_at__gte=datetime.combine(days[0], time(), LAGOS))
+    sums = {one["day"]: one for one in recent.order_by().values(day=TruncDate("run__created_at")).annotate(**SUMS)}
+    if not sums:
+        return []
+    known = [sums.get(day, dict.fromkeys(SUMS, 0)) for day in days]
+    loaded = [one["inserted"] + one["updated"] for one in known]
+    refused = [_pct(one["rejected"], one["rows_read"]) or 0.0 for one in known]
     tallest, scale = max(1, *loaded), max(2 * PROMISE_PCT, *refused)
     return [
-        Night(
-            day=first + timedelta(days=n),
-            files=day.get("files", 0),
-            loaded=loaded[n],
-            rejected=day.get("rejected", 0),
-            refused_pct=refused[n],
-            place=n,
-            loaded_height=100 * loaded[n] / tallest,
-            refused_height=100 * refused[n] / scale,
-        )
-        for n, day in enumerate(days)
-        if found
+        Night(days[n], one["files"], loaded[n], one["rejected"], refused[n], n, tallest, scale)
+        for n, one in enumerate(known)
     ]
 
 
 # --- What waits for me?
 
 
-def waiting(user: User) -> dict[str, Any]:
-    stopped = IngestBatch.objects.visible_to(user).filter(status__in=STOPPED)
-    open_rows = RejectedRow.objects.visible_to(user).filter(state=RejectedRow.State.OPEN)
-    return {
+def waiting(
+    batches: "QuerySet[IngestBatch]", rows: "QuerySet[RejectedRow]", open_alerts: "QuerySet[Alert]"
+) -> dict[str, Any]:
+    stopped, open_rows = batches.filter(status__in=STOPPED), rows.filter(state=RejectedRow.State.OPEN)
+    # Alerts of a batch say what the list of batches says, and are not of everybody's state.
+    others = open_alerts.exclude(cause__startswith="batch-").order_by("-opened_at")
+    told = {
         "stopped": [_stopped(batch) for batch in stopped.order_by("-id")[:SHOWN]],
-        "stopped_count": _up_to(stopped),
         "reasons": _reasons(open_rows),
-        "rows_count": _up_to(open_rows),
-        "alerts": [*_other_alerts()[:SHOWN]] if user.has_perm("medilink.view_alert") else [],
+        "alerts": [*others[:SHOWN]],
     }
+    counts = {"stopped_count": _up_to(stopped), "rows_count": _up_to(open_rows), "newest": f"{NEWEST:,}"}
+    return told | counts | {"has_any": any(told.values())}
 
 
 def _up_to(rows: "QuerySet[Any]") -> str:
@@ -180,7 +223,7 @@ def _stopped(batch: IngestBatch) -> dict[str, Any]:
     return {
         "batch": batch,
         "file_name": batch.object_key.rpartition("/")[2],
-        "colour": COLOURS.get(batch.status, ""),
+        "colour": COLOURS.get(Status(batch.status), ""),
         "since": batch.finished_at or batch.discovered_at,
         "why": whys[0] if whys else None,
         "evidence": _evidence(batch.evidence),
@@ -203,7 +246,7 @@ FROM ({rows}) AS newest, unnest(newest.reasons) AS reason GROUP BY code ORDER BY
 """
 
 
-def _reasons(open_rows: "QuerySet[RejectedRow]") -> dict[str, Any]:
+def _reasons(open_rows: "QuerySet[RejectedRow]") -> list[dict[str, Any]]:
     """The most frequent codes of the newest open rows, by which they are looked through."""
     newest = open_rows.order_by("-id").values_list("reasons", flat=True)[:NEWEST]
     sql, params = newest.query.sql_with_params()
@@ -213,13 +256,9 @@ def _reasons(open_rows: "QuerySet[RejectedRow]") -> dict[str, Any]:
     page = f"{reverse('admin:ingestion_rejectedrow_changelist')}?state__exact=open&reason="
     most = max((count for _, count in found), default=1)
     return [
-        {"why": Why(code), "count": count, "link": page + code, "share": 100 * count / most} for code, count in found
+        {"why": Why(code), "count": f"{count:,}", "link": page + code, "share": 100 * count / most}
+        for code, count in found
     ]
-
-
-def _other_alerts() -> "QuerySet[Any]":
-    """Without those of a batch, which are listed as batches to those who may see them."""
-    return alerts.open_alerts().exclude(cause__startswith="batch-").order_by("-opened_at")
 
 
 # --- How fresh are the marts?

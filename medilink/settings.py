@@ -214,6 +214,7 @@ UNFOLD = {
     "SITE_SYMBOL": "monitor_heart",
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["medilink.desk.style_sheet"],
+    "DASHBOARD_CALLBACK": "medilink.first_page.first_page",
     "COLORS": {
         "primary": {
             "50": "oklch(98.4% .014 180.72)",

@@ -3,6 +3,6 @@
 Nothing is ever removed.
 """
 
-from clinical.admin import accounts, events, patients
+from clinical.admin import accounts, audit, events, patients
 
-__all__ = ["accounts", "events", "patients"]
+__all__ = ["accounts", "audit", "events", "patients"]

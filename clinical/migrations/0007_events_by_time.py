@@ -10,6 +10,14 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name="auditevent",
+            options={
+                "ordering": ["-id"],
+                "verbose_name": "line of the audit",
+                "verbose_name_plural": "lines of the audit",
+            },
+        ),
         migrations.AddIndex(
             model_name="medicalrecord",
             index=django.contrib.postgres.indexes.BrinIndex(

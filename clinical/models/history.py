@@ -21,6 +21,8 @@ class AuditEvent(models.Model):
 
     class Meta:
         db_table = "audit_events"
+        verbose_name = "line of the audit"
+        verbose_name_plural = "lines of the audit"
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["table", "object_id", "id"], name="audit_events_of_a_row"),

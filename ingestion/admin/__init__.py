@@ -3,6 +3,6 @@
 It shows and asks; what a decision does is ingestion/stewards.py.
 """
 
-from ingestion.admin import batches, decisions, rejected, rules
+from ingestion.admin import batches, decisions, rejected, rules, runs
 
-__all__ = ["batches", "decisions", "rejected", "rules"]
+__all__ = ["batches", "decisions", "rejected", "rules", "runs"]

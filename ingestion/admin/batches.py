@@ -1,4 +1,4 @@
-"""What became of each delivered object: runs, batches, the audit log; and a steward's decision where one is needed."""
+"""What became of each delivered object: batches, the audit log; and a steward's decision where one is needed."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidg
 from ingestion import reverting, stewards
 from ingestion.admin.desk import Desk, Why, WhyForm, link, person, sentences
 from ingestion.datasets import Dataset
-from ingestion.models import LOADED, STOPPED, AuditLog, IngestBatch, IngestRun, RejectedRow, Release, Sighting, Status
+from ingestion.models import LOADED, STOPPED, AuditLog, IngestBatch, RejectedRow, Release, Sighting, Status
 from ingestion.refusals import CODES, Level
 
 COLOURS = {
@@ -140,7 +140,7 @@ class BatchAdmin(Desk):
     def refused(self, batch: IngestBatch) -> SafeString:
         if not batch.rejected:
             return NONE
-        return format_html('<a class="desk-refused" href="{}">{}</a>', _refused_rows(batch), f"{batch.rejected:,}")
+        return format_html('<a class="desk-refused" href="{}">{}</a>', refused_rows(batch), f"{batch.rejected:,}")
 
     def get_urls(self) -> list[Any]:
         revert = self.admin_site.admin_view(self.revert_view)
@@ -220,7 +220,7 @@ def _seconds(batch: IngestBatch) -> str:
     return f"{(batch.finished_at - batch.started_at).total_seconds():,.1f}"
 
 
-def _refused_rows(batch: IngestBatch) -> str:
+def refused_rows(batch: IngestBatch) -> str:
     return f"{reverse('admin:ingestion_rejectedrow_changelist')}?batch__id__exact={batch.pk}"
 
 
@@ -236,7 +236,7 @@ def _story(batch: IngestBatch) -> dict[str, Any]:
         "held_reasons": [(Why(reason), count) for reason, count in batch.evidence.get("reasons", {}).items()],
         "kept_rows": RejectedRow.objects.filter(batch=batch).count(),
         "open_rows": RejectedRow.objects.filter(batch=batch, state=RejectedRow.State.OPEN).count(),
-        "refused_rows": _refused_rows(batch),
+        "refused_rows": refused_rows(batch),
         "replays": [*batch.replays.order_by("id")[:10]],
         "is_revertible": batch.status in LOADED and not batch.reverted_at,
         "is_held": batch.status == Status.HELD,
@@ -244,47 +244,6 @@ def _story(batch: IngestBatch) -> dict[str, Any]:
         "release_form": _release_form(batch),
         "why_form": WhyForm(),
     }
-
-
-STAGES = ("facilities", "patients", "records and visits")
-
-
-@admin.register(IngestRun)
-class RunAdmin(Desk):
-    list_display = ("id", "kind", "status_label", "night_on", "requested_by", "created_at", "started_at", "finished_at")
-    list_select_related = ("requested_by",)
-    list_filter = (("kind", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter))
-    fields = (
-        *("kind", "night_on", "prefix", "keys", "status", "at_work", "requested_by"),
-        *("created_at", "started_at", "finished_at", "error", "its_batches"),
-    )
-    readonly_fields = ("at_work", "its_batches")
-
-    @display(description="at work on", empty_value="-")
-    def at_work(self, run: IngestRun) -> str | None:
-        if run.status != IngestRun.State.RUNNING or run.at_stage is None:
-            return None
-        return f"{STAGES[run.at_stage]} of {run.at_day:%Y-%m-%d}"
-
-    @display(
-        description="status",
-        ordering="status",
-        label={
-            IngestRun.State.QUEUED: "info",
-            IngestRun.State.RUNNING: "info",
-            IngestRun.State.DONE: "success",
-            IngestRun.State.SOME_ROWS_REFUSED: "warning",
-            IngestRun.State.SOME_FILES_STOPPED: "danger",
-            IngestRun.State.BROKEN_OFF: "danger",
-        },
-    )
-    def status_label(self, run: IngestRun) -> tuple[str, str]:
-        return run.status, run.get_status_display()
-
-    @admin.display(description="batches")
-    def its_batches(self, run: IngestRun) -> SafeString:
-        url = f"{reverse('admin:ingestion_ingestbatch_changelist')}?run__id__exact={run.pk}"
-        return format_html('<a class="text-link" href="{}">Batches of this run</a>', url)
 
 
 class TableFilter(DropdownFilter):
