@@ -98,11 +98,15 @@ GATHER = "SELECT key FROM ({keys} OFFSET 0) AS chosen (key) ORDER BY key {way} L
 
 def is_by_key(rows: "QuerySet[Any]") -> bool:
     key = rows.model._meta.pk
-    return str(rows.query.order_by[0]).removeprefix("-") in ("pk", key.name, key.attname)
+    return _first_column(rows).removeprefix("-") in ("pk", key.name, key.attname)
 
 
 def is_descending(rows: "QuerySet[Any]") -> bool:
-    return str(rows.query.order_by[0]).startswith("-")
+    return _first_column(rows).startswith("-")
+
+
+def _first_column(rows: "QuerySet[Any]") -> str:
+    return next(map(str, rows.query.order_by), "")
 
 
 class List(ChangeList):
@@ -123,7 +127,9 @@ class List(ChangeList):
             raise IncorrectLookupParameters from error
         self.paginator, self.result_count = pages, pages.count
         self.multi_page = pages.count > self.list_per_page
-        self.full_result_count, self.show_full_result_count = None, False
+        # The header tells a count that differs from the full one, and links to the whole list.
+        is_told = not pages.is_estimate and (self.has_active_filters or self.query)
+        self.full_result_count, self.show_full_result_count = None if is_told else pages.count, False
         self.can_show_all, self.show_admin_actions = False, True
 
 
@@ -133,6 +139,7 @@ class Listed:
     show_full_result_count = False
     list_per_page = 50
     list_filter_sheet = True
+    paginator = Pages  # of what an autocomplete offers
     most_at_once = EXACT_UP_TO  # rows of one action: it runs while the browser waits
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[List]:

@@ -3,7 +3,7 @@
 settings.UNFOLD names these functions; they are called for each page, so that they count no further than they show.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -22,14 +22,23 @@ def style_sheet(request: HttpRequest) -> str:
     return static("ingestion/desk.css")
 
 
+def visible_deliveries(request: HttpRequest) -> "tuple[QuerySet[IngestBatch], QuerySet[RejectedRow]]":
+    """What the user may see of batches and refused rows; looked up once for all that one page tells."""
+    known: tuple[QuerySet[IngestBatch], QuerySet[RejectedRow]] | None = getattr(request, "deliveries", None)
+    if known is None:
+        user = cast(User, request.user)
+        known = IngestBatch.objects.visible_to(user), RejectedRow.objects.visible_to(user)
+        request.deliveries = known  # type: ignore[attr-defined]  # for the other parts of this page
+    return known
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     if not isinstance(request.user, User):
         return []  # the log-in page
-    user = request.user
-    stopped = IngestBatch.objects.visible_to(user).filter(status__in=STOPPED)
-    open_rows = RejectedRow.objects.visible_to(user).filter(state=RejectedRow.State.OPEN)
-    pairs = DuplicatePair.objects.visible_to(user).waiting()
-    silent = FacilitySignal.objects.visible_to(user).open()
+    batches, rows = visible_deliveries(request)
+    stopped, open_rows = batches.filter(status__in=STOPPED), rows.filter(state=RejectedRow.State.OPEN)
+    pairs = DuplicatePair.objects.visible_to(request.user).waiting()
+    silent = FacilitySignal.objects.visible_to(request.user).open()
     deliveries = [
         _page(request, "Batches", "inventory_2", "ingestion.ingestbatch", stopped),
         _page(request, "Refused by cause", "account_tree", "ingestion.rejectedrow", at="admin:ingestion_cause_list"),

@@ -22,7 +22,7 @@ from clinical.values import LAGOS
 from ingestion.admin.batches import COLOURS
 from ingestion.admin.desk import Why
 from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, RejectedRow, Status
-from medilink import alerts
+from medilink import alerts, desk
 from medilink.models import Alert
 
 NIGHTS = 14
@@ -37,7 +37,7 @@ def first_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     user = cast(User, request.user)
     sections: list[tuple[str, dict[str, Any]]] = []
     if user.has_perm("ingestion.view_ingestbatch"):
-        batches, rows = IngestBatch.objects.visible_to(user), RejectedRow.objects.visible_to(user)
+        batches, rows = desk.visible_deliveries(request)
         told = alerts.open_alerts() if user.has_perm("medilink.view_alert") else alerts.open_alerts().none()
         sections.append(("medilink/last_night.html", last_night(batches)))
         sections.append(("medilink/waiting.html", waiting(batches, rows, told)))
@@ -79,6 +79,7 @@ def last_night(visible: "QuerySet[IngestBatch]") -> dict[str, Any]:
         "icon": ICONS[colour],
         "words": words,
         "took": _took(run),
+        "sums": sums,
         "stopped": sums["stopped"],
         "stopped_batches": f"{page}&status__in={','.join(STOPPED)}",
         "figures": [
@@ -165,6 +166,10 @@ class Night:
     @property
     def loaded_told(self) -> str:
         return f"{self.loaded:,}"
+
+    @property
+    def tallest_told(self) -> str:
+        return f"{self.tallest:,}"
 
     @property
     def is_over_promise(self) -> bool:
@@ -263,7 +268,7 @@ def _reasons(open_rows: "QuerySet[RejectedRow]") -> list[dict[str, Any]]:
 
 # --- How fresh are the marts?
 
-STATES = {"": ("success", "fresh"), "failed": ("danger", "failed: it shows older rows")}
+STATES = {"": ("success", "fresh", ""), "failed": ("danger", "failed", "it shows older rows")}
 
 
 def freshness() -> dict[str, Any]:
@@ -275,7 +280,7 @@ def freshness() -> dict[str, Any]:
 
 def _mart(state: marts.State, now: datetime) -> dict[str, Any]:
     why = "failed" if state.has_failed else state.why
-    colour, words = STATES.get(why) or ("warning", f"stale: {MartRefresh.Why(why).label}")
+    colour, words, because = STATES.get(why) or ("warning", "stale", MartRefresh.Why(why).label)
     age = now - state.as_of
     return {
         "mart": state.mart,
@@ -283,6 +288,7 @@ def _mart(state: marts.State, now: datetime) -> dict[str, Any]:
         "rows": f"{state.rows:,}",
         "colour": colour,
         "words": words,
+        "because": because,
         "share": min(100, 100 * age / PROMISED_AGE),
         "is_late": age > PROMISED_AGE,
     }

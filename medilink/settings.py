@@ -141,6 +141,7 @@ AUTHENTICATION_BACKENDS = [
     "clinical.backends.RoleBackend",
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 LANGUAGE_CODE = "en-gb"
 USE_TZ = True

@@ -68,16 +68,16 @@ INSERT INTO ingest_runs (kind, night_on, prefix, keys, is_dry, report, error, st
     finished_at)
 SELECT 'nightly', current_date - n, '', '[]', false, '[]', '', CASE WHEN n %% 9 = 0 THEN 'some_files_stopped' ELSE 'some_rows_refused' END,
        now() - n * interval '1 day', now() - n * interval '1 day', now() - n * interval '1 day' + interval '9 minutes'
-FROM generate_series(1000, 1, -1) AS n;
+FROM generate_series(999, 0, -1) AS n;
 INSERT INTO ingest_batches (kind, run_id, bucket, object_key, etag, last_modified, folder, source, dataset,
     business_date, sha256, status, reasons, older_versions, warnings, evidence, unchanged, collapsed, blank, attempts,
     size, settled_why, rows_read, inserted, updated, rejected, discovered_at, started_at,
     finished_at, archived_at, held_key)
-SELECT 'nightly', 1 + n * 1000 / (%(batches)s + 1), 'medilink', 'in/' || n || '.csv', md5(n::text),
+SELECT 'nightly', (SELECT min(id) FROM ingest_runs) + n * 1000 / (%(batches)s + 1), 'medilink', 'in/' || n || '.csv', md5(n::text),
        now() - (%(batches)s - n) * interval '1000 days' / %(batches)s, '', 'sender-' || n %% 300,
        (ARRAY['facilities', 'patients', 'medical_records', 'triage_visits'])[1 + n %% 4],
        current_date - ((%(batches)s - n) * 1000 / %(batches)s), md5(n::text) || md5(n::text), said.status,
-       CASE WHEN said.status = 'archived' THEN '{}' ELSE ARRAY['SHRUNK'] END, '{}', '{}', '{}', 0, 0, 0, 1, 1000, '',
+       CASE WHEN said.status = 'archived' THEN '{}' ELSE ARRAY['OVERLAP_SUSPECT'] END, '{}', '{}', '{}', 0, 0, 0, 1, 1000, '',
        CASE said.status WHEN 'archived' THEN 1000 ELSE 0 END, CASE said.status WHEN 'archived' THEN 985 ELSE 0 END,
        CASE said.status WHEN 'archived' THEN 10 ELSE 0 END, CASE said.status WHEN 'archived' THEN 5 ELSE 0 END,
        at, at, at + interval '4 seconds', CASE said.status WHEN 'archived' THEN at END, 'held/' || n
@@ -186,7 +186,7 @@ QUERIES = {
     ),
     "ingestion/ingestbatch": (
         *("status__exact=held", "status__exact=archived", "dataset__exact=patients", "kind__exact=replay"),
-        *("reason=SHRUNK", "business_date_from=2024-12-01&business_date_to=2024-12-31", "q=777", "q=sender-77"),
+        *("reason=OVERLAP_SUSPECT", "business_date_from=2024-12-01&business_date_to=2024-12-31", "q=777", "q=sender-77"),
         "run__id__exact=77",
     ),
     "ingestion/rejectedrow": (
