@@ -29,13 +29,14 @@ EXACT_UP_TO = 10_000
 DEEPEST = 100_000  # rows; as far as pages go in the API, too
 # Rows that are gathered and then sorted. Where more are chosen, the first fifty are met soon on a walk along the keys;
 # but days lie close together there, and may lie far from where the walk begins.
-GATHERED, GATHERED_OF_DAYS = 300_000, 3_000_000
+GATHERED, GATHERED_OF_DAYS = 100_000, 3_000_000
 
 
 class Pages(Paginator):
     """Pages of a queryset that may have millions of rows."""
 
     template_name = "clinical/pages.html"  # unfold asks for it
+    object_list: "QuerySet[Any]"
     deepest = f"{DEEPEST:,}"
     gathered = GATHERED
 
@@ -74,7 +75,7 @@ class Pages(Paginator):
         number = self.validate_number(number)
         wanted = self._keys((number - 1) * self.per_page)
         found = {row.pk: row for row in self.object_list.order_by().filter(pk__in=wanted)}
-        return self._get_page([found[key] for key in wanted if key in found], number, self)
+        return Page([found[key] for key in wanted if key in found], number, self)
 
     def _keys(self, first: int) -> list[Any]:
         """Of a page. Asked for the first fifty, PostgreSQL may walk through millions in the hope to meet them soon."""
@@ -111,6 +112,8 @@ def _first_column(rows: "QuerySet[Any]") -> str:
 
 class List(ChangeList):
     """A changelist over Pages."""
+
+    queryset: "QuerySet[Any]"
 
     def get_results(self, request: HttpRequest) -> None:
         pages = Pages(self.queryset, self.list_per_page)

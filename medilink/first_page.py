@@ -186,7 +186,8 @@ def _nights(visible: "QuerySet[IngestBatch]") -> list[Night]:
     days = [today - timedelta(days=n) for n in reversed(range(NIGHTS))]
     batches = visible.filter(parent=None, status__in=LOADED, run__kind=Kind.NIGHTLY)
     recent = batches.filter(run__created_at__gte=datetime.combine(days[0], time(), LAGOS))
-    sums = {one["day"]: one for one in recent.order_by().values(day=TruncDate("run__created_at")).annotate(**SUMS)}
+    by_day: Any = recent.order_by().values(day=TruncDate("run__created_at")).annotate(**SUMS)
+    sums = {one["day"]: one for one in by_day}
     if not sums:
         return []
     known = [sums.get(day, dict.fromkeys(SUMS, 0)) for day in days]

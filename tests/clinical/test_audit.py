@@ -1,5 +1,9 @@
 import pytest
+from django.test import Client
 
+from clinical import audit
+from clinical.models import Membership, User
+from tests import rows
 from tests.callers import Caller
 from tests.rows import facility
 
@@ -45,3 +49,37 @@ def test_nobody_else_reads_the_audit(role):
 def test_an_auditor_of_a_state_sees_no_events_of_others():
     Caller(("steward",)).send("delete", f"/api/facilities/{facility().pk}")
     assert Caller(("auditor", {"state": "KANO"})).rows("/api/audit-events") == []
+
+
+# --- At the desk
+
+
+def page_of(user):
+    client = Client()
+    client.force_login(user)
+    return client.get("/admin/clinical/auditevent/")
+
+
+def staff(name, **scope):
+    user = User.objects.create_user(name, is_staff=True)
+    Membership.objects.create(user=user, **scope)
+    return user
+
+
+def test_superusers_and_national_auditors_read_who_did_what(alice):
+    assert page_of(alice).status_code == 200
+    assert page_of(staff("auditor", role="auditor")).status_code == 200
+    for n, scope in enumerate(({"role": "auditor", "state": "KANO"}, {"role": "steward"})):
+        assert page_of(staff(f"other-{n}", **scope)).status_code == 403
+
+
+def test_a_line_names_who_and_what_and_links_to_the_row(desk, alice):
+    patient = rows.patient()
+    audit.note(alice, "update", "patients", patient.pk, fields=["phone", "sex"])
+    audit.note(None, "purge", "idempotency_keys", rows=7)
+    text = desk.get("/admin/clinical/auditevent/").content.decode()
+    assert f'href="/admin/clinical/patient/{patient.pk}/change/">patient {patient.pk}</a>' in text
+    assert "fields: phone, sex" in text
+    assert "the system" in text
+    listed = desk.get("/admin/clinical/auditevent/", {"action": "purge"}).context["cl"].result_list
+    assert [line.details for line in listed] == [{"rows": 7}]

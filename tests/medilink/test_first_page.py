@@ -1,4 +1,4 @@
-"""The desk's first page: its verdict on last night, what waits, how fresh the marts are, and whose figures those are."""
+"""The desk's first page: the verdict on last night, what waits, how fresh the marts are; and whose figures it tells."""
 
 from datetime import timedelta
 
