@@ -11,7 +11,6 @@ from django.db.models.functions import Coalesce
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, RejectedRow, Rule
 from ingestion.models.batches import folders_in
-from ingestion.models.refused import NamedState
 from ingestion.objects import folder_state
 from ingestion.rulebook import NO_RULES, Rulebook, Ruling
 
@@ -60,7 +59,5 @@ def waiting(rule: Rule) -> "QuerySet[RejectedRow]":
     if rule.source:
         rows = rows.filter(source=rule.source)
     if rule.state:
-        rows = rows.alias(named=NamedState()).filter(
-            Q(named=rule.state) | Q(batch__folder__in=folders_in({rule.state}))
-        )
+        rows = rows.filter(Q(named_state=rule.state) | Q(batch__folder__in=folders_in({rule.state})))
     return rows
