@@ -7,7 +7,6 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -63,7 +62,7 @@ def _await(address):
         try:
             urlopen(f"{address}/readyz", timeout=5).close()
             return
-        except URLError:
+        except OSError:  # not there yet, or too busy to answer
             time.sleep(0.1)
     pytest.fail("The web server does not start.")
 

@@ -385,3 +385,25 @@ def test_a_row_that_has_to_wait_for_a_load_is_tried_by_a_worker(client, monkeypa
 def test_a_run_says_what_it_is_at_work_on(desk):
     run = IngestRun.objects.create(kind="nightly", status="running", at_stage=1, at_day=AT.date())
     assert "patients of 2026-11-22" in text(desk, page("ingestrun", "change", run.pk))
+
+
+def test_a_run_tells_of_its_files_and_why_it_broke_off(desk):
+    run = IngestRun.objects.create(kind="manual", status="broken_off", keys=["in/a.csv"], error="The bucket was away.")
+    archived = loaded(run=run)
+    held = factories.batch(run=run, status="held", reasons=["OVERLAP_SUSPECT"])
+    shown = text(desk, page("ingestrun", "change", run.pk))
+    assert "It broke off: The bucket was away." in shown
+    assert "Asked to load in/a.csv." in shown
+    assert "OVERLAP_SUSPECT" in shown
+    assert shown.index(page("ingestbatch", "change", held.pk)) < shown.index(page("ingestbatch", "change", archived.pk))
+
+
+def test_a_run_tells_a_steward_of_a_state_of_that_states_files(client):
+    steward = User.objects.create_user("kano", is_staff=True)
+    Membership.objects.create(user=steward, role="steward", state="KANO")
+    client.force_login(steward)
+    run = IngestRun.objects.create(kind="nightly", status="done")
+    mine, other = (loaded(run=run, folder=folder) for folder in ("kano", "lagos"))
+    shown = text(client, page("ingestrun", "change", run.pk))
+    assert mine.object_key.removeprefix("medical_records/input/") in shown
+    assert other.object_key.removeprefix("medical_records/input/") not in shown
