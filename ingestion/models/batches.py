@@ -140,7 +140,7 @@ class IngestBatchQuerySet(models.QuerySet["IngestBatch"]):
         """Of a state: its folders' batches, and those with a refused row that is in the scope."""
         if scope.is_national:
             return self
-        rows = apps.get_model("ingestion.RejectedRow").objects.inside(scope).filter(batch=OuterRef("pk"))
+        rows = apps.get_model("ingestion.RejectedRow").objects.speaking_of(scope).filter(batch=OuterRef("pk"))
         return self.filter(Q(folder__in=folders_in(scope.states)) | Exists(rows))
 
     def visible_to(self, user: "User") -> "IngestBatchQuerySet":

@@ -42,18 +42,24 @@ def state_in(field: str) -> models.GeneratedField:
     )
 
 
+def _speaks_of(scope: Scope) -> Q:
+    facilities = apps.get_model("clinical.Facility").objects.inside(scope).order_by()
+    mine = Q(facility_id__in=[*facilities.values_list("pk", flat=True)])  # a subquery inside OR meets no index
+    return mine | Q(facility=None, named_state__in=sorted(scope.states)) if scope.states else mine
+
+
 class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
     def inside(self, scope: Scope) -> "RejectedRowQuerySet":
         """Of the scope's facilities; where the facility is not known, of the state that folder or row names."""
         if scope.is_national:
             return self
-        facilities = apps.get_model("clinical.Facility").objects.inside(scope).order_by()
-        mine = Q(facility_id__in=[*facilities.values_list("pk", flat=True)])  # a subquery inside OR meets no index
-        if scope.states:
-            mine |= Q(facility=None, named_state__in=sorted(scope.states))
-        if folders := folders_in(scope.states):
-            mine |= Q(facility=None, batch__folder__in=folders)
-        return self.filter(mine)
+        folders = folders_in(scope.states) if scope.states else []
+        delivered = Q(facility=None, batch__folder__in=folders) if folders else Q(pk__in=[])
+        return self.filter(delivered | _speaks_of(scope))
+
+    def speaking_of(self, scope: Scope) -> "RejectedRowQuerySet":
+        """Without those that only lie in a folder of the state."""
+        return self.filter(_speaks_of(scope))
 
     def visible_to(self, user: "User") -> "RejectedRowQuerySet":
         return self.inside(user.access.scope(READ, "deliveries"))
