@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from analytics import marts
 from analytics.history import CheckRun, MartRefresh
-from clinical.models import User
+from clinical.models import DuplicatePair, User
 from clinical.values import LAGOS
 from ingestion.admin.batches import COLOURS
 from ingestion.admin.desk import Why
@@ -40,7 +40,8 @@ def first_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         batches, rows = desk.visible_deliveries(request)
         told = alerts.open_alerts() if user.has_perm("medilink.view_alert") else alerts.open_alerts().none()
         sections.append(("medilink/last_night.html", last_night(batches)))
-        sections.append(("medilink/waiting.html", waiting(batches, rows, told)))
+        pairs = DuplicatePair.objects.visible_to(user).waiting()
+        sections.append(("medilink/waiting.html", waiting(batches, rows, pairs, told)))
     if user.has_perm("analytics.view_martstate"):
         sections.append(("medilink/freshness.html", freshness()))
     return context | {"title": "The stewards' desk", "sections": sections}
@@ -204,7 +205,10 @@ def _nights(visible: "QuerySet[IngestBatch]") -> list[Night]:
 
 
 def waiting(
-    batches: "QuerySet[IngestBatch]", rows: "QuerySet[RejectedRow]", open_alerts: "QuerySet[Alert]"
+    batches: "QuerySet[IngestBatch]",
+    rows: "QuerySet[RejectedRow]",
+    pairs: "QuerySet[DuplicatePair]",
+    open_alerts: "QuerySet[Alert]",
 ) -> dict[str, Any]:
     stopped, open_rows = batches.filter(status__in=STOPPED), rows.filter(state=RejectedRow.State.OPEN)
     # Alerts of a batch say what the list of batches says, and are not of everybody's state.
@@ -213,6 +217,7 @@ def waiting(
         "stopped": [_stopped(batch) for batch in stopped.order_by("-id")[:SHOWN]],
         "reasons": _reasons(open_rows),
         "alerts": [*others[:SHOWN]],
+        "pairs": "" if (count := _up_to(pairs)) == "0" else count,
     }
     counts = {"stopped_count": _up_to(stopped), "rows_count": _up_to(open_rows), "newest": f"{NEWEST:,}"}
     return told | counts | {"has_any": any(told.values())}

@@ -6,7 +6,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("clinical", "0006_history"),
+        ("clinical", "0007_duplicate_pairs"),
     ]
 
     operations = [
