@@ -1,6 +1,6 @@
 """What lies in the input and was never registered: one batch for each object version that is due.
 
-It lists, registers and puts in order. It reads no object's bytes and claims nothing.
+It lists, registers and puts in order. It claims nothing, and reads no object's bytes but the first of unknown names.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -13,11 +13,13 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from ingestion import objects, sources
+from ingestion.corrections import returned
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, IngestRun, Status
 from ingestion.sources import S3Object
 
 CHUNK = 1_000  # objects per round of SQL
+SPREADSHEET, HEAD = (".csv", ".tsv", ".txt"), 16_384  # what a spreadsheet may call a text, and the bytes of a header
 
 
 def discover(
@@ -58,7 +60,7 @@ def _list_input(prefix: str, keys: Collection[str] | None) -> Iterator[S3Object]
 
     Nor a key with a NUL: PostgreSQL cannot store it, and one sender must not stop the others.
     """
-    ours = (settings.S3_ARCHIVE_PREFIX, settings.S3_HELD_PREFIX)
+    ours = (settings.S3_ARCHIVE_PREFIX, settings.S3_HELD_PREFIX, settings.S3_CORRECTIONS_PREFIX)
     listed = sources.due_candidates(prefix) if keys is None else chain.from_iterable(map(_list_key, sorted(set(keys))))
     return (obj for obj in listed if not obj.key.startswith(ours) and "\0" not in obj.key)
 
@@ -145,7 +147,7 @@ def _version_name(version_id: str | None, etag: str, last_modified: datetime) ->
 def _new_batch(
     obj: S3Object, older: list[str], *, prefix: str, run: IngestRun | None, kind: str, override: date | None
 ) -> IngestBatch:
-    base, dataset = _base(obj.key, prefix), objects.dataset_of(obj.key)
+    base, dataset = _base(obj.key, prefix), objects.dataset_of(obj.key) or _dataset_of_correction(obj)
     batch = IngestBatch(
         kind=kind,
         run=run,
@@ -164,6 +166,18 @@ def _new_batch(
     if dataset is None:
         batch.status, batch.reasons, batch.finished_at = Status.REJECTED, ["UNKNOWN_DATASET"], timezone.now()
     return batch
+
+
+def _dataset_of_correction(obj: S3Object) -> Dataset | None:
+    """Of a correction file that was saved under another name; the first bytes of unknown names are looked at once."""
+    if not obj.key.lower().endswith(SPREADSHEET):
+        return None
+    try:
+        body, _headers = sources.open_object(obj)
+    except (sources.ObjectChanged, sources.ObjectGone):
+        return None
+    with body:
+        return returned.dataset_of(body.read(HEAD))
 
 
 def _base(key: str, prefix: str) -> str:

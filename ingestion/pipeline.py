@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from ingestion import claims, failpoints, keeping, load, outages, reading, rules, sources
 from ingestion.claims import Claim
+from ingestion.corrections import returned
 from ingestion.load import Held
 from ingestion.models import MAX_ATTEMPTS, STOPPED, IngestBatch, Source, Status
 from ingestion.reader import Fetched
@@ -87,9 +88,14 @@ def _attempt(claim: Claim, is_dry: bool, ahead: Ahead | None) -> Report | None:
             if was_read:
                 stack.enter_context(was_read)
             fetched = was_read.fetched if was_read else stack.enter_context(reading.fetch(batch))
-            _load(claim, batch, was_read or reading.read(batch, fetched, rules.in_force(batch)))
+            if returned.is_one(fetched):
+                _take_back(claim, batch, fetched)
+            else:
+                _load(claim, batch, was_read or reading.read(batch, fetched, rules.in_force(batch)))
         except FileRefused as refused:
-            claims.settle(claim, Status.REJECTED, reasons=[refused.reason], **_content(fetched))
+            claims.settle(
+                claim, Status.REJECTED, reasons=[refused.reason], evidence=_told(fetched), **_content(fetched)
+            )
         except Held as held:
             claims.settle(claim, Status.HELD, reasons=held.reasons, evidence=held.evidence, **_content(fetched))
         except _Duplicate as same:
@@ -158,6 +164,22 @@ def _load(claim: Claim, batch: IngestBatch, read: Reading) -> None:
         )
         failpoints.at("mid_audit")
     failpoints.at("after_commit")
+
+
+def _take_back(claim: Claim, batch: IngestBatch, fetched: Fetched) -> None:
+    """A correction file: its rows are counted by their replays, so it counts none itself."""
+    with transaction.atomic():
+        told, unknown = returned.take(batch, fetched)
+        warnings = {f"HEADER_UNKNOWN_COLUMN:{column}": 1 for column in unknown}
+        evidence = {returned.EVIDENCE: told}
+        claims.settle(claim, Status.LOADED, warnings=warnings, evidence=evidence, **_content(fetched))
+        failpoints.at("mid_audit")
+    failpoints.at("after_commit")
+
+
+def _told(fetched: Fetched | None) -> dict[str, Any]:
+    """The mark of a correction file that is refused: nobody waits for it as for a file of patients."""
+    return {returned.EVIDENCE: {}} if fetched and returned.is_one(fetched) else {}
 
 
 def _compare(batch: IngestBatch, fetched: Fetched) -> None:

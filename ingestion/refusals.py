@@ -139,6 +139,10 @@ _BATCH = _codes(
         "Three workers began to load it and none came to an end.",
         "Look at the workers' logs and memory, then retry the batch.",
     ),
+    TOKENS_MISSING=(
+        "It has the column row_token of a correction file, but no row holds a token that Medilink gave out.",
+        "Have the correction file filled in again with its tokens; in a sender's own export, rename that column.",
+    ),
     INTERNAL_ERROR=(
         "Loading it failed in a way that Medilink does not know, three times.",
         "Report the batch to whoever runs Medilink: its log names the kind of error; then retry.",

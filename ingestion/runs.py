@@ -20,6 +20,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from ingestion import backfill, claims, discovery, failpoints, keeping, lanes, outages, replay, reports, sources
+from ingestion.corrections import returned
 from ingestion.datasets import Dataset
 from ingestion.lanes import WAITS, Crew, Group
 from ingestion.models import LEASE, LOADED, STOPPED, IngestBatch, IngestBatchQuerySet, IngestRun, Kind, Status
@@ -255,7 +256,7 @@ def _waiting(batches: IngestBatchQuerySet) -> IngestBatchQuerySet:
     is_its_own = Q(folder=OuterRef("folder")) | Q(business_date__gt=OuterRef("business_date"))
     later = patients.filter(is_later & is_its_own, bucket=OuterRef("bucket"), source=OuterRef("source"))
     later = later.filter(status__in=(*LOADED, Status.DUPLICATE))
-    stopped = patients.filter(~Exists(later), status__in=STOPPED)
+    stopped = patients.filter(~Exists(later), status__in=STOPPED).exclude(evidence__has_key=returned.EVIDENCE)
     events = batches.exclude(dataset__in=(Dataset.FACILITIES, Dataset.PATIENTS)).filter(release_as=None)
     return events.filter(
         Exists(stopped.filter(bucket=OuterRef("bucket"), folder=OuterRef("folder"))),

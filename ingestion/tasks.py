@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from clinical.models import User
 from ingestion import discovery, failpoints, keeping, lanes, queue, replay, rulemaking, runs, sources, stewards
+from ingestion.corrections import lists
 from ingestion.lanes import Crew
 from ingestion.models import IngestRun, Kind, RejectedRow, Rule
 from ingestion.objects import lagos_day
@@ -81,6 +82,15 @@ def apply_rule(rule_id: int, user_id: int | None = None) -> None:
     rule = Rule.objects.active().filter(pk=rule_id).first()
     if rule:
         rulemaking.apply(rule, by=User.objects.filter(pk=user_id).first() if user_id else None)
+
+
+@shared_task(**RETRY)
+def write_corrections() -> None:
+    """The morning's files of refused rows, for the people who sent them."""
+    try:
+        lists.write_all()
+    except lists.AlreadyWriting as error:
+        logger.info("%s", error)
 
 
 @shared_task

@@ -259,6 +259,7 @@ S3_BUCKET_NAME = env.str("S3_BUCKET_NAME", default="medilink")
 S3_INPUT_PREFIX = env.str("S3_INPUT_PREFIX", default="medical_records/input/")
 S3_ARCHIVE_PREFIX = env.str("S3_ARCHIVE_PREFIX", default="medical_records/archive/")
 S3_HELD_PREFIX = env.str("S3_HELD_PREFIX", default="medical_records/held/")
+S3_CORRECTIONS_PREFIX = env.str("S3_CORRECTIONS_PREFIX", default="medical_records/corrections/")
 S3_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL_S3", default="") or None
 AWS_REGION = env.str("AWS_REGION", default="") or None
 

@@ -1,4 +1,4 @@
-"""The night: what the app has delivered, then the marts, then the silent facilities, then the data checks.
+"""The night: what was delivered, then the marts, the silent facilities, the data checks, the files of refused rows.
 
 Each step is recorded by its own module. One that fails stops neither the next nor undoes another.
 """
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 @shared_task(**ingestion.RETRY)
 def nightly() -> None:
     """Once a night in effect, however often it is started: each step finds nothing to do the second time."""
-    steps = (ingestion.nightly, marts.refresh, watch.nightly, checks.run)
+    steps = (ingestion.nightly, marts.refresh, watch.nightly, checks.run, ingestion.write_corrections)
     failures = [error for error in map(_tried, steps) if error]
     for error in failures:
         if isinstance(error, ingestion.AWAY):

@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidg
 
 from ingestion import reverting, stewards
 from ingestion.admin.desk import Desk, Why, WhyForm, link, person, sentences
+from ingestion.corrections import returned
 from ingestion.datasets import Dataset
 from ingestion.models import LOADED, STOPPED, AuditLog, IngestBatch, RejectedRow, Release, Sighting, Status
 from ingestion.refusals import CODES, Level
@@ -233,6 +234,8 @@ def _story(batch: IngestBatch) -> dict[str, Any]:
         "warnings": [(Why(reason), count) for reason, count in sorted(batch.warnings.items())],
         "counts": [(name.replace("rows_", "").replace("rejected", "refused"), getattr(batch, name)) for name in COUNTS],
         "seconds": _seconds(batch),
+        "corrected": returned.sentences(told) if (told := batch.evidence.get(returned.EVIDENCE)) else None,
+        "corrected_in": told.get("replays") if told else None,
         "held_reasons": [(Why(reason), count) for reason, count in batch.evidence.get("reasons", {}).items()],
         "kept_rows": RejectedRow.objects.filter(batch=batch).count(),
         "open_rows": RejectedRow.objects.filter(batch=batch, state=RejectedRow.State.OPEN).count(),

@@ -25,7 +25,8 @@ from clinical.models import Facility, FacilityName, Patient, PatientName
 from ingestion import outages, queue, stewards
 from ingestion.admin import causes
 from ingestion.admin.causes import CauseFilter
-from ingestion.admin.desk import Desk, Why, WhyForm, labels, link, person
+from ingestion.admin.corrections import CorrectionFiles
+from ingestion.admin.desk import Why, WhyForm, labels, link, person
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import IngestBatch, RejectedRow
 from ingestion.refusals import CODES, Level
@@ -118,7 +119,7 @@ class OneCellForm(forms.Form):
 
 
 @admin.register(RejectedRow)
-class RejectedRowAdmin(Desk):
+class RejectedRowAdmin(CorrectionFiles):
     list_display = ("place", "reason_labels", "state_label", "times_seen", "last_seen_at")
     list_select_related = ("batch",)
     list_filter = (("state", ChoicesDropdownFilter), ("dataset", ChoicesDropdownFilter), RowReasonFilter, CauseFilter)
