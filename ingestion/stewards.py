@@ -108,7 +108,8 @@ def correct_each(cells_by_row: dict[int, dict[str, str]], *, by: "User | None", 
         fields = sorted({column for pk in ids for column in cells_by_row[pk]})
         if ids:
             with audit.acting(by, "correct", ROWS, **_which(ids), fields=fields, **details):
-                RejectedRow.objects.bulk_update(open_rows, ["corrections", "settled_by"], batch_size=1000)
+                # Each row is looked for among all of its statement, so small ones are faster.
+                RejectedRow.objects.bulk_update(open_rows, ["corrections", "settled_by"], batch_size=200)
     return ids
 
 
