@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Func, JSONField, QuerySet, Value
 from django.db.models.functions import Now
 
 from clinical import audit
@@ -96,20 +96,27 @@ def correct(rows: "QuerySet[RejectedRow]", cells: dict[str, str], *, by: "User |
     return len(open_rows)
 
 
+class _WithTyped(Func):
+    """A row's corrections with those of an object that has them by the rows' ids: one statement for many rows."""
+
+    template = "corrections || (%(expressions)s -> rejected_rows.id::text)"
+    output_field = JSONField()
+    arity = 1
+
+
 def correct_each(cells_by_row: dict[int, dict[str, str]], *, by: "User | None", **details: Any) -> list[int]:
     """The same with cells of its own for each row, by id. Returns the ids of those that were still open."""
     with transaction.atomic():
         rows = RejectedRow.objects.filter(pk__in=cells_by_row, state=RejectedRow.State.OPEN).order_by("pk")
-        open_rows = [*rows.select_for_update()]
-        for row in open_rows:
-            row.corrections |= cells_by_row[row.pk]
-            row.settled_by = by
-        ids = [row.pk for row in open_rows]
-        fields = sorted({column for pk in ids for column in cells_by_row[pk]})
-        if ids:
-            with audit.acting(by, "correct", ROWS, **_which(ids), fields=fields, **details):
-                # Each row is looked for among all of its statement, so small ones are faster.
-                RejectedRow.objects.bulk_update(open_rows, ["corrections", "settled_by"], batch_size=200)
+        ids = [*rows.select_for_update().values_list("pk", flat=True)]
+        if not ids:
+            return []
+        typed = {str(pk): cells_by_row[pk] for pk in ids}
+        fields = sorted({column for cells in typed.values() for column in cells})
+        with audit.acting(by, "correct", ROWS, **_which(ids), fields=fields, **details):
+            RejectedRow.objects.filter(pk__in=ids).update(
+                corrections=_WithTyped(Value(typed, JSONField())), settled_by=by
+            )
     return ids
 
 
