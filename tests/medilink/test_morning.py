@@ -8,9 +8,11 @@ from django.utils import timezone
 
 from analytics import marts
 from clinical import logins
-from clinical.models import User
-from ingestion.models import IngestRun
-from tests.ingestion import factories
+from clinical.duplicates import search
+from clinical.models import DuplicatePair, Patient, User
+from ingestion import runs
+from ingestion.models import IngestBatch, IngestRun
+from tests.deliveries import PATIENTS, VISITS, deliver, deliver_all, night
 from tests.test_schema import served
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(600)]
@@ -33,19 +35,24 @@ def browser(monkeypatch):
 
 @pytest.fixture
 def site(transactional_db, bucket):
-    """The site after a night in which one file was held."""
+    """The site after a night with a facility's name mistyped, a patient written twice, and a file that was held."""
     logins.create_user("amina", "steward")
     amina = User.objects.get()
     amina.is_staff = True
     amina.set_password(PASSWORD)
     amina.save()
-    now = timezone.now()
-    run = IngestRun.objects.create(
-        kind="nightly", night_on=timezone.localdate(), status="some_files_stopped", started_at=now, finished_at=now
-    )
-    counts = {"rows_read": 1000, "inserted": 995, "rejected": 5}
-    factories.batch(run=run, kind="nightly", status="archived", started_at=now, finished_at=now, **counts)
-    factories.batch(run=run, kind="nightly", status="held", reasons=["OVERLAP_SUSPECT"], finished_at=now)
+    deliver_all("-2026-11-20.csv")
+    typos = "".join(f"Kuje Gen. Hospital,Zainab,Umar{n},F,1990-01-{n + 1:02},\n" for n in range(12))
+    twice = "Kuje General Hospital,Bello,Amina,F,1990-01-01,07021000001\n"
+    deliver("patients-more-2026-11-20.csv", PATIENTS.split("\n")[0] + "\n" + typos + twice)
+    visits = "".join(f"Kuje General Hospital,Musa,Bello,3,Complaint {n},,,\n" for n in range(25))
+    header = VISITS.split("\n")[0] + "\n"
+    deliver("triage_visits-kuje-2026-11-20.csv", header + visits)
+    night()
+    deliver("triage_visits-kuje-2026-11-21.csv", header + visits + "Ikeja Clinic,Ngozi,Okafor,2,New,,,\n")
+    run = IngestRun.objects.create(kind="nightly", night_on=timezone.localdate())
+    runs.carry_out(run)
+    search.find()
     marts.refresh()
     with served(bucket) as address:
         yield address
@@ -79,9 +86,54 @@ def show(desk, tmp_path):
     return picture
 
 
-def test_the_first_page_tells_of_the_night_and_leads_to_what_was_held(desk, show):
-    assert desk.inner_text(".verdict").endswith("1 of 2 files were stopped and wait for a decision.")
-    show("first-page")
-    desk.click("section[aria-labelledby=waiting] .rows a")
-    assert "Why it is held" in desk.content() or "Release" in desk.content()
-    show("held-batch")
+def test_a_stewards_morning(desk, show):
+    assert desk.inner_text(".verdict").endswith("stopped and waits for a decision."), desk.inner_text(".verdict")
+    show("1-first-page")
+
+    # One decision frees every row that mistypes the hospital's name.
+    desk.goto("/admin/ingestion/rejectedrow/causes/")
+    show("2-causes")
+    desk.click("a.desk-cause:has-text('Kuje Gen. Hospital')")
+    show("3-cause")
+    desk.click("a.desk-choice:has-text('Kuje General Hospital')")
+    desk.click("text=See what it would do")
+    assert "12" in desk.inner_text("#preview dd >> nth=1")
+    show("4-rule-preview")
+    desk.click("text=Put it in force")
+    assert "12 rows have landed by it" in desk.content()
+    show("5-rule")
+    assert Patient.objects.filter(first_name="Zainab").count() == 12
+
+    # Amina Bello is Bello Amina; and then she is not.
+    desk.goto("/admin/clinical/duplicatepair/")
+    show("6-pairs")
+    desk.click("#result_list a >> nth=0")
+    show("7-pair")
+    desk.click("text=Same: merge")
+    assert Patient.objects.filter(merged_into__isnull=False).count() == 1
+    show("8-merged")
+    desk.goto(f"/admin/clinical/duplicatepair/{DuplicatePair.objects.get(state='same').pk}/change/")
+    desk.click("text=Undo the merge")
+    assert not Patient.objects.filter(merged_into__isnull=False).exists()
+    show("9-unmerged")
+
+    # The held file repeats yesterday's visits.
+    held = IngestBatch.objects.get(status="held")
+    desk.goto(f"/admin/ingestion/ingestbatch/{held.pk}/change/")
+    assert "25 events looked at" in desk.content() or "26 events looked at" in desk.content()
+    show("10-held")
+    desk.check("input[name=release_as][value=snapshot]")
+    desk.click("button:has-text('Release')")
+    night()
+    held.refresh_from_db()
+    assert (held.status, held.inserted) == ("archived", 1)
+    desk.reload()
+    show("11-released")
+
+    # And it was the wrong file after all.
+    desk.click("text=Take this batch back")
+    show("12-revert")
+    desk.fill("textarea[name=reason]", "The clinic sent another clinic's visits.")
+    desk.click("button:has-text('Take it back')")
+    assert "Taken back: 1 rows are gone" in desk.content()
+    show("13-reverted")
