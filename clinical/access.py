@@ -28,17 +28,22 @@ class Role(models.TextChoices):
     SERVICE = "service"
 
 
-# What a request is about. `deliveries` are batches and refused rows; `analytics_records` the mart of single records.
-RESOURCES = ("patients", "records", "visits", "facilities", "deliveries", "analytics", "analytics_records", "audit")
+# What a request is about. `deliveries` are batches and refused rows; `analytics_records` the mart of single records;
+# `passports` tell where a row comes from, with its line as it was delivered.
+RESOURCES = (
+    *("patients", "records", "visits", "facilities", "deliveries"),
+    *("analytics", "analytics_records", "audit", "passports"),
+)
 
-# The table of contract/api.md, a column per resource. Services hand batches in and read how they went.
+# The table of contract/api.md, a column per resource, and passports, which are for stewards. Services hand batches in
+# and read how they went.
 _TABLE: dict[Role, tuple[frozenset[str], ...]] = {
-    Role.STEWARD: (CRUD, CRUD, CRUD, CRUD, CRUD, R, R, NONE),
-    Role.CLINICIAN: (CRU, CRU, CRU, R, NONE, R, R, NONE),
-    Role.CLERK: (CRU, NONE, CRU, R, NONE, R, NONE, NONE),
-    Role.ANALYST: (R, R, R, R, NONE, R, R, NONE),
-    Role.AUDITOR: (NONE, NONE, NONE, R, R, NONE, NONE, R),
-    Role.SERVICE: (CRU, CRU, CRU, CRU, CRU - {UPDATE}, R, R, NONE),
+    Role.STEWARD: (CRUD, CRUD, CRUD, CRUD, CRUD, R, R, NONE, R),
+    Role.CLINICIAN: (CRU, CRU, CRU, R, NONE, R, R, NONE, NONE),
+    Role.CLERK: (CRU, NONE, CRU, R, NONE, R, NONE, NONE, NONE),
+    Role.ANALYST: (R, R, R, R, NONE, R, R, NONE, NONE),
+    Role.AUDITOR: (NONE, NONE, NONE, R, R, NONE, NONE, R, NONE),
+    Role.SERVICE: (CRU, CRU, CRU, CRU, CRU - {UPDATE}, R, R, NONE, NONE),
 }
 ALLOWED = {role: dict(zip(RESOURCES, rights, strict=True)) for role, rights in _TABLE.items()}
 

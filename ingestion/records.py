@@ -61,21 +61,22 @@ class Records:
 
     def __init__(self, fetched: Fetched, header_line: int, header: tuple[str, ...], unknown: tuple[str, ...]) -> None:
         """`header`: the columns as they stand in the file, cleaned; `unknown`: those of them not of the dataset."""
-        self._fetched, self._header_line = fetched, header_line
+        self._fetched, self.header_line = fetched, header_line
         self.header, self.unknown = header, unknown
         self.blank = 0
+        self.last_line = 0  # once all rows have been read
 
     def chunks(self, size: int = BLOCK) -> Iterator[Chunk]:
         """All rows, in blocks of about `size` bytes; `blank` counts the lines skipped so far. May raise FileRefused."""
-        scan = _Scan(self._header_line, len(self.header))
+        scan = _Scan(self.header_line, len(self.header))
         for chunk in scan.chunks(blocks(self._fetched, size)):
             self.blank = scan.blank
             yield chunk
-        self.blank = scan.blank
+        self.blank, self.last_line = scan.blank, scan.line - 1
 
     def pick(self, lines: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
         """The records that start on these lines, which are in ascending order."""
-        scan = _Scan(self._header_line, len(self.header))
+        scan = _Scan(self.header_line, len(self.header))
         position = 0
         for chunk in scan.chunks(blocks(self._fetched, BLOCK)):
             end = bisect_left(lines, chunk.lines[-1] + 1, position)
@@ -115,7 +116,7 @@ class _Scan:
 
     def __init__(self, header_line: int, width: int) -> None:
         self._header_line, self._width = header_line, width
-        self._line = 1  # where the bytes not yet parsed start
+        self.line = 1  # where the bytes not yet parsed start
         self._suspect: int | None = None
         self.blank = 0
 
@@ -128,12 +129,12 @@ class _Scan:
             rest = started + unread[end:]
             # One more: the last byte may be the first one of the record's line end.
             if len(rest) > RECORD_BYTES + 1:
-                raise _unbalanced(self._line)
+                raise _unbalanced(self.line)
             if chunk:
                 yield chunk
         started, chunk = self._chunk(rest)
         if started:
-            raise _unbalanced(self._line)
+            raise _unbalanced(self.line)
         if chunk:
             yield chunk
 
@@ -157,12 +158,12 @@ class _Scan:
         records = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         if not records[-1]:
             records.pop()
-        lines = range(self._line, self._line + len(records))
+        lines = range(self.line, self.line + len(records))
         if is_long:
             for line, record in zip(lines, records, strict=True):
                 if len(record.encode()) > RECORD_BYTES:
                     raise _unbalanced(line)
-        self._line = lines.stop
+        self.line = lines.stop
         return lines, [record.split(",") for record in records]
 
     def _parse(self, text: str, *, is_long: bool) -> tuple[list[int], list[list[str]], str]:
@@ -181,7 +182,7 @@ class _Scan:
         else:
             rows.pop()
             ends.pop()
-        lines = [self._line + end for end in ends]
+        lines = [self.line + end for end in ends]
         if ends[-1] > len(rows) or is_long:
             for line, row, (start, end) in zip(lines, rows, pairwise(ends), strict=False):
                 if is_long and len("".join(texts[start:end]).encode().rstrip(b"\r\n")) > RECORD_BYTES:
@@ -189,9 +190,9 @@ class _Scan:
                 if end - start > 1:
                     self._check(line, row, texts[start:end])
         started = texts[ends[-1] :]
-        self._line = lines.pop()
+        self.line = lines.pop()
         if is_cell_too_long or len(started) >= RECORD_LINES:
-            raise _unbalanced(self._line)
+            raise _unbalanced(self.line)
         return lines, rows, "".join(started)
 
     def _check(self, line: int, row: list[str], texts: list[str]) -> None:

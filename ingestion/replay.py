@@ -140,10 +140,10 @@ def _attempt(
     if not taken:
         return None
     ours = RejectedRow.objects.filter(pk__in=taken)
-    header = (*COLUMNS[parent.kind_of_rows].all, *STEWARD_CELLS)
+    header = header_of(parent)
     by_id = deed.actor_id if deed else None
     batch = _batch_of(parent, run, by_id)
-    staged = load.stage_again(batch, ours, header, _chunks(ours, header))
+    staged = load.stage_again(batch, ours, header, chunks(ours, header))
     refused_own = 0 if is_automatic else load.judge(staged)
     counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, ours, by_id))
     if is_automatic:
@@ -187,7 +187,12 @@ def _batch_of(parent: IngestBatch, run: IngestRun | None, by_id: int | None) -> 
     )
 
 
-def _chunks(rows: "QuerySet[RejectedRow]", header: Sequence[str]) -> Iterator[RefusedRows]:
+def header_of(batch: IngestBatch) -> tuple[str, ...]:
+    return (*COLUMNS[batch.kind_of_rows].all, *STEWARD_CELLS)
+
+
+def chunks(rows: "QuerySet[RejectedRow]", header: Sequence[str]) -> Iterator[RefusedRows]:
+    """The rows as they are tried: each cell as corrected, else as delivered."""
     ordered = rows.order_by("line").only("line", "raw", "corrections").iterator(ROWS_PER_CHUNK)
     while block := [*islice(ordered, ROWS_PER_CHUNK)]:
         yield RefusedRows([row.line for row in block], [_cells(row, header) for row in block])

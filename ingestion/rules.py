@@ -9,7 +9,8 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
 from ingestion.datasets import Dataset
-from ingestion.models import IngestBatch, RejectedRow, Rule
+from ingestion.models import IngestBatch, RejectedRow, Rule, RuleUse
+from ingestion.models.answers import RuleQuerySet
 from ingestion.models.batches import folders_in
 from ingestion.objects import folder_state
 from ingestion.rulebook import NO_RULES, Rulebook, Ruling
@@ -17,7 +18,16 @@ from ingestion.rulebook import NO_RULES, Rulebook, Ruling
 
 def in_force(batch: IngestBatch) -> Rulebook:
     """Those that may change what a cell of the batch's rows says; facilities' names are resolved in the database."""
-    rules = Rule.objects.active().for_source(batch.source).exclude(about=Rule.About.FACILITY)
+    return _rulebook(batch, Rule.objects.active())
+
+
+def used_by(batch: IngestBatch) -> Rulebook:
+    """Those by which rows of the batch came in, in force or not, as far as their rows have stayed."""
+    return _rulebook(batch, Rule.objects.filter(pk__in=RuleUse.objects.filter(batch=batch).values("rule")))
+
+
+def _rulebook(batch: IngestBatch, chosen: RuleQuerySet) -> Rulebook:
+    rules = chosen.for_source(batch.source).exclude(about=Rule.About.FACILITY)
     found: dict[str, dict[str, list[Ruling]]] = {}
     for rule in rules.only("about", "text_key", "value", "state"):
         found.setdefault(rule.about, {}).setdefault(rule.text_key, []).append(Ruling(rule.pk, rule.value, rule.state))

@@ -14,6 +14,13 @@ from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
 from ingestion.api.batches import BatchViewSet
+from ingestion.api.passports import (
+    BatchLine,
+    FacilityPassport,
+    MedicalRecordPassport,
+    PatientPassport,
+    TriageVisitPassport,
+)
 from ingestion.api.rejected import RejectedRowViewSet
 from medilink import health, metrics
 from medilink.api import index, login
@@ -28,6 +35,14 @@ api.register("triage-visits", TriageVisitViewSet, basename="triage-visits")
 api.register("batches", BatchViewSet, basename="batches")
 api.register("rejected-rows", RejectedRowViewSet, basename="rejected-rows")
 api.register("audit-events", AuditViewSet, basename="audit-events")
+for name, passport in (
+    ("facilities", FacilityPassport),
+    ("patients", PatientPassport),
+    ("medical-records", MedicalRecordPassport),
+    ("triage-visits", TriageVisitPassport),
+    ("batches", BatchLine),
+):
+    api.register(name, passport, basename=f"passports-of-{name}")
 for name, view in (
     ("facilities", FacilityDimensionViewSet),
     ("patients", PatientDimensionViewSet),

@@ -5,13 +5,13 @@ from typing import Any, cast
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from clinical import access, actions, audit
 from clinical.changelists import Listed, at_facilities
 from clinical.models import Facility, User
+from clinical.stories import Storied
 
 ORIGIN = ("id", "origin", "created_at", "updated_at", "deleted_at", "deleted_by")
 
@@ -27,8 +27,10 @@ class DeletedFilter(DropdownFilter):
         return queryset.filter(deleted_at__isnull=self.value() == "no") if self.value() else queryset
 
 
-class Desk(Listed, ModelAdmin):
+class Desk(Listed, Storied):
     """A clinical table: the newest first, never emptied."""
+
+    change_form_outer_after_template = "clinical/story.html"
 
     ordering = ("-id",)
     actions: tuple[str, ...] = ("mark_deleted", "restore")

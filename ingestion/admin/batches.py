@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidg
 
 from ingestion import reverting, stewards
 from ingestion.admin.desk import Desk, Why, WhyForm, link, person, sentences
+from ingestion.admin.passports import Asked
 from ingestion.corrections import returned
 from ingestion.datasets import Dataset
 from ingestion.models import LOADED, STOPPED, AuditLog, IngestBatch, RejectedRow, Release, Sighting, Status
@@ -95,7 +96,7 @@ def _count_of(column: str, description: str) -> Callable[[Any, IngestBatch], Saf
 
 
 @admin.register(IngestBatch)
-class BatchAdmin(Desk):
+class BatchAdmin(Asked, Desk):
     list_display = (
         *("status_label", "object", "read", "inserted_rows", "updated_rows"),
         *("unchanged_rows", "collapsed_rows", "refused"),

@@ -21,7 +21,9 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelectWidget
 
-from clinical.models import Facility, FacilityName, Patient, PatientName
+from clinical.actions import NotPossible
+from clinical.models import AuditEvent, Facility, FacilityName, Patient, PatientName
+from clinical.stories import Storied
 from ingestion import outages, queue, stewards
 from ingestion.admin import causes
 from ingestion.admin.causes import CauseFilter
@@ -119,7 +121,7 @@ class OneCellForm(forms.Form):
 
 
 @admin.register(RejectedRow)
-class RejectedRowAdmin(CorrectionFiles):
+class RejectedRowAdmin(Storied, CorrectionFiles):
     list_display = ("place", "reason_labels", "state_label", "times_seen", "last_seen_at")
     list_select_related = ("batch",)
     list_filter = (("state", ChoicesDropdownFilter), ("dataset", ChoicesDropdownFilter), RowReasonFilter, CauseFilter)
@@ -139,6 +141,12 @@ class RejectedRowAdmin(CorrectionFiles):
             },
         ),
     )
+
+    def check_undo(self, request: HttpRequest, event: AuditEvent) -> None:
+        super().check_undo(request, event)
+        rows = RejectedRow.objects.filter(pk__in=event.revisions.filter(table="rejected_rows").values("object_id"))
+        if event.action == "correct" and rows.filter(state=RejectedRow.State.REPLAYED).exists():
+            raise NotPossible("A row that was corrected so has landed since; its cells tell how.")
 
     def get_urls(self) -> list[Any]:
         return causes.urls(self) + super().get_urls()

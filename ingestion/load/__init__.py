@@ -20,7 +20,7 @@ from ingestion.objects import folder_state
 from ingestion.rows import Chunk, Delivery
 from ingestion.upsert import upsert
 
-__all__ = ["Held", "judge", "lock_content", "publish", "stage", "stage_again"]
+__all__ = ["Held", "begin", "judge", "lock_content", "publish", "stage", "stage_again"]
 SPOOL_BLOCK = 1 << 18
 ERROR_RATIO, ERRORS_AT_LEAST = 0.1, 20
 _SUBJECTS: dict[Dataset, Any] = {
@@ -40,11 +40,20 @@ class Held(Exception):
 
 
 def stage(
-    batch: IngestBatch, header: Sequence[str], delivery: Delivery, blocks: Iterator[bytes], pick: refused.Pick
+    batch: IngestBatch,
+    header: Sequence[str],
+    delivery: Delivery,
+    blocks: Iterator[bytes],
+    pick: refused.Pick,
+    *,
+    is_look: bool = False,
 ) -> Load:
-    """Reads and judges every row against the tables; writes none of them. Raises what the blocks raise."""
+    """Reads and judges every row against the tables; writes none of them. Raises what the blocks raise.
+
+    `is_look`: none will be written, whatever comes of it.
+    """
     header = rows.delivered(header)
-    load = _begin(batch, header, delivery, blocks)
+    load = begin(batch, header, delivery, blocks, is_look=is_look)
     _SUBJECTS[load.dataset].resolve(load)
     refused.stage(load, header, pick)
     return load
@@ -58,14 +67,17 @@ def stage_again(
     with TemporaryFile() as spool:  # they come from the very connection that COPY is about to occupy
         spool.writelines(rows.staged(delivery, header, chunks))
         spool.seek(0)
-        load = _begin(batch, header, delivery, iter(partial(spool.read, SPOOL_BLOCK), b""))
+        load = begin(batch, header, delivery, iter(partial(spool.read, SPOOL_BLOCK), b""))
     refused.number_replayed(load, again)
     _SUBJECTS[load.dataset].resolve(load)
     refused.stage(load, header, lambda lines: ((line, ()) for line in lines))
     return load
 
 
-def _begin(batch: IngestBatch, header: Sequence[str], delivery: Delivery, blocks: Iterator[bytes]) -> Load:
+def begin(
+    batch: IngestBatch, header: Sequence[str], delivery: Delivery, blocks: Iterator[bytes], *, is_look: bool = False
+) -> Load:
+    """The rows cleaned, in tables that go with this transaction; nothing is asked of the clinical tables."""
     prepare_session(batch)
     looked_at = oldest_writer()
     dataset = batch.kind_of_rows
@@ -81,6 +93,7 @@ def _begin(batch: IngestBatch, header: Sequence[str], delivery: Delivery, blocks
         is_replay=batch.parent_id is not None,
         is_snapshot=_is_snapshot(batch),
         looked_at=looked_at,
+        is_look=is_look,
     )
     reasons = load.rows.filter(reasons__isnull=False)
     upsert(

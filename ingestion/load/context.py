@@ -36,6 +36,7 @@ class Load:
     is_replay: bool
     is_snapshot: bool  # events stored under any day are the same events
     looked_at: datetime  # what a parent that this load could not see yet will bear, or a later instant
+    is_look: bool = False  # nothing will be written: nobody is waited for, and nobody waits
     has_repetitions: bool = True  # no two events of the file have the same content, where false
     is_older: bool = False  # a newer delivery of the dataset is loaded already
     counts: dict[str, int] = field(default_factory=dict)
@@ -93,6 +94,8 @@ def lock_content(dataset: Dataset, sha256: str | None) -> None:
 
 def lock_dataset(load: Load) -> None:
     """No other load of the dataset merges from here on until this one is committed."""
+    if load.is_look:
+        return
     _lock("pg_advisory_xact_lock", load, [WHOLE_DATASET])
     _wait_no_longer()
 
@@ -111,6 +114,8 @@ def lock_facilities(load: Load, facility_ids: set[int]) -> None:
     What is looked up next can therefore not be overtaken: a row that another load is about to write would be met by
     the unique constraint alone, and what this one says about it would be lost.
     """
+    if load.is_look:
+        return None
     if len(facility_ids) > MOST_LOCKS:
         return lock_dataset(load)
     _lock("pg_advisory_xact_lock_shared", load, [WHOLE_DATASET])

@@ -197,6 +197,13 @@ def _meet_by_content(load: Load) -> None:
         )
 
 
+def meet_stored(load: Load) -> None:
+    """Notes, of each row that is stored by now, as which one: of what went in, and of what was collapsed, too."""
+    with_id = load.rows.filter(**{f"{EXTERNAL_ID[load.dataset]}__isnull": False})
+    meet(load, with_id.filter(same_id__facility_id=F("belonging__facility_id")), "same_id__id")
+    meet(load, _same_content(load, load.rows).filter(same_content__event_on=event_on(load)), "same_content__id")
+
+
 def _same_content(load: Load, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
     # Not equality with `ordinal()`: Django would join the repetitions as if every row were one.
     nth = Q(repeated__ordinal=None, same_content__ordinal=1) | Q(same_content__ordinal=F("repeated__ordinal"))
@@ -277,19 +284,25 @@ def _old(load: Load) -> str:
 
 
 def _columns(load: Load) -> dict[str, Any]:
-    instant, key = INSTANT[load.dataset], EXTERNAL_ID[load.dataset]
-    columns: dict[str, Any] = {
+    return {
         "patient_id": "belonging__patient_id",
         "facility_id": "belonging__facility_id",
         "arrived_as_id": "belonging__arrived_as_id",
+        "ordinal": ordinal(),
+        "batch_id": Value(load.batch.pk),
+        "line": "line",
+    } | said(load)
+
+
+def said(load: Load) -> dict[str, Any]:
+    """What a new event's columns take from its row's own cells."""
+    instant, key = INSTANT[load.dataset], EXTERNAL_ID[load.dataset]
+    columns: dict[str, Any] = {
         "time_is_estimated": Case(When(**{instant: None}, then=Value(True)), default=Value(False)),
         instant: Coalesce(instant, _midnight(load)),
         key: key,
         "fingerprint": "fingerprint",
         "fingerprint_version": Value(FINGERPRINT_VERSION),
-        "ordinal": ordinal(),
-        "batch_id": Value(load.batch.pk),
-        "line": "line",
     } | {column: column for column in CONTENT[load.dataset]}
     if in_data := IN_DATA[load.dataset]:
         columns["data"] = JSONObject(**{name: F(name) for name in in_data})
@@ -329,6 +342,16 @@ def _update(load: Load) -> int:
     changed = changed.filter(reduce(or_, says.values()) | gives_id)
     fields = [name for name in columns if name not in ("id", "patient_id", "facility_id", "ordinal")]
     return upsert(model, changed, columns, update_conflicts=True, unique_fields=["id"], update_fields=fields)
+
+
+def said_before(load: Load) -> dict[int, int]:
+    """Of the lines without ids that an earlier line has said already in other cells: that line."""
+    if not load.has_repetitions:
+        return {}
+    rows = load.good.filter(~is_known(), **{EXTERNAL_ID[load.dataset]: None})
+    rows = rows.annotate(day=event_on(load), nth=ordinal())
+    first = Window(Min("line"), partition_by=["belonging__patient_id", "day", "fingerprint", "nth"])
+    return dict(rows.annotate(first=first).filter(first__lt=F("line")).values_list("line", "first"))
 
 
 def _count_said_twice(load: Load, new: "QuerySet[Any, Any]") -> int:

@@ -68,7 +68,7 @@ def _blocks(header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) ->
         yield csv_block((line, json.dumps(as_kept(header, cells), ensure_ascii=False)) for line, cells in block)
 
 
-def _seen(load: Load) -> "QuerySet[Any, Any]":
+def seen(load: Load) -> "QuerySet[Any, Any]":
     """Those that were refused before: the same cells from the same source, for events on the same day."""
     rows = Refusal.objects.filter(seen__dataset=load.dataset, seen__source=load.batch.source)
     return rows.filter(seen__event_on=F("event_on") if load.dataset.is_event else None)
@@ -77,7 +77,7 @@ def _seen(load: Load) -> "QuerySet[Any, Any]":
 def count_own(load: Load) -> int:
     """Rows refused for their own content that nobody has dealt with: what makes a file suspect as a whole."""
     own = Stopped.objects.filter(reason__isnull=False).exclude(reason__in=PARENT_CODES)
-    settled = _seen(load).exclude(seen__state=RejectedRow.State.OPEN)
+    settled = seen(load).exclude(seen__state=RejectedRow.State.OPEN)
     return own.exclude(line__in=settled.values("line")).values("line").distinct().count()
 
 
@@ -86,10 +86,10 @@ def keep(load: Load) -> None:
     counts = load.counts
     if not counts["rejected"]:
         return
-    seen = _seen(load)
-    counts["rejected"] -= seen.filter(seen__state=RejectedRow.State.REPLAYED).count()
-    known = RejectedRow.objects.filter(pk__in=[*seen.values_list("seen__id", flat=True)])
-    new = Refusal.objects.exclude(line__in=seen.values("line"))
+    before = seen(load)
+    counts["rejected"] -= before.filter(seen__state=RejectedRow.State.REPLAYED).count()
+    known = RejectedRow.objects.filter(pk__in=[*before.values_list("seen__id", flat=True)])
+    new = Refusal.objects.exclude(line__in=before.values("line"))
     columns = {f.attname: f.attname for f in Refusal._meta.concrete_fields if f.attname != "raw_hash"}
     upsert(
         RejectedRow,

@@ -1,0 +1,116 @@
+"""What has happened to a row: each change with who or what made it, and what stood in each column before and after."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.db.models import Q
+
+from clinical import actions
+from clinical.models import AuditEvent, Merge, Revision
+
+MOST = 200  # changes of one row, the latest
+
+# Each row as it was when it came: what its columns held before the first change of them.
+AT_FIRST = """
+SELECT t.id, to_jsonb(t) || coalesce(changed.was, '{}')
+FROM %s t LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(c.key, c.value ORDER BY r.id DESC) AS was
+    FROM revisions r, jsonb_each(r.was) c
+    WHERE r."table" = %%s AND r.object_id = t.id AND r.became IS NOT NULL
+) changed ON true
+WHERE t.id = ANY(%%s)
+"""
+
+
+class Column(NamedTuple):
+    """One that was changed; of a document, one of its keys."""
+
+    name: str
+    was: Any
+    became: Any
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one deed, or one load, or somebody at the database's own prompt, did to the row."""
+
+    at: datetime
+    event: AuditEvent | None
+    batch_id: int | None
+    role: str
+    columns: list[Column]
+    is_undone: bool = False
+
+    @property
+    def who(self) -> str:
+        if self.event:
+            return str(self.event.actor or "the system")
+        return f"the load of batch {self.batch_id}" if self.batch_id else f"database role {self.role}"
+
+    @property
+    def action(self) -> str:
+        return self.event.action.replace("_", " ") if self.event else "load" if self.batch_id else "change"
+
+    @property
+    def may_be_undone(self) -> bool:
+        return self.event is not None and self.event.action in actions.UNDOABLE and not self.is_undone
+
+
+def of_row(table: str, pk: int) -> list[Change]:
+    """The newest first."""
+    revisions = [
+        *Revision.objects.filter(table=table, object_id=pk).select_related("event__actor").order_by("-id")[:MOST]
+    ]
+    undone = _undone({revision.event_id for revision in revisions if revision.event_id})
+    changes = []
+    for _, group in groupby(revisions, key=lambda revision: (revision.event_id, revision.batch_id, revision.at)):
+        together = [*group]
+        last = together[0]
+        columns = [column for revision in reversed(together) for column in _columns(revision)]
+        changes.append(
+            Change(last.at, last.event, last.batch_id, last.role, columns, is_undone=last.event_id in undone)
+        )
+    return [*changes, *_creation(table, pk)]
+
+
+def _undone(events: set[int]) -> set[int | None]:
+    return {
+        *AuditEvent.objects.filter(action="undo", details__deed__in=[*events]).values_list("details__deed", flat=True)
+    }
+
+
+def _creation(table: str, pk: int) -> Iterator[Change]:
+    """A new row leaves no revision; where a person has made it, the audit says so."""
+    made = AuditEvent.objects.filter(table=table, object_id=pk, action="create").select_related("actor").first()
+    if made:
+        yield Change(made.at, made, None, "", [])
+
+
+def _columns(revision: Revision) -> Iterator[Column]:
+    was, became = revision.was or {}, revision.became or {}
+    for name in sorted(was.keys() | became.keys()):
+        before, after = was.get(name), became.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            for key in sorted(before.keys() | after.keys()):
+                if before.get(key) != after.get(key):
+                    yield Column(f"{name}: {key}", before.get(key), after.get(key))
+        else:
+            yield Column(name, before, after)
+
+
+def merges_of(table: str, pk: int) -> list[Merge]:
+    """In which it survived or was merged, those that were undone among them."""
+    found = Merge.objects.filter(Q(survivor_id=pk) | Q(merged_id=pk), table=table)
+    return [*found.select_related("event__actor", "undone_by")]
+
+
+def at_first(table: str, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Of each row its columns as they came, before anything that has happened to it since."""
+    with connection.cursor() as cursor:
+        cursor.execute(AT_FIRST % connection.ops.quote_name(table), [table, [*ids]])
+        return {pk: json.loads(row) for pk, row in cursor.fetchall()}
