@@ -86,10 +86,12 @@ def replay(
 
     `deed`: the line of the audit on the person who asked for it.
     """
-    rows = rows.filter(state=RejectedRow.State.OPEN)
-    batches = IngestBatch.objects.filter(pk__in=rows.values("batch_id")).in_version_order()
+    ids: dict[int, list[int]] = {}
+    for batch_id, pk in rows.filter(state=RejectedRow.State.OPEN).order_by().values_list("batch_id", "pk"):
+        ids.setdefault(batch_id, []).append(pk)
+    batches = IngestBatch.objects.filter(pk__in=[*ids]).in_version_order()
     done = [
-        _replay(batch, RejectedRow.objects.filter(pk__in=rows.values("pk"), batch=batch), run, deed)
+        _replay(batch, RejectedRow.objects.filter(pk__in=ids[batch.pk]), run, deed)
         for batch in sorted(batches, key=lambda b: b.kind_of_rows.stage)
     ]
     return [batch for batch in done if batch]
@@ -145,7 +147,7 @@ def _attempt(
     batch = _batch_of(parent, run, by_id)
     staged = load.stage_again(batch, ours, header, chunks(ours, header))
     refused_own = 0 if is_automatic else load.judge(staged)
-    counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, ours, by_id))
+    counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, by_id))
     if is_automatic:
         counts["rows_read"] -= counts["rejected"]
         counts["rejected"] = 0

@@ -83,7 +83,9 @@ def _count_shares(first: date, last: date) -> None:
 
 
 def _deliveries(first: date, last: date) -> Iterable[Delivery]:
-    files = _batches(first, last).filter(parent=None).order_by("source", "business_date")
+    # A correction file says nothing about its day.
+    files = _batches(first, last).filter(parent=None).exclude(evidence__has_key="corrections")
+    files = files.order_by("source", "business_date")
     return map(Delivery._make, files.values_list(*Delivery._fields).iterator(chunk_size=10_000))
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.contrib.postgres.functions import TransactionNow
 from django.db import connection
-from django.db.models import F, OuterRef, QuerySet, Subquery, TextField, Value, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, TextField, Value, When, Window
+from django.db.models.functions import Coalesce, RowNumber
 
 from ingestion import failpoints, staging
 from ingestion.datasets import Dataset
-from ingestion.load import events, places
+from ingestion.load import events
 from ingestion.load.context import Load
 from ingestion.models import RejectedRow
 from ingestion.refusals import PARENT_CODES
@@ -58,7 +58,8 @@ def _stage(load: Load, rows: "QuerySet[Any, Any]", ordinal: Any, header: Sequenc
         columns["event_on"] = events.event_on(load)
     if load.dataset != Dataset.FACILITIES:
         columns |= {name: name for name in ("facility_key", "first_name_key", "last_name_key")}
-        columns["facility_id"] = places.facility_of_row()
+        one = Case(When(place__candidates=1, then="place__facility_id"))
+        columns["facility_id"] = Coalesce("given_facility_id", one)
     upsert(Refusal, rows, columns)
 
 
@@ -119,8 +120,11 @@ def number_replayed(load: Load, rows: "QuerySet[RejectedRow]") -> None:
         upsert(staging.Repeated, rows.filter(ordinal__gt=1), {"line": "line", "ordinal": "ordinal"})
 
 
-def settle_replayed(load: Load, rows: "QuerySet[RejectedRow]", by_id: int | None) -> None:
+def settle_replayed(load: Load, by_id: int | None) -> None:
     """What landed is linked with what it became; what did not says why now."""
+    # By their lines, which are staged: thousands of ids in a statement would be compared row by row.
+    rows = RejectedRow.objects.filter(batch=load.batch.parent_id, line__in=load.rows.values("line"))
+    rows = rows.filter(state=RejectedRow.State.OPEN)
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE INDEX ON {connection.ops.quote_name(Reasons._meta.db_table)} (line)")
     refused = Reasons.objects.filter(line=OuterRef("line"))

@@ -46,7 +46,7 @@ def test_file_codes_stand_in_the_order_of_judgement():
             Level.ROW,
             "FIELD_COUNT QUOTE_SUSPECT REQUIRED_MISSING TYPE_INVALID DATE_AMBIGUOUS DATE_FUTURE RANGE ENUM LENGTH"
             " FACILITY_NOT_FOUND FACILITY_AMBIGUOUS PATIENT_NOT_FOUND PATIENT_AMBIGUOUS IDENTITY_CONFLICT"
-            " DUP_IN_FILE_CONFLICT",
+            " DUP_IN_FILE_CONFLICT RULE_TAKEN_BACK",
         ),
         (
             Level.WARNING,
