@@ -1,11 +1,11 @@
-"""The desk's first page: did last night work, what waits for me, how fresh are the marts. It looks, and links.
+"""The desk's first page: did last night work, what waits, who is silent, how fresh are the marts. It looks, and links.
 
 Every figure is of the user's own scope, as in the lists that it links to. settings.UNFOLD names `first_page`.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -16,33 +16,30 @@ from django.urls import reverse
 from django.utils import timezone
 
 from analytics import marts
+from analytics.facility_signals import WatchedDay
 from analytics.history import CheckRun, MartRefresh
-from clinical.models import DuplicatePair, User
 from clinical.values import LAGOS
 from ingestion.admin.batches import COLOURS
 from ingestion.admin.desk import Why
 from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, RejectedRow, Status
 from medilink import alerts, desk
-from medilink.models import Alert
 
 NIGHTS = 14
 SHOWN = 5  # of each kind of what waits
-COUNTED = 1_000  # of what waits; more is "many"
 NEWEST = 10_000  # refused rows that are looked at for their reasons
 PROMISE_PCT = 1.0  # of the rows are refused on clean data, at most
 PROMISED_AGE = timedelta(hours=24)
 
 
 def first_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    user = cast(User, request.user)
+    may_see, waits = request.user.has_perm, desk.waiting_for(request)
     sections: list[tuple[str, dict[str, Any]]] = []
-    if user.has_perm("ingestion.view_ingestbatch"):
-        batches, rows = desk.visible_deliveries(request)
-        told = alerts.open_alerts() if user.has_perm("medilink.view_alert") else alerts.open_alerts().none()
-        sections.append(("medilink/last_night.html", last_night(batches)))
-        pairs = DuplicatePair.objects.visible_to(user).waiting()
-        sections.append(("medilink/waiting.html", waiting(batches, rows, pairs, told)))
-    if user.has_perm("analytics.view_martstate"):
+    if may_see("ingestion.view_ingestbatch"):
+        sections.append(("medilink/last_night.html", last_night(waits.batches)))
+        sections.append(("medilink/waiting.html", waiting(waits)))
+    if may_see("analytics.view_facilitysignal"):
+        sections.append(("medilink/silence.html", silence(waits)))
+    if may_see("analytics.view_martstate"):
         sections.append(("medilink/freshness.html", freshness()))
     return context | {"title": "The stewards' desk", "sections": sections}
 
@@ -204,29 +201,17 @@ def _nights(visible: "QuerySet[IngestBatch]") -> list[Night]:
 # --- What waits for me?
 
 
-def waiting(
-    batches: "QuerySet[IngestBatch]",
-    rows: "QuerySet[RejectedRow]",
-    pairs: "QuerySet[DuplicatePair]",
-    open_alerts: "QuerySet[Alert]",
-) -> dict[str, Any]:
-    stopped, open_rows = batches.filter(status__in=STOPPED), rows.filter(state=RejectedRow.State.OPEN)
+def waiting(waits: desk.Waiting) -> dict[str, Any]:
     # Alerts of a batch say what the list of batches says, and are not of everybody's state.
-    others = open_alerts.exclude(cause__startswith="batch-").order_by("-opened_at")
+    others = waits.alerts.exclude(cause__startswith="batch-").order_by("-opened_at")
     told = {
-        "stopped": [_stopped(batch) for batch in stopped.order_by("-id")[:SHOWN]],
-        "reasons": _reasons(open_rows),
+        "stopped": [_stopped(batch) for batch in waits.stopped.order_by("-id")[:SHOWN]],
+        "reasons": _reasons(waits.open_rows),
         "alerts": [*others[:SHOWN]],
-        "pairs": "" if (count := _up_to(pairs)) == "0" else count,
+        "pairs": waits.count("pairs"),
     }
-    counts = {"stopped_count": _up_to(stopped), "rows_count": _up_to(open_rows), "newest": f"{NEWEST:,}"}
+    counts = {"stopped_count": waits.count("stopped"), "rows_count": waits.count("open_rows"), "newest": f"{NEWEST:,}"}
     return told | counts | {"has_any": any(told.values())}
-
-
-def _up_to(rows: "QuerySet[Any]") -> str:
-    """How many, as far as anybody counts what waits."""
-    count = rows.order_by()[: COUNTED + 1].count()
-    return f"{count:,}" if count <= COUNTED else f"more than {COUNTED:,}"
 
 
 def _stopped(batch: IngestBatch) -> dict[str, Any]:
@@ -270,6 +255,17 @@ def _reasons(open_rows: "QuerySet[RejectedRow]") -> list[dict[str, Any]]:
         {"why": Why(code), "count": f"{count:,}", "link": page + code, "share": 100 * count / most}
         for code, count in found
     ]
+
+
+# --- Which facilities are silent?
+
+
+def silence(waits: desk.Waiting) -> dict[str, Any]:
+    return {
+        "signals": [*waits.silent.select_related("facility").worst_first()[:SHOWN]],
+        "count": waits.count("silent"),
+        "day": WatchedDay.objects.first(),
+    }
 
 
 # --- How fresh are the marts?

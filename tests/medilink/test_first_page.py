@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from analytics import marts
+from analytics.facility_signals import FacilitySignal
 from analytics.history import CheckRun
 from clinical.models import Membership, User
 from ingestion.models import IngestBatch, IngestRun, RejectedRow
@@ -135,6 +136,29 @@ def test_open_alerts_are_shown_but_not_those_that_the_batches_tell(desk):
     Alert.objects.create(cause="batch-held:7", what="Batch 7 is held", link="/admin/")
     Alert.objects.create(cause="mart-failed:x", what="Over", link="/admin/", closed_at=timezone.now())
     assert [alert.what for alert in section(desk, "waiting")["alerts"]] == ["No run went well"]
+
+
+# --- Silent facilities
+
+
+def silent(at, rows_amiss, **columns):
+    known = {"began_on": timezone.localdate(), "last_on": timezone.localdate(), "observed": 0, "expected_low": 20}
+    known |= {"expected_high": 40, "baseline_days": 8, "recent": [None] * 28, "kind": "no_file"}
+    return FacilitySignal.objects.create(facility=at, rows_amiss=rows_amiss, **known | columns)
+
+
+def test_silent_facilities_are_told_the_worst_first_and_by_scope(of_kano):
+    mine = [silent(rows.facility(state="KANO"), amiss).pk for amiss in (10, 30)]
+    silent(rows.facility(state="LAGOS"), 99)
+    silent(rows.facility(state="KANO"), 50, state="over", over_on=timezone.localdate())
+    told = section(of_kano, "silence")
+    assert [signal.pk for signal in told["signals"]] == mine[::-1]
+    assert told["count"] == "2"
+    assert "0 rows where 20 to 40 were to be expected." in text(of_kano)
+
+
+def test_a_watch_that_has_not_begun_does_not_say_that_all_is_well(desk):
+    assert "No day was watched yet" in text(desk)
 
 
 # --- The marts
