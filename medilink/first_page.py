@@ -112,7 +112,8 @@ def verdict(run: IngestRun, sums: dict[str, int], now: datetime) -> Verdict:
     if is_missed:
         return "danger", f"There was no run last night; the one of {run.night_on:%-d %B} was the last."
     if sums["stopped"]:
-        return "danger", f"{sums['stopped']} of {sums['files']} files were stopped and wait for a decision."
+        are = "was stopped and waits" if sums["stopped"] == 1 else "were stopped and wait"
+        return "danger", f"{sums['stopped']} of {sums['files']} files {are} for a decision."
     if _is_over_promise(sums):
         return "warning", "Last night worked, but more rows were refused than we promise."
     if not sums["files"]:

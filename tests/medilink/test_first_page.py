@@ -83,7 +83,7 @@ def test_stopped_files_are_counted_and_linked(desk):
     loaded(run)
     held = factories.batch(run=run, status="held", reasons=["OVERLAP_SUSPECT"])
     told = section(desk, "last_night")
-    assert told["words"] == "1 of 2 files were stopped and wait for a decision."
+    assert told["words"] == "1 of 2 files was stopped and waits for a decision."
     listed = desk.get(told["stopped_batches"]).context["cl"].result_list
     assert [batch.pk for batch in listed] == [held.pk]
 
