@@ -108,7 +108,7 @@ def plan(batch: IngestBatch) -> Plan:
     return Plan(footprints, [obstacle for one in footprints for obstacle in obstacles(one)])
 
 
-def revert(batch: IngestBatch, *, reason: str, by: "User") -> Plan:
+def revert(batch: IngestBatch, *, reason: str, by: "User | None") -> Plan:
     """Takes the batch and the replays of its rows back. Raises NotPossible, or Obstructed with what stands against."""
     if not reason.strip():
         raise NotPossible("Say why the batch is taken back.")

@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import label_for_field
 from django.db.models import QuerySet, TextField, Value
 from django.db.models.functions import Collate, Lower
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -18,6 +18,8 @@ from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 from clinical import actions, finding, values
 from clinical.admin.desk import ORIGIN, DeletedFilter, Desk
 from clinical.changelists import StateFilter
+from clinical.duplicates import decisions
+from clinical.merging import NotPossible
 from clinical.models import Facility, FacilityAlias, Patient, PatientAlias, User
 
 
@@ -56,7 +58,7 @@ class EditedDesk(Desk):
     """Tables that people and their source both write."""
 
     formfield_overrides = {TextField: {"widget": UnfoldAdminExpandableTextareaWidget({"rows": 1})}}
-    actions = (*Desk.actions, "settle")
+    actions = (*Desk.actions, "settle", "compare")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> "list[type[AliasInline]]":
         return [*super().get_inlines(request, obj)] if obj and obj.aliases.exists() else []
@@ -64,6 +66,18 @@ class EditedDesk(Desk):
     @admin.display(description="source and people")
     def differences(self, row: Any) -> str:
         return differences(row) or "No person has changed what the source delivers."
+
+    @admin.action(description="Compare two side by side, to merge them", permissions=["change"])
+    def compare(self, request: HttpRequest, rows: "QuerySet[Any]") -> HttpResponse | None:
+        both = [*rows.filter(deleted_at=None)[:3]]
+        try:
+            if len(both) != 2:
+                raise NotPossible("Choose two rows that are not deleted.")
+            pair = decisions.propose(*both)
+        except NotPossible as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return None
+        return HttpResponseRedirect(reverse("admin:clinical_duplicatepair_change", args=[pair.pk]))
 
     @admin.action(description="The source was right to overrule", permissions=["change"])
     def settle(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:

@@ -8,12 +8,32 @@ from django.db import transaction
 from django.db.models import Q
 
 from clinical import audit, merging
+from clinical.duplicates.scoring import VERSION
 from clinical.merging import NotPossible
 from clinical.models import DuplicatePair, Facility, Patient, Table, User
 
 State = DuplicatePair.State
 MERGERS: dict[str, Any] = {Table.PATIENTS: merging.merge_patients, Table.FACILITIES: merging.merge_facilities}
 MODELS: dict[str, Any] = {Table.PATIENTS: Patient, Table.FACILITIES: Facility}
+
+
+BY_HAND = {"field": "by hand", "agreement": "chosen by a steward", "weight": 0}
+
+
+def propose(one: Any, other: Any) -> DuplicatePair:
+    """The pair of two rows that a steward has chosen, whether or not a search has found it."""
+    low, high = sorted((one, other), key=lambda row: row.pk)
+    if isinstance(one, Patient):
+        table, places = Table.PATIENTS, (low.facility_id, high.facility_id)
+        if one.facility_id != other.facility_id:
+            raise NotPossible("They are patients of two facilities; only those of one facility can be merged.")
+    else:
+        table, places = Table.FACILITIES, (low.pk, high.pk)
+    known = {"facility_id": places[0], "other_facility_id": places[1], "score": 0, "version": VERSION}
+    pair, _ = DuplicatePair.objects.get_or_create(
+        table=table, low_id=low.pk, high_id=high.pk, defaults=known | {"evidence": [BY_HAND]}
+    )
+    return pair
 
 
 @transaction.atomic

@@ -201,3 +201,19 @@ def test_the_command_tells_each_table_as_a_line(two, capsys):
     assert [(line["table"], line["found"]) for line in told] == [("patients", 1), ("facilities", 0)]
     call_command("find_duplicates", "--all")
     assert "2 rows in all" in capsys.readouterr().out
+
+
+def test_two_rows_of_the_list_are_compared_by_hand_and_merged(desk, two):
+    chosen = {"action": "compare", "_selected_action": [row.pk for row in two]}
+    answer = desk.post(reverse("admin:clinical_patient_changelist"), chosen)
+    pair = DuplicatePair.objects.get()
+    assert answer.url == page(pair)
+    assert "chosen by a steward" in desk.get(answer.url).content.decode()
+    desk.post(answer.url, MERGE)
+    assert Patient.objects.filter(merged_into__isnull=False).count() == 1
+
+
+def test_one_row_alone_or_of_two_facilities_is_not_compared(desk, two):
+    for chosen in ([two[0].pk], [two[0].pk, rows.patient().pk]):
+        desk.post(reverse("admin:clinical_patient_changelist"), {"action": "compare", "_selected_action": chosen})
+    assert not DuplicatePair.objects.exists()

@@ -1,8 +1,11 @@
 """A loaded batch is taken back: every row as it was, or nothing and a list of what stands against it."""
 
+import json
 from datetime import date
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 
 from clinical.models import MedicalRecord, Patient, TriageVisit
 from ingestion import reverting, stewards
@@ -168,3 +171,29 @@ def test_its_counts_stay_and_it_counts_as_delivered_no_more(first_night, alice):
     assert batch.status == "archived"
     assert not IngestBatch.objects.loaded().filter(pk=batch.pk).exists()
     assert not Sighting.objects.filter(batch=batch).exists()
+
+
+# --- From a terminal
+
+
+def command(*words):
+    """(exit code, what is written)"""
+    out, err = StringIO(), StringIO()
+    try:
+        call_command("batch", "revert", *words, stdout=out, stderr=err)
+    except SystemExit as ended:
+        return ended.code, err.getvalue()
+    return 0, out.getvalue()
+
+
+def test_a_batch_is_taken_back_from_a_terminal(first_night):
+    batch = last_batch("triage_visits")
+    code, told = command(str(batch.pk), "--reason", "A wrong export.", "--json")
+    assert (code, json.loads(told)) == (0, {"batch_id": batch.pk, "new_rows": 2, "changed_rows": 0})
+    assert command(str(batch.pk), "--reason", "Again.")[0] == 2
+
+
+def test_what_stands_against_it_is_listed_on_a_terminal(first_night):
+    code, told = command(str(last_batch("patients").pk), "--reason", "x")
+    assert code == 1
+    assert "has 2 records" in told
