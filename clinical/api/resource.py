@@ -19,7 +19,7 @@ from rest_framework.settings import api_settings
 from rest_framework.viewsets import GenericViewSet
 
 from clinical import access
-from clinical.api import counting, exports, lists, parameters, statements
+from clinical.api import counting, exports, lists, parameters, statements, tombstones
 from clinical.api.lists import Cut, Order
 from clinical.api.rendering import CSV, JSON, NDJSON
 from clinical.models import User
@@ -274,23 +274,35 @@ class Listing(GenericViewSet[Any]):
             raise parameters.refused("ordering", "invalid", "Not together with changed_since, which has its own order.")
         until = oldest_writer()  # before the rows are read: what commits meanwhile is told the next time
         rows = self.filter_queryset(self.rows("deleted_at").filter(updated_at__gte=since))
-        represent, order = self._with_tombstones(), Order("updated_at")
+        gone = tombstones.since(
+            self.model, since, self.user.access.scope(access.READ, self.resource), self._chosen(tombstones.FILTERS)
+        )
+        columns = (*self.columns, "deleted_at", *(("is_clear",) if self._is_mixed else ()))
+        represent = self._with_tombstones()
         if kind:
-            response = self._stream(kind, order.applied(rows), represent, "deleted_at")
+            response = self._stream(kind, tombstones.among(rows, gone, columns), represent, "deleted_at")
             response["X-Next-Changed-Since"] = until.isoformat().replace("+00:00", "Z")
             return response
-        cut = Cut.of(request, self.given)
-        answer = self._page(cut, order, [*cut.rows(rows, order, cut.place(order, self.model))], represent, lambda: rows)
+        cut, order = Cut.of(request, self.given), tombstones.BY_CHANGE
+        found = cut.window(tombstones.among(rows, gone, columns, cut.place(order, self.model)))
+        answer = self._page(cut, order, [*found], represent, tombstones.counted(rows, gone))
         answer.data["next_changed_since"] = until
         return answer
 
+    def _chosen(self, names: Sequence[str]) -> dict[str, Any]:
+        """The values of these filters, where given."""
+        filters = self.filterset_class.base_filters
+        return {name: filters[name].parse(name, self.given[name]) for name in names if name in self.given}
+
     def _with_tombstones(self) -> Callable[[Sequence[Any]], Row]:
-        represent = self.represent("deleted_at")
+        represent, deleted_at = self.represent("deleted_at"), len(self.columns)
 
         def either(values: Sequence[Any]) -> Row:
+            if values[deleted_at] is not None:
+                return {"id": values[0], "deleted_at": values[deleted_at]}
             row = represent(values)
-            deleted_at = row.pop("deleted_at")
-            return row if deleted_at is None else {"id": row["id"], "deleted_at": deleted_at}
+            del row["deleted_at"]
+            return row
 
         return either
 

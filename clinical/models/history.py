@@ -64,6 +64,10 @@ class Revision(models.Model):
             models.Index(fields=["table", "object_id", "id"], name="revisions_of_a_row"),
             models.Index(fields=["batch_id"], condition=Q(batch_id__isnull=False), name="revisions_of_a_batch"),
             models.Index(fields=["event"], condition=Q(event__isnull=False), name="revisions_of_an_event"),
+            # changed_since of the API: whether any row is gone since, and its place in the walk.
+            models.Index(
+                fields=["table", "at", "object_id"], condition=Q(became__isnull=True), name="revisions_of_gone_rows"
+            ),
         ]
 
     def __str__(self) -> str:

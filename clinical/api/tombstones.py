@@ -1,0 +1,82 @@
+"""Rows that are gone from their table, as a revert leaves them: who syncs by `changed_since` is told of them too.
+
+The revision that a trigger keeps of each has the row's last state, and so its place. A row that only bears the mark of
+a deletion is still there, and the list itself tells of it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from django.db.models import BigIntegerField, BooleanField, Exists, F, Model, OuterRef, Q, QuerySet, Value
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
+
+from clinical import access
+from clinical.api import statements
+from clinical.api.lists import Order, Place
+from clinical.models import Facility, Revision
+
+# An index alone answers it; nearly always there is none, and the list goes its usual way.
+ANY_SINCE = 'SELECT EXISTS (SELECT FROM revisions WHERE "table" = %s AND became IS NULL AND at >= %s)'
+# A tombstone is cut by these filters only. What others would have left out is an id that the consumer never had, which
+# does no harm; and a row's last state is not what it was selected by before.
+FILTERS = ("facility_id", "patient_id")
+BY_CHANGE, BY_REMOVAL = Order("updated_at"), Order("at", keys=("object_id",))
+NOTHING = Value(None, output_field=BooleanField())  # a bare NULL, which becomes what stands in its column
+
+
+def since(
+    model: type[Model], instant: datetime, scope: access.Scope, filters: Mapping[str, Any]
+) -> "QuerySet[Revision] | None":
+    """The removals at or after it in this scope; None where there are none anywhere."""
+    ((is_any,),) = statements.fetch(ANY_SINCE, [model._meta.db_table, instant])
+    if not is_any:
+        return None
+    chosen = {f"was__{name}": filters[name] for name in FILTERS if name in filters}
+    return _inside(_removals(model).filter(at__gte=instant, **chosen), model, scope)
+
+
+def _removals(model: type[Model]) -> "QuerySet[Revision]":
+    """The last one of each row that has not come back under its id."""
+    ends = Revision.objects.filter(became__isnull=True).order_by()
+    here = model._base_manager.filter(pk=OuterRef("object_id"))
+    again = ends.filter(table=OuterRef("table"), object_id=OuterRef("object_id"), pk__gt=OuterRef("pk"))
+    return ends.filter(~Exists(here), ~Exists(again), table=model._meta.db_table)
+
+
+def _inside(removals: "QuerySet[Revision]", model: type[Model], scope: access.Scope) -> "QuerySet[Revision]":
+    if scope.is_national:
+        return removals
+    if model is Facility:
+        places = removals.alias(state=KT("was__state"), lga_key=KT("was__lga_key"))
+        return places.filter(scope.of_places("state", "lga_key", "object_id"))
+    standing = Facility.objects.inside(scope).values("pk")
+    # Its facility may have gone after it.
+    gone = _inside(_removals(Facility), Facility, scope).values("object_id")
+    rows = removals.alias(at_facility=Cast(KT("was__facility_id"), BigIntegerField()))
+    return rows.filter(Q(at_facility__in=standing) | Q(at_facility__in=gone))
+
+
+def among(
+    rows: "QuerySet[Any]",
+    removals: "QuerySet[Revision] | None",
+    columns: Iterable[str],
+    place: Place | None = None,
+) -> "QuerySet[Any]":
+    """Both behind this place by (updated_at, id), in one walk; `columns` are those of `rows`, a tombstone has three."""
+    rows = BY_CHANGE.after(rows, place) if place else rows
+    if removals is not None:
+        if place:
+            removals = BY_REMOVAL.after(removals, replace(place, column={"at": place.column["updated_at"]}))
+        known = {"id": F("object_id"), "updated_at": F("at"), "deleted_at": F("at")}
+        rows = rows.union(removals.values_list(*(known.get(column, NOTHING) for column in columns)), all=True)
+    return BY_CHANGE.applied(rows)
+
+
+def counted(rows: "QuerySet[Any]", removals: "QuerySet[Revision] | None") -> "Callable[[], QuerySet[Any]]":
+    """What is counted for a page of both."""
+    if removals is None:
+        return lambda: rows
+    return lambda: rows.values("pk").union(removals.values("object_id"), all=True)
