@@ -38,20 +38,20 @@ def acting(
 @contextmanager
 def under(event: AuditEvent | None) -> Iterator[None]:
     """Inside a transaction: what is changed is part of this deed."""
-    before = _set("medilink.event", str(event.pk) if event else "")
+    before = set_local("medilink.event", str(event.pk) if event else "")
     yield
-    _set("medilink.event", before)
+    set_local("medilink.event", before)
 
 
 @contextmanager
 def putting_back() -> Iterator[None]:
     """What is written inside is as it was before: no person has set it, and no identity is left behind."""
-    before = _set("medilink.batch", UNDOING)
+    before = set_local("medilink.batch", UNDOING)
     yield
-    _set("medilink.batch", before)
+    set_local("medilink.batch", before)
 
 
-def _set(name: str, value: str) -> str:
+def set_local(name: str, value: str) -> str:
     """Until the end of the transaction, or of the savepoint that is rolled back; returns what it was."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(current_setting(%s, true), '')", [name])

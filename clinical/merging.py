@@ -4,16 +4,16 @@ Both rows stay. The merged one is marked as deleted and points to the survivor, 
 aliases of the survivor. What comes by such a name later bears `arrived_as`, so that it can go back too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.postgres.functions import TransactionNow
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import BigIntegerField, Exists, F, OuterRef
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, Now
 
-from clinical import audit, undo
+from clinical import audit, locks, undo
 from clinical.models import (
     Facility,
     FacilityAlias,
@@ -28,6 +28,7 @@ from clinical.models import (
 )
 
 EXTERNAL_ID: dict[Any, str] = {MedicalRecord: "record_id", TriageVisit: "visit_id"}
+PATIENCE = "4s"
 
 
 class NotPossible(Exception):
@@ -72,7 +73,9 @@ def unmerge(merge: Merge, *, by: User) -> None:
     if merge.undone_at:
         raise NotPossible("This merge is undone already.")
     model: Any = Patient if merge.table == Merge.Of.PATIENTS else Facility
-    [*model.objects.select_for_update(of=("self",)).filter(pk__in=[merge.survivor_id, merge.merged_id]).order_by("pk")]
+    both = model.objects.filter(pk__in=[merge.survivor_id, merge.merged_id])
+    _keep_loads_out(both.values_list("pk" if model is Facility else "facility_id", flat=True))
+    [*both.select_for_update(of=("self",)).order_by("pk")]
     _refuse_buried(merge, model)
     with audit.acting(by, "unmerge", merge.table, merge.survivor_id, merged_id=merge.merged_id):
         merged_patients = _patients_merged_by(merge)
@@ -98,12 +101,24 @@ def survivor_of(row: Any) -> Any:
 def _locked(model: Any, survivor: Any, other: Any) -> tuple[Any, Any]:
     if survivor.pk == other.pk:
         raise NotPossible("These are one row already.")
+    _keep_loads_out(row.pk if model is Facility else row.facility_id for row in (survivor, other))
     both = model.objects.select_for_update(of=("self",)).filter(pk__in=[survivor.pk, other.pk]).order_by("pk")
     rows = {row.pk: row for row in both}
     found = rows[survivor.pk], rows[other.pk]
     if any(row.deleted_at for row in found):
         raise NotPossible("One of them is deleted, or merged into another one already.")
     return found
+
+
+def _keep_loads_out(facility_ids: Iterable[int]) -> None:
+    """A load that has looked a patient up before the merge would write its events to the row that is merged."""
+    try:
+        with transaction.atomic():
+            before = audit.set_local("lock_timeout", PATIENCE)
+            locks.keep_loads_out(facility_ids)
+            audit.set_local("lock_timeout", before)
+    except OperationalError:
+        raise NotPossible("A load is at work on these facilities; try again in a minute.") from None
 
 
 def _set_values(survivor: Any, keep: Mapping[str, Any] | None) -> None:

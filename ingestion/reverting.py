@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -140,11 +140,16 @@ def _with_replays(batch: IngestBatch) -> list[IngestBatch]:
 
 def remove(one: Footprint) -> None:
     """The rows as they were before; the caller has looked for obstacles in this transaction."""
-    with audit.putting_back():
-        undo.put_back(one.changed)
-        with connection.cursor() as cursor:
-            table = connection.ops.quote_name(one.table)
-            cursor.execute(f"DELETE FROM {table} WHERE id = ANY(%s)", [one.new_ids])  # noqa: S608  a dataset
+    try:
+        with transaction.atomic(), audit.putting_back():
+            undo.put_back(one.changed)
+            with connection.cursor() as cursor:
+                table = connection.ops.quote_name(one.table)
+                cursor.execute(f"DELETE FROM {table} WHERE id = ANY(%s)", [one.new_ids])  # noqa: S608  a dataset
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    except IntegrityError:
+        raise NotPossible("Something was built on these rows at this very moment; look again.") from None
     one.uses.delete()
 
 

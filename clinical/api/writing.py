@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from clinical import access, actions, audit, merging
 from clinical.api import exports, idempotency, parameters
 from clinical.api.fields import Id
-from clinical.api.refusals import Duplicate, Protected, StalePrecondition
+from clinical.api.refusals import Duplicate, NotPossible, Protected, StalePrecondition
 from clinical.api.resource import Readable, Row, etag_of, id_of, tags_in
 from clinical.models import User
 
@@ -117,6 +117,7 @@ class Resource(Readable):
         body = self.get_serializer(data=request.data)
         body.is_valid(raise_exception=True)
         row = self._saved(self.model(**body.validated_data), None)
+        self._refuse_of_merged(row)
         audit.note(self.user, "create", self.table, row.pk, fields=sorted(body.initial_data))
         answer = self.find(row.pk)
         location = request.build_absolute_uri(f"{request.path.rstrip('/')}/{row.pk}")
@@ -159,6 +160,13 @@ class Resource(Readable):
         if expected and "*" not in expected and etag_of(stored) not in expected:
             raise StalePrecondition
         return row, stored
+
+    def _refuse_of_merged(self, row: Any) -> None:
+        """The foreign key has waited for whoever was merging its patient or facility at this very moment."""
+        for name in ("patient", "facility"):
+            parent = self.model._meta.get_field(name).related_model if hasattr(row, f"{name}_id") else None
+            if parent and parent.objects.filter(pk=getattr(row, f"{name}_id"), merged_into__isnull=False).exists():
+                raise NotPossible(f"The {name} has just been merged into another one; send it again.")
 
     def _saved(self, row: Any, changed: list[str] | None) -> Model:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import DataError, connection, transaction
 from django.db.models import BooleanField, Count, Exists, F, Func, Max, OuterRef, QuerySet, TextField, Value, Window
 
+from clinical.locks import OF_LOADS, WHOLE_DATASET
 from ingestion import staging
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch
@@ -17,8 +18,10 @@ from ingestion.rows import Delivery
 from ingestion.staging import Stopped
 from ingestion.upsert import upsert
 
-LOCKS_CONTENT, LOCKS_DATASET = 0x6D6D, 0x6D70  # the first keys of our advisory locks, beside that of ingestion/runs.py
-WHOLE_DATASET = 0  # no facility has this id
+LOCKS_CONTENT, LOCKS_DATASET = (
+    0x6D6D,
+    OF_LOADS,
+)  # the first keys of our advisory locks, beside that of ingestion/runs.py
 MOST_LOCKS = 200  # the server's table of locks has room for thousands, for all sessions together
 LOCK_TIMEOUT = "60s"
 LONGEST_LOAD = "30min"  # to wait for another one

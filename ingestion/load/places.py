@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Case, Count, Exists, Min, OuterRef, Q, QuerySet, Subquery, TextField, Value, When
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, TextField, Value, When
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 
@@ -31,6 +31,8 @@ def resolve(load: Load) -> None:
     )
     _apply_rules(load)
     lock_facilities(load, _spoken_of(load))
+    if _follow_merges():
+        lock_facilities(load, _spoken_of(load))
     named = load.rows.exclude(facility_name="").filter(given_facility_id=None)
     if load.dataset.is_event:
         named = named.filter(given_patient_id=None)  # who has one facility
@@ -38,6 +40,14 @@ def resolve(load: Load) -> None:
     load.stop(named.filter(place__candidates__gt=1), "FACILITY_AMBIGUOUS")
     if load.is_replay:
         _refuse_unknown_given(load)
+
+
+def _follow_merges() -> int:
+    """While this load waited for its locks, a facility may have been merged into another; returns how many places."""
+    merged = Facility.objects.filter(pk=OuterRef("facility_id"), merged_into__isnull=False)
+    return Place.objects.filter(Exists(merged)).update(
+        arrived_as_id=F("facility_id"), facility_id=Subquery(merged.values("merged_into")[:1])
+    )
 
 
 def _spoken_of(load: Load) -> set[int]:

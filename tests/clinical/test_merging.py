@@ -1,11 +1,14 @@
 """Two rows that are one: merged, and unmerged as if it had never been."""
 
+import threading
 from datetime import date
 
 import pytest
+from django.db import connection, transaction
 
-from clinical import merging
+from clinical import locks, merging
 from clinical.models import Facility, MedicalRecord, Patient, PatientAlias, Revision, TriageVisit
+from ingestion.load import places as load_places
 from tests import rows
 from tests.callers import Caller
 from tests.deliveries import deliver, deliver_all, digest, last_batch, night
@@ -246,3 +249,52 @@ def test_a_load_that_changes_a_row_is_named(alice):
     revision = Revision.objects.get(table="patients")
     assert revision.batch_id == last_batch("patients").pk
     assert revision.was == {"phone": None}
+
+
+# --- Beside others
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_merge_waits_for_no_load_but_says_so(alice):
+    at = rows.facility()
+    pair = rows.patient(at), rows.patient(at)
+    locked, over = threading.Event(), threading.Event()
+
+    def load():
+        """Another session, as that of a load that speaks of the facility."""
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [locks.OF_LOADS + 2, at.pk])
+            locked.set()
+            over.wait(30)
+        connection.close()
+
+    other = threading.Thread(target=load)
+    other.start()
+    locked.wait(30)
+    try:
+        with pytest.raises(merging.NotPossible, match="A load is at work"):
+            merging.merge_patients(*pair, by=alice)
+    finally:
+        over.set()
+        other.join()
+    merging.merge_patients(*pair, by=alice)
+
+
+def test_a_load_that_waited_for_a_merge_of_facilities_follows_it(places, alice, monkeypatch):
+    one, two = places
+    lock = load_places.lock_facilities
+
+    def merge_first(load, facility_ids):
+        if two.pk in facility_ids:
+            monkeypatch.setattr(load_places, "lock_facilities", lock)
+            merging.merge_facilities(one, two, by=alice)
+        lock(load, facility_ids)
+
+    monkeypatch.setattr(load_places, "lock_facilities", merge_first)
+    deliver(
+        "patients-2026-11-21.csv",
+        "facility_name,first_name,last_name,sex,dob,phone\nGen. Hosp. Kuje,Zainab,Umar,F,1999-09-09,\n",
+    )
+    night()
+    zainab = Patient.objects.get(first_name="Zainab")
+    assert (zainab.facility, zainab.arrived_as) == (one, two)

@@ -21,7 +21,7 @@ def steward():
 
 def addresses(resolver=None, prefix=""):
     for pattern in (resolver or get_resolver()).url_patterns:
-        path = prefix + re.sub(r"\(\?P<\w+>.*?\)/|\(\?P<\w+>[^)]*\)|<[^>]+>", "1", str(pattern.pattern))
+        path = prefix + re.sub(r"\(\?P<\w+>[^)]*\)|<[^>]+>", "1", str(pattern.pattern))
         path = re.sub(r"[\^$\\]|/\?", "", path)
         if isinstance(pattern, URLResolver):
             yield from addresses(pattern, path)
