@@ -3,7 +3,7 @@
 Nothing here removes a row: its identity stays taken, so that the source's next delivery does not bring it back.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.postgres.functions import TransactionNow
 from django.db import transaction
@@ -67,6 +67,24 @@ def undo_deed(event: AuditEvent, *, by: User) -> None:
         if later := undo.changed_since(revisions):
             raise NotPossible(f"{len(later)} of its rows were changed again since; undo that first.")
         undo.put_back(revisions)
+        _refuse_unfit(event.table, [*revisions.values_list("object_id", flat=True)])
+
+
+def _refuse_unfit(table: str, ids: list[int]) -> None:
+    """What has been put back must fit what is there now: no one's events under a deleted patient, and the like."""
+    model = next((model for model in PARENTS | CHILDREN if model._meta.db_table == table), None)
+    if model is None:
+        return
+    rows = cast(Any, model).objects.filter(pk__in=ids)
+    if hasattr(model, "merged_into") and rows.filter(merged_into__isnull=False).exists():
+        raise NotPossible("One of its rows has been merged since; undo that first.")
+    for child, column in CHILDREN.get(model, []):
+        gone = rows.filter(deleted_at__isnull=False).values("pk")
+        if child.objects.filter(**{f"{column}__in": gone}, deleted_at=None).exists():
+            raise NotPossible("Others refer to a row that would be deleted again.")
+    for parent in PARENTS.get(model, []):
+        if rows.filter(**{f"{parent}__deleted_at__isnull": False}, deleted_at=None).exists():
+            raise NotPossible("The patient or facility of one of its rows is deleted; restore that first.")
 
 
 def _written(action: str, rows: "QuerySet[Any]", by: User, **columns: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.postgres.functions import TransactionNow
 from django.db import OperationalError, connection, transaction
-from django.db.models import BigIntegerField, Exists, F, OuterRef
+from django.db.models import BigIntegerField, Exists, F, OuterRef, Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, Now
 
@@ -77,6 +77,7 @@ def unmerge(merge: Merge, *, by: User) -> None:
     _keep_loads_out(both.values_list("pk" if model is Facility else "facility_id", flat=True))
     [*both.select_for_update(of=("self",)).order_by("pk")]
     _refuse_buried(merge, model)
+    _refuse_beside(merge)
     with audit.acting(by, "unmerge", merge.table, merge.survivor_id, merged_id=merge.merged_id):
         merged_patients = _patients_merged_by(merge)
         with audit.putting_back():
@@ -229,6 +230,19 @@ def _refuse_buried(merge: Merge, model: Any) -> None:
         raise NotPossible("Another row has been merged into the survivor since; undo that merge first.")
 
 
+def _refuse_beside(merge: Merge) -> None:
+    """A merge of the other kind on top of it has to be undone first."""
+    if merge.table == Merge.Of.PATIENTS:
+        survivor, merged = (Patient.objects.get(pk=pk) for pk in (merge.survivor_id, merge.merged_id))
+        if survivor.facility_id != merged.facility_id:
+            raise NotPossible("Their facility has been merged since, or one of them has moved; undo that first.")
+        return
+    moved = Revision.objects.filter(event=merge.event, table="patients").values("object_id")
+    later = Merge.objects.filter(table=Merge.Of.PATIENTS, undone_at=None, pk__gt=merge.pk)
+    if later.filter(Q(survivor_id__in=moved) | Q(merged_id__in=moved)).exists():
+        raise NotPossible("One of its patients has been merged since; undo that merge first.")
+
+
 def _patients_merged_by(merge: Merge) -> list[tuple[int, int]]:
     """(merged, survivor): of a merge of facilities, those whom both knew."""
     marked = Revision.objects.filter(event=merge.event, table="patients", became__has_key="merged_into_id")
@@ -245,17 +259,19 @@ def _send_events_back(merged_id: int, survivor_id: int) -> None:
 
 
 def _return_events(model: Any, survivor_id: int, names: list[int], merged: Patient) -> None:
+    """Each under the next free ordinal, those of one content one after another."""
     external_id = EXTERNAL_ID[model]
     table = model._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {table} e SET patient_id = %s, facility_id = %s,"  # noqa: S608  names of our own
-            " arrived_as_id = nullif(e.arrived_as_id, %s),"
-            f" ordinal = (SELECT n FROM generate_series(1, e.ordinal) n WHERE NOT EXISTS (SELECT FROM {table} o"
-            " WHERE o.patient_id = %s AND o.event_on = e.event_on AND o.fingerprint = e.fingerprint"
-            f" AND o.ordinal = n AND o.{external_id} IS NOT DISTINCT FROM e.{external_id}) ORDER BY n LIMIT 1)"
-            " WHERE e.patient_id = %s AND e.arrived_as_id = ANY(%s)",
-            [merged.pk, merged.facility_id, merged.pk, merged.pk, survivor_id, names],
+            "WITH back AS (SELECT e.id, row_number() OVER same"  # noqa: S608  names of our own
+            f" + coalesce((SELECT max(o.ordinal) FROM {table} o WHERE o.patient_id = %s AND o.event_on = e.event_on"
+            f"   AND o.fingerprint = e.fingerprint AND o.{external_id} IS NOT DISTINCT FROM e.{external_id}), 0) AS nth"
+            f" FROM {table} e WHERE e.patient_id = %s AND e.arrived_as_id = ANY(%s)"
+            f" WINDOW same AS (PARTITION BY e.event_on, e.fingerprint, e.{external_id} ORDER BY e.ordinal, e.id))"
+            f" UPDATE {table} e SET patient_id = %s, facility_id = %s, ordinal = back.nth,"
+            " arrived_as_id = nullif(e.arrived_as_id, %s) FROM back WHERE back.id = e.id",
+            [merged.pk, survivor_id, names, merged.pk, merged.facility_id, merged.pk],
         )
 
 

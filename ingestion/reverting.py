@@ -6,17 +6,28 @@ Past files stay where they are; delivered again, they load anew.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from clinical import audit, undo
-from clinical.models import Facility, MedicalRecord, Membership, Merge, Patient, Revision, TriageVisit
+from clinical.models import (
+    DuplicatePair,
+    Facility,
+    FacilityAlias,
+    MedicalRecord,
+    Membership,
+    Merge,
+    Patient,
+    PatientAlias,
+    Revision,
+    TriageVisit,
+)
 from ingestion.datasets import Dataset
 from ingestion.load.context import lock_whole
-from ingestion.models import LOADED, IngestBatch, RejectedRow, Rule, RuleUse, Sighting
+from ingestion.models import LOADED, IngestBatch, RejectedRow, Release, Rule, RuleUse, Sighting, Source
 from ingestion.stewards import TABLE, NotPossible
 
 if TYPE_CHECKING:
@@ -29,6 +40,7 @@ MODELS: dict[Dataset, Any] = {
     Dataset.TRIAGE_VISITS: TriageVisit,
 }
 MOST_LISTED = 200
+PATIENCE = "4s"
 
 
 class Obstacle(NamedTuple):
@@ -116,17 +128,29 @@ def revert(batch: IngestBatch, *, reason: str, by: "User | None") -> Plan:
         batch = IngestBatch.objects.select_for_update().get(pk=batch.pk)
         if batch.status not in LOADED or batch.reverted_at:
             raise NotPossible(f"Batch {batch.pk} has nothing in the tables: it is {_what_it_is(batch)}.")
-        lock_whole(batch.kind_of_rows)
+        _lock(batch.kind_of_rows)
         planned = plan(batch)
         if planned.obstacles:
             raise Obstructed(planned.obstacles)
         for one in planned.footprints:
             remove(one)
+            one.uses.delete()
             _settle_refused(one.batch)
             IngestBatch.objects.filter(pk=one.batch.pk).update(
                 reverted_at=Now(), reverted_by=by, reverted_why=reason.strip()
             )
     return planned
+
+
+def _lock(dataset: Dataset) -> None:
+    """Patient for as long as a page may take."""
+    try:
+        with transaction.atomic():
+            before = audit.set_local("lock_timeout", PATIENCE)
+            lock_whole(dataset)
+            audit.set_local("lock_timeout", before)
+    except OperationalError:
+        raise NotPossible("A load is at work; try again when it is done.") from None
 
 
 def _what_it_is(batch: IngestBatch) -> str:
@@ -143,6 +167,7 @@ def remove(one: Footprint) -> None:
     try:
         with transaction.atomic(), audit.putting_back():
             undo.put_back(one.changed)
+            _let_go(one)
             with connection.cursor() as cursor:
                 table = connection.ops.quote_name(one.table)
                 cursor.execute(f"DELETE FROM {table} WHERE id = ANY(%s)", [one.new_ids])  # noqa: S608  a dataset
@@ -150,7 +175,17 @@ def remove(one: Footprint) -> None:
                 cursor.execute("SET CONSTRAINTS ALL DEFERRED")
     except IntegrityError:
         raise NotPossible("Something was built on these rows at this very moment; look again.") from None
-    one.uses.delete()
+
+
+def _let_go(one: Footprint) -> None:
+    """What merely mentions the new rows: a refused row's place, a former name, the question whether two are one."""
+    pairs = DuplicatePair.objects.filter(table=one.table)
+    pairs.filter(Q(low_id__in=one.new_ids) | Q(high_id__in=one.new_ids)).delete()
+    if one.batch.kind_of_rows == Dataset.FACILITIES:
+        RejectedRow.objects.filter(facility__in=one.new_ids).update(facility=None)
+        FacilityAlias.objects.filter(facility__in=one.new_ids).delete()
+    if one.batch.kind_of_rows == Dataset.PATIENTS:
+        PatientAlias.objects.filter(patient__in=one.new_ids).delete()
 
 
 def _settle_refused(batch: IngestBatch) -> None:
@@ -189,6 +224,7 @@ def obstacles(one: Footprint) -> list[Obstacle]:
         *_referred_to(one),
         *_seen_again(one),
         *_said_again(one),
+        *_replayed_onto(one),
     ]
     return [*dict.fromkeys(found)]
 
@@ -224,23 +260,41 @@ def _referred_to(one: Footprint) -> Iterable[Obstacle]:
 
 
 def _seen_again(one: Footprint) -> Iterable[Obstacle]:
-    """Later deliveries that contained the same rows: what they said rests on this one."""
-    mine = [*one.new_ids, *one.changed_ids]
-    if not mine:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT seen.id, min(seen.batch_id) FROM ("
-            "  SELECT s.batch_id, unnest(s.ids) AS id FROM ingest_sightings s"
-            "  JOIN ingest_batches b ON b.id = s.batch_id"
-            "  WHERE s.batch_id > %s AND b.dataset = %s AND b.reverted_at IS NULL) seen"
-            " JOIN unnest(%s::bigint[]) AS mine (id) USING (id)"
-            " WHERE NOT EXISTS (SELECT FROM rule_uses u WHERE u.batch_id = seen.batch_id AND u.row_id = seen.id"
-            "   AND u.rule_id = ANY(%s)) GROUP BY seen.id ORDER BY seen.id LIMIT %s",
-            [one.batch.pk, one.batch.dataset, mine, _rules_of(one), MOST_LISTED],
-        )
-        for pk, batch_id in cursor.fetchall():
-            yield Obstacle(one.table, pk, f"was delivered again in batch {batch_id}")
+    """Other deliveries that contained the same rows: what they said rests on this one.
+
+    Of a row that was changed, only what came later rests on the change.
+    """
+    family = _family(one)
+    for ids, is_later in ((one.new_ids, ""), ([*one.changed_ids], "AND b.finished_at > %(at)s")):
+        if not ids:
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT seen.id, min(seen.batch_id) FROM ("  # noqa: S608  one of two conditions above
+                "  SELECT s.batch_id, unnest(s.ids) AS id FROM ingest_sightings s"
+                "  JOIN ingest_batches b ON b.id = s.batch_id"
+                "  WHERE b.id <> ALL(%(family)s) AND b.dataset = %(dataset)s AND b.reverted_at IS NULL"
+                f" {is_later}) seen"
+                " JOIN unnest(%(ids)s::bigint[]) AS mine (id) USING (id)"
+                " WHERE NOT EXISTS (SELECT FROM rule_uses u WHERE u.batch_id = seen.batch_id AND u.row_id = seen.id"
+                "   AND u.rule_id = ANY(%(rules)s)) GROUP BY seen.id ORDER BY seen.id LIMIT %(most)s",
+                {
+                    "family": family,
+                    "dataset": one.batch.dataset,
+                    "at": one.batch.finished_at,
+                    "ids": ids,
+                    "rules": _rules_of(one),
+                    "most": MOST_LISTED,
+                },
+            )
+            for pk, batch_id in cursor.fetchall():
+                yield Obstacle(one.table, pk, f"was delivered again in batch {batch_id}")
+
+
+def _family(one: Footprint) -> list[int]:
+    """The file's batch and the replays of its rows: they go together, or their rows are each other's."""
+    root = one.batch.parent_id or one.batch.pk
+    return [root, *IngestBatch.objects.filter(parent=root).values_list("pk", flat=True)]
 
 
 def _rules_of(one: Footprint) -> list[int]:
@@ -249,29 +303,46 @@ def _rules_of(one: Footprint) -> list[int]:
 
 
 def _said_again(one: Footprint) -> Iterable[Obstacle]:
-    """Events without ids leave no sighting: a later file of the source for the same day may have repeated them."""
+    """Events without ids leave no sighting: any later file that may have repeated them stands against it."""
     if not one.batch.kind_of_rows.is_event or one.batch.parent_id or not one.new_ids:
         return
+    model = MODELS[one.batch.kind_of_rows]
     later = IngestBatch.objects.loaded().filter(
-        pk__gt=one.batch.pk,
-        dataset=one.batch.dataset,
-        source=one.batch.source,
-        business_date=one.batch.business_date,
-        parent=None,
-        unchanged__gt=0,
+        dataset=one.batch.dataset, finished_at__gt=one.batch.finished_at, parent=None, unchanged__gt=0
     )
+    new = model.objects.filter(pk__in=one.new_ids)
+    if not new.filter(time_is_estimated=False).exists():  # then their day is that of the file
+        snapshots = Source.objects.filter(delivers=Source.Delivers.SNAPSHOT).values("source")
+        is_any_day = Q(release_as=Release.SNAPSHOT) | Q(release_as=None, source__in=snapshots)
+        later = later.filter(Q(business_date=one.batch.business_date) | is_any_day)
+    if not later.exists():
+        return
+    # What it has repeated of others it did not bring to these facilities: it has to speak of one of them.
+    places = [*new.order_by().values_list("facility_id", flat=True).distinct()]
     for batch in later.order_by("pk"):
-        yield Obstacle(TABLE, batch.pk, f"repeats {batch.unchanged} stored events: take it back first")
+        theirs = model.objects.filter(batch_id=batch.pk, facility__in=places)
+        if batch.source == one.batch.source or theirs.exists():
+            yield Obstacle(TABLE, batch.pk, f"repeats {batch.unchanged} stored events: take it back first")
+
+
+def _replayed_onto(one: Footprint) -> Iterable[Obstacle]:
+    """Refused rows of other files that turned out to be these rows."""
+    rows = RejectedRow.objects.filter(
+        dataset=one.batch.dataset, state=RejectedRow.State.REPLAYED, became_id__in=one.new_ids
+    )
+    for row in rows.exclude(replay_batch__in=_family(one)).order_by("pk")[:MOST_LISTED]:
+        yield Obstacle(one.table, cast(int, row.became_id), f"is what refused row {row.pk} has become")
 
 
 @transaction.atomic
 def undo_uses(uses: "QuerySet[RuleUse]") -> None:
     """Takes back the lines of these uses, batch by batch, the newest first. Raises Obstructed."""
-    batches = IngestBatch.objects.filter(pk__in=uses.values("batch_id")).order_by("-pk")
-    prints = [footprint(batch, uses.filter(batch=batch)) for batch in batches]
-    for dataset in {one.batch.kind_of_rows for one in prints}:
-        lock_whole(dataset)
-    if standing := [obstacle for one in prints for obstacle in obstacles(one)]:
-        raise Obstructed(standing)
-    for one in prints:
+    batches = [*IngestBatch.objects.filter(pk__in=uses.values("batch_id")).order_by("-pk")]
+    for dataset in sorted({batch.kind_of_rows for batch in batches}):
+        _lock(dataset)
+    for batch in batches:  # what a later one did is undone when an earlier one is looked at
+        one = footprint(batch, uses.filter(batch=batch))
+        if standing := obstacles(one):
+            raise Obstructed(standing)
         remove(one)
+    uses.delete()

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from clinical import access, audit, merging, values
 from clinical.models import Facility, MedicalRecord
-from ingestion import replay, reverting, rulebook, rules, stewards
+from ingestion import queue, replay, reverting, rulebook, rules, stewards
 from ingestion.models import IngestBatch, RejectedRow, Rule, RuleUse
 from ingestion.objects import folder_state, lagos_day
 from ingestion.parking import park_lines
@@ -125,7 +125,10 @@ def take_back(rule: Rule, *, why: str, by: "User") -> int:
         parked = park_lines(uses, TAKEN_BACK)
         reverting.undo_uses(uses)
         RejectedRow.objects.filter(pk__in=parked).update(reasons=[TAKEN_BACK], tried_at=Now())
-    stewards.replay(RejectedRow.objects.filter(pk__in=parked), by=by)
+    try:
+        stewards.replay(RejectedRow.objects.filter(pk__in=parked), by=by)
+    except OperationalError:  # a load is at work; the rows wait, and a worker tries them
+        queue.send("replay_rows", parked, by.pk)
     return len(parked)
 
 

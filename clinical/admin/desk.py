@@ -38,7 +38,8 @@ class Desk(Listed, Storied):
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """What is out of the steward's scope is not there."""
         rows = super().get_queryset(request)
-        scope = cast(User, request.user).access.scope(access.READ, self.model.RESOURCE)
+        action = access.UPDATE if request.method == "POST" else access.READ
+        scope = cast(User, request.user).access.scope(action, self.model.RESOURCE)
         if scope.is_national or self.model is Facility:
             return rows.inside(scope)
         return at_facilities(rows, Facility.objects.inside(scope))

@@ -9,9 +9,9 @@ from django.db import migrations, models
 
 # What changed, column by column; generated columns and instants of writing say nothing. One statement per statement of
 # the writer: a load that updates a hundred thousand rows pays for them together. OFFSET 0 keeps the row from being made
-# JSON anew for each of its columns.
+# JSON anew for each of its columns; and the plan is that of a session's first statement, which may have had one row.
 KEEP_REVISION = """
-CREATE FUNCTION keep_revision() RETURNS trigger LANGUAGE plpgsql SET timezone = 'UTC' AS $$
+CREATE FUNCTION keep_revision() RETURNS trigger LANGUAGE plpgsql SET timezone = 'UTC' SET enable_nestloop = off AS $$
 DECLARE
     event bigint := nullif(current_setting('medilink.event', true), '')::bigint;
     batch bigint := nullif(nullif(current_setting('medilink.batch', true), ''), '0')::bigint;
@@ -270,6 +270,15 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='revision',
             constraint=models.CheckConstraint(condition=models.Q(('was__isnull', False), ('became__isnull', False), _connector='OR'), name='revisions_say_something'),
+        ),
+        *(
+            migrations.AddIndex(
+                model_name=model,
+                index=models.Index(
+                    condition=models.Q(("merged_into__isnull", False)), fields=["merged_into"], name=f"{table}_merged"
+                ),
+            )
+            for model, table in (("facility", "facilities"), ("patient", "patients"))
         ),
         migrations.RunSQL(NAMES, FORMER_NAMES),
         migrations.RunSQL(KEEP_REVISION, "DROP FUNCTION keep_revision()"),

@@ -85,6 +85,11 @@ class Edited(models.Model):
         abstract = True
 
 
+def _merged(table: str) -> models.Index:
+    """What was merged into a row: asked by the foreign key for each row that goes. Nearly always empty."""
+    return models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name=f"{table}_merged")
+
+
 def _merged_into() -> models.ForeignKey[Any]:
     """Of a row that a steward found to be the same as another: the one that stands for both. Marked as deleted too."""
     return models.ForeignKey(
@@ -141,7 +146,7 @@ class Facility(Kept, Edited):
             holds(Q(merged_into__isnull=True) | Q(deleted_at__isnull=False), "facilities_merged_is_deleted"),
             holds(Q(lat__range=values.LATITUDES) & Q(lon__range=values.LONGITUDES), "facilities_inside_nigeria"),
         ]
-        indexes = _indexes("facilities")
+        indexes = [*_indexes("facilities"), _merged("facilities")]
 
     def __str__(self) -> str:
         return f"{self.name}, {', '.join(filter(None, (self.lga, self.state)))}"
@@ -222,6 +227,7 @@ class Patient(Kept, Edited):
         ]
         indexes = [
             *_indexes("patients"),
+            _merged("patients"),
             # The search of the API and the admin.
             GinIndex(
                 fields=["first_name_key", "last_name_key"],

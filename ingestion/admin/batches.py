@@ -150,11 +150,11 @@ class BatchAdmin(Asked, Desk):
 
     def revert_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What taking the batch back would do, and what stands against it; then, with a reason, done."""
-        batch = self.get_queryset(request).filter(pk=pk).first()
         if not self.has_decide_permission(request):
             raise PermissionDenied
-        if batch is None or not IngestBatch.objects.loaded().filter(pk=pk).exists():
-            self.tell(request, None, ["Only a loaded batch can be taken back, once."])
+        batch = IngestBatch.objects.loaded().decidable_by(person(request)).filter(pk=pk).first()
+        if batch is None:
+            self.tell(request, None, ["Only a loaded batch of your own states can be taken back, once."])
             return HttpResponseRedirect(reverse("admin:ingestion_ingestbatch_changelist"))
         form = WhyForm(request.POST or None)
         if form.is_bound and form.is_valid():
@@ -178,8 +178,12 @@ class BatchAdmin(Asked, Desk):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         batch = self.get_object(request, object_id)
-        extra = _story(batch) | {"may_decide": self.has_decide_permission(request)} if batch else {}
+        extra = _story(batch) | {"may_decide": self._may_decide(request, batch)} if batch else {}
         return super().change_view(request, object_id, form_url, extra | (extra_context or {}))
+
+    def _may_decide(self, request: HttpRequest, batch: IngestBatch) -> bool:
+        mine = IngestBatch.objects.decidable_by(person(request))
+        return self.has_decide_permission(request) and mine.filter(pk=batch.pk).exists()
 
     @admin.action(description="Release…", permissions=["decide"])
     def release(self, request: HttpRequest, batches: "QuerySet[IngestBatch]") -> HttpResponse | None:
@@ -210,6 +214,8 @@ class BatchAdmin(Asked, Desk):
                 refusals.append(str(error))
             else:
                 done.append(str(batch.pk))
+        if not done and not refusals:
+            refusals.append("None of them is yours alone: a file with rows of other states is for national stewards.")
         self.tell(
             request, f"Decided for batch {', '.join(done)}; the next run carries it out." if done else None, refusals
         )

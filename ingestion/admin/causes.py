@@ -133,7 +133,8 @@ def _named(name: str, rows: "QuerySet[RejectedRow]") -> tuple[RejectedRow | None
 def _one(desk: "RejectedRowAdmin", request: HttpRequest, name: str) -> HttpResponse:
     if not desk.has_view_permission(request):
         raise PermissionDenied
-    visible = RejectedRow.objects.visible_to(person(request))
+    rows, by = RejectedRow.objects, person(request)
+    visible = rows.decidable_by(by) if request.method == "POST" else rows.visible_to(by)
     row, reason = _named(name, visible)
     if row is None:
         raise Http404
@@ -153,8 +154,8 @@ def _one(desk: "RejectedRowAdmin", request: HttpRequest, name: str) -> HttpRespo
         "why": why,
         "rows": alike.select_related("batch").order_by("pk")[:SHOWN],
         "all_rows": f"{reverse('admin:ingestion_rejectedrow_changelist')}?{urlencode({'cause': name})}",
-        "rule": _rule_url(group, row),
-        "candidates": _candidates(request, group, row),
+        "rule": rule_url(group),
+        "candidates": _candidates(request, group),
         "cell_form": CellForm(group, initial={"column": _column(reason)}),
         "comment_form": CommentForm(),
         "why_form": WhyForm(),
@@ -213,19 +214,28 @@ def _column(reason: str) -> str:
     return "patient_last_name" if code in causes.OF_PATIENT else column
 
 
-def _rule_url(group: Group, row: RejectedRow, facility: Facility | None = None) -> str:
-    """Where a rule is made of it; the text is of a facility, state, LGA or sex, never of a person."""
+def rule_url(group: Group, facility: Facility | None = None) -> str:
+    """Where a rule is made of it. The text is left out: in a file with shifted columns it may be a person's."""
     if not group.about:
         return ""
-    said = {"about": group.about, "text": group.value} | ({"facility": str(facility.pk)} if facility else {})
-    if group.sources == 1:
-        said["source"] = row.source
-    if group.about == Rule.About.LGA:
-        said["state"] = str((row.raw | row.corrections).get("facility_state") or "").upper()
+    said = {"about": group.about, "row": name_of(group)} | ({"facility": str(facility.pk)} if facility else {})
     return f"{reverse('admin:ingestion_rule_add')}?{urlencode(said)}"
 
 
-def _candidates(request: HttpRequest, group: Group, row: RejectedRow) -> list[tuple[Facility, str, int]]:
+def said_by(request: HttpRequest, name: str) -> dict[str, str]:
+    """What a rule made of this cause begins with."""
+    visible = RejectedRow.objects.visible_to(person(request))
+    row, reason = _named(name, visible)
+    group = causes.of_row(row, reason, visible) if row else None
+    if row is None or group is None:
+        return {}
+    said = {"text": group.value} | ({"source": row.source} if group.sources == 1 else {})
+    if group.about == Rule.About.LGA:
+        said["state"] = str((row.raw | row.corrections).get("facility_state") or "").upper()
+    return said
+
+
+def _candidates(request: HttpRequest, group: Group) -> list[tuple[Facility, str, int]]:
     """Known facilities of a like name, the likest first, each with the address of the rule that would say so."""
     if group.about != Rule.About.FACILITY:
         return []
@@ -234,7 +244,7 @@ def _candidates(request: HttpRequest, group: Group, row: RejectedRow) -> list[tu
     found = visible.annotate(likeness=likeness).filter(likeness__gt=LIKE_ENOUGH).order_by("-likeness", "pk")
     likest = [*found[:CANDIDATES]]
     return [
-        (facility, _rule_url(group, row, facility), round(100 * facility.likeness))
+        (facility, rule_url(group, facility), round(100 * facility.likeness))
         for facility in likest
         if facility.likeness > HALF * likest[0].likeness
     ]

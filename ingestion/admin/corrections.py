@@ -98,7 +98,7 @@ class CorrectionFiles(Desk):
         headers = sources.Headers(file.size, None)
         is_gzip = str(file.name).lower().endswith(".gz")
         with reader.fetch(file, headers, is_gzip=is_gzip, max_bytes=returned.MOST_BYTES) as fetched:
-            compared = returned.compare(fetched, RejectedRow.objects.visible_to(person(request)))
+            compared = returned.compare(fetched, RejectedRow.objects.decidable_by(person(request)))
         edits = compared.edits
         shown = {row.pk: row for row in RejectedRow.objects.filter(pk__in=[*edits][:SHOWN])}
         changes = [
@@ -122,7 +122,7 @@ class CorrectionFiles(Desk):
             self.tell(request, None, ["The preview is too old: choose the file again."])
             return HttpResponseRedirect(reverse("admin:ingestion_corrections_upload"))
         typed = {int(pk): cells for pk, cells in edits.items()}
-        visible = RejectedRow.objects.visible_to(person(request)).filter(pk__in=typed).values_list("pk", flat=True)
+        visible = RejectedRow.objects.decidable_by(person(request)).filter(pk__in=typed).values_list("pk", flat=True)
         typed = {pk: typed[pk] for pk in visible}
         try:
             told, _replays = returned.apply(typed, by=person(request))

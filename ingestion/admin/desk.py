@@ -34,8 +34,13 @@ class Desk(Listed, ModelAdmin):
     most_at_once = 100_000  # a cause may have as many rows
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """What is out of the steward's scope is not there; runs and what is said of senders are for all stewards."""
+        """What is out of the steward's scope is not there, nor, when something is decided, what may only be read.
+
+        Runs and what is said of senders are for all stewards.
+        """
         rows = super().get_queryset(request)
+        if request.method == "POST" and hasattr(rows, "decidable_by"):
+            return rows.decidable_by(person(request))
         return rows.visible_to(person(request)) if hasattr(rows, "visible_to") else rows
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -29,6 +29,7 @@ from ingestion.admin import causes
 from ingestion.admin.causes import CauseFilter
 from ingestion.admin.corrections import CorrectionFiles
 from ingestion.admin.desk import Why, WhyForm, labels, link, person
+from ingestion.causes import OF_FACILITY
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import IngestBatch, RejectedRow
 from ingestion.refusals import CODES, Level
@@ -335,6 +336,6 @@ def _patients(row: RejectedRow, whys: Iterable[Why]) -> "QuerySet[Patient] | Non
 
 def _naming_url(row: RejectedRow) -> str:
     """Where a steward says for all rows of the source which facility this one means."""
-    name = (row.raw | row.corrections).get("facility_name") or ""
-    said = {"about": "facility", "source": row.source, "text": name}
+    number = next((n for n, reason in enumerate(row.reasons) if reason in OF_FACILITY), 0)
+    said = {"about": "facility", "row": f"{row.pk}.{number}"}
     return f"{reverse('admin:ingestion_rule_add')}?{urlencode(said)}"

@@ -23,6 +23,7 @@ from unfold.widgets import (
 from clinical import geography
 from clinical.models import Facility, Patient
 from ingestion import queue, reverting, rulemaking, rules, sources
+from ingestion.admin import causes
 from ingestion.admin.desk import Desk, Why, WhyForm, person
 from ingestion.models import IngestBatch, Rule, RuleUse
 from ingestion.rulemaking import Proposal
@@ -193,6 +194,8 @@ class RuleAdmin(Desk):
         facility.label, facility.required = "This facility is meant", True
         names = ("text", "facility", "value", "source", "state", "expires_on", "why")
         said = {name: getattr(old, name) for name in names} if old else request.GET.dict()
+        if "row" in said:
+            said |= causes.said_by(request, str(said["row"]))
         return RuleForm(about, facility, request.POST or None, initial=said)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

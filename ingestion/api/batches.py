@@ -129,9 +129,7 @@ class BatchViewSet(Readable):
 
     def _decide(self, pk: str, decide: Any) -> Response:
         number = id_of(pk)
-        batch = (
-            IngestBatch.objects.inside(self.user.access.scope(access.UPDATE, self.resource)).filter(pk=number).first()
-        )
+        batch = IngestBatch.objects.decidable_by(self.user).filter(pk=number).first()
         if batch is None:
             raise NotFound
         try:

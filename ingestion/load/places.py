@@ -3,11 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, TextField, Value, When
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    Count,
+    Exists,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 
-from clinical.models import Facility, FacilityName, PatientAlias
+from clinical.models import Facility, FacilityAlias, FacilityName, PatientAlias
 from ingestion import staging
 from ingestion.load.context import MOST_LOCKS, Load, lock_facilities
 from ingestion.models import Rule
@@ -87,14 +101,19 @@ def _apply_rules(load: Load) -> None:
         return
     reach = Q(state="") | Q(state=OuterRef("facility_state")) | Q(state=load.folder_state or "")
     rules = rules.filter(reach, text_key=OuterRef("facility_key"))
-    rules = rules.annotate(means=Coalesce("facility__merged_into_id", "facility_id"))
+    # Where the facility was merged since, its former identity leads to the one that stands for it, however often.
+    stands = FacilityAlias.objects.filter(of=OuterRef("facility_id")).values("facility_id")[:1]
+    rules = rules.annotate(means=Coalesce(Subquery(stands), "facility_id", output_field=BigIntegerField()))
+    rules = rules.annotate(
+        former=Case(When(~Q(means=F("facility_id")), then="facility_id"), output_field=BigIntegerField())
+    )
     meant = FacilityName.objects.filter(facility_id=OuterRef("means"))
     deciding = rules.filter(Exists(_consistent(load, meant, lambda name: OuterRef(OuterRef(name)))))
     open_places = Place.objects.exclude(candidates=1).filter(Exists(deciding))
     open_places.update(
         facility_id=Subquery(deciding.values("means")[:1]),
         rule_id=Subquery(deciding.values("pk")[:1]),
-        arrived_as_id=None,
+        arrived_as_id=Subquery(deciding.values("former")[:1]),
         candidates=1,
     )
 

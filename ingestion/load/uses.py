@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import connection
 from django.db.models import F, Func, QuerySet, Value
 
 from ingestion.load.context import Load
@@ -10,9 +10,16 @@ from ingestion.models import RuleUse
 from ingestion.staging import Place
 from ingestion.upsert import upsert
 
+# Told as the database tells of a conflict, so that whoever retries those retries this (ingestion/outages.py).
+BEGIN_ANEW = """
+DO $$ BEGIN
+    RAISE EXCEPTION 'A rule was ended while it was being applied.' USING ERRCODE = 'serialization_failure';
+END $$
+"""
+
 
 def note(load: Load) -> None:
-    """Of the rows that go in. Raises OperationalError where one of their rules has been ended meanwhile."""
+    """Of the rows that go in. Raises OperationalError, to begin anew, where one of their rules was ended meanwhile."""
     if load.delivery.rulebook:
         _note(load, load.good.filter(rules__isnull=False), Func(F("rules"), function="unnest"))
     if load.dataset.stage and Place.objects.filter(rule_id__isnull=False).exists():
@@ -32,4 +39,4 @@ def _note(load: Load, rows: "QuerySet[Any, Any]", rule: object) -> None:
             [load.batch.pk],
         )
         if any(ended_at for (ended_at,) in cursor.fetchall()):
-            raise OperationalError("A rule was ended while it was being applied; the file is read again.")
+            cursor.execute(BEGIN_ANEW)

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from clinical import geography
-from clinical.access import READ, Scope
+from clinical.access import READ, UPDATE, Scope
 from ingestion.models.batches import IngestBatch
 from ingestion.objects import folder_state, lagos_day
 
@@ -56,6 +56,9 @@ class RuleQuerySet(models.QuerySet["Rule"]):
 
     def visible_to(self, user: "User") -> "RuleQuerySet":
         return self.inside(user.access.scope(READ, "deliveries"))
+
+    def decidable_by(self, user: "User") -> "RuleQuerySet":
+        return self.inside(user.access.scope(UPDATE, "deliveries"))
 
 
 def _sources_of(scope: Scope) -> list[str]:

@@ -15,7 +15,7 @@ from django.db import connection, models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Now
 
-from clinical.access import READ, Scope
+from clinical.access import READ, UPDATE, Scope
 from ingestion.datasets import Dataset
 from ingestion.objects import folder_state
 
@@ -145,6 +145,11 @@ class IngestBatchQuerySet(models.QuerySet["IngestBatch"]):
 
     def visible_to(self, user: "User") -> "IngestBatchQuerySet":
         return self.inside(user.access.scope(READ, "deliveries"))
+
+    def decidable_by(self, user: "User") -> "IngestBatchQuerySet":
+        """Those of which all is the user's to decide: a state's own folders, not every file that has a row of it."""
+        scope = user.access.scope(UPDATE, "deliveries")
+        return self if scope.is_national else self.filter(folder__in=folders_in(scope.states))
 
     def loaded(self) -> "IngestBatchQuerySet":
         """Those whose rows are in the tables: not those that a steward has reverted."""

@@ -10,7 +10,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Func, Q
 
-from clinical.access import READ, Scope
+from clinical.access import READ, UPDATE, Scope
 from ingestion.datasets import Dataset
 from ingestion.models.batches import IngestBatch, folders_in
 
@@ -63,6 +63,9 @@ class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
 
     def visible_to(self, user: "User") -> "RejectedRowQuerySet":
         return self.inside(user.access.scope(READ, "deliveries"))
+
+    def decidable_by(self, user: "User") -> "RejectedRowQuerySet":
+        return self.inside(user.access.scope(UPDATE, "deliveries"))
 
     def with_reason(self, reason: str) -> "RejectedRowQuerySet":
         """Refused for `CODE:column`, or for a bare CODE whatever the column."""
