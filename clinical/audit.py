@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from clinical.models import AuditEvent, User
 from clinical.requests import request_id
 
+LONGEST = "10min"
 UNDOING = "0"  # in place of a batch's id: triggers take what is put back neither for a person's edit nor for a load's
 
 
@@ -49,6 +50,14 @@ def putting_back() -> Iterator[None]:
     before = set_local("medilink.batch", UNDOING)
     yield
     set_local("medilink.batch", before)
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Inside a transaction: what moves hundreds of thousands of rows may take longer than a page usually does."""
+    before = set_local("statement_timeout", LONGEST)
+    yield
+    set_local("statement_timeout", before)
 
 
 def set_local(name: str, value: str) -> str:

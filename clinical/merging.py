@@ -48,7 +48,8 @@ def merge_patients(survivor: Patient, other: Patient, *, by: User, keep: Mapping
 
 def merge_facilities(survivor: Facility, other: Facility, *, by: User, keep: Mapping[str, Any] | None = None) -> Merge:
     """`other` becomes a name of `survivor`, which takes its patients; those whom both know are merged too."""
-    with audit.acting(by, "merge", "facilities", survivor.pk, merged_id=other.pk, fields=sorted(keep or {})) as event:
+    deed = audit.acting(by, "merge", "facilities", survivor.pk, merged_id=other.pk, fields=sorted(keep or {}))
+    with deed as event, audit.unhurried():
         survivor, other = _locked(Facility, survivor, other)
         _refuse_same_ids(survivor, other)
         _set_values(survivor, keep)
@@ -78,7 +79,7 @@ def unmerge(merge: Merge, *, by: User) -> None:
     [*both.select_for_update(of=("self",)).order_by("pk")]
     _refuse_buried(merge, model)
     _refuse_beside(merge)
-    with audit.acting(by, "unmerge", merge.table, merge.survivor_id, merged_id=merge.merged_id):
+    with audit.acting(by, "unmerge", merge.table, merge.survivor_id, merged_id=merge.merged_id), audit.unhurried():
         merged_patients = _patients_merged_by(merge)
         with audit.putting_back():
             undo.put_back(Revision.objects.filter(event=merge.event))

@@ -116,15 +116,16 @@ class Plan:
 
 def plan(batch: IngestBatch) -> Plan:
     """Looks, and changes nothing. Replays of the batch's rows go with it."""
-    footprints = [footprint(one) for one in _with_replays(batch)]
-    return Plan(footprints, [obstacle for one in footprints for obstacle in obstacles(one)])
+    with transaction.atomic(), audit.unhurried():
+        footprints = [footprint(one) for one in _with_replays(batch)]
+        return Plan(footprints, [obstacle for one in footprints for obstacle in obstacles(one)])
 
 
 def revert(batch: IngestBatch, *, reason: str, by: "User | None") -> Plan:
     """Takes the batch and the replays of its rows back. Raises NotPossible, or Obstructed with what stands against."""
     if not reason.strip():
         raise NotPossible("Say why the batch is taken back.")
-    with audit.acting(by, "revert", TABLE, batch.pk):
+    with audit.acting(by, "revert", TABLE, batch.pk), audit.unhurried():
         batch = IngestBatch.objects.select_for_update().get(pk=batch.pk)
         if batch.status not in LOADED or batch.reverted_at:
             raise NotPossible(f"Batch {batch.pk} has nothing in the tables: it is {_what_it_is(batch)}.")
@@ -315,13 +316,13 @@ def _said_again(one: Footprint) -> Iterable[Obstacle]:
         snapshots = Source.objects.filter(delivers=Source.Delivers.SNAPSHOT).values("source")
         is_any_day = Q(release_as=Release.SNAPSHOT) | Q(release_as=None, source__in=snapshots)
         later = later.filter(Q(business_date=one.batch.business_date) | is_any_day)
-    if not later.exists():
-        return
-    # What it has repeated of others it did not bring to these facilities: it has to speak of one of them.
+    found = {batch.pk: batch for batch in later.order_by("pk")}
+    # A file of another source stands against it where it speaks of the same facilities.
     places = [*new.order_by().values_list("facility_id", flat=True).distinct()]
-    for batch in later.order_by("pk"):
-        theirs = model.objects.filter(batch_id=batch.pk, facility__in=places)
-        if batch.source == one.batch.source or theirs.exists():
+    theirs = model.objects.filter(batch_id__in=[*found], facility__in=places).order_by()
+    speaking = {*theirs.values_list("batch_id", flat=True).distinct()} if found else set()
+    for batch in found.values():
+        if batch.source == one.batch.source or batch.pk in speaking:
             yield Obstacle(TABLE, batch.pk, f"repeats {batch.unchanged} stored events: take it back first")
 
 

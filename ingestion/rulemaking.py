@@ -115,7 +115,7 @@ def take_back(rule: Rule, *, why: str, by: "User") -> int:
     """
     if not why.strip():
         raise NotPossible("Say why the rule is taken back.")
-    with audit.acting(by, "take_back", "rules", rule.pk):
+    with audit.acting(by, "take_back", "rules", rule.pk), audit.unhurried():
         rule = Rule.objects.select_for_update(of=("self",)).get(pk=rule.pk)
         if rule.is_taken_back:
             raise NotPossible("This rule is taken back already.")
