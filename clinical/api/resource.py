@@ -284,7 +284,8 @@ class Listing(GenericViewSet[Any]):
             response["X-Next-Changed-Since"] = until.isoformat().replace("+00:00", "Z")
             return response
         cut, order = Cut.of(request, self.given), tombstones.BY_CHANGE
-        found = cut.window(tombstones.among(rows, gone, columns, cut.place(order, self.model)))
+        most = cut.page * cut.per_page + 1
+        found = cut.window(tombstones.among(rows, gone, columns, cut.place(order, self.model), most))
         answer = self._page(cut, order, [*found], represent, tombstones.counted(rows, gone))
         answer.data["next_changed_since"] = until
         return answer

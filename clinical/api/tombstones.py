@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BigIntegerField, BooleanField, Exists, F, Model, OuterRef, Q, QuerySet, Value
+from django.db.models import BigIntegerField, BooleanField, F, Model, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.fields.json import KT
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 
 from clinical import access
 from clinical.api import statements
@@ -41,9 +41,16 @@ def since(
 def _removals(model: type[Model]) -> "QuerySet[Revision]":
     """The last one of each row that has not come back under its id."""
     ends = Revision.objects.filter(became__isnull=True).order_by()
-    here = model._base_manager.filter(pk=OuterRef("object_id"))
+    here = model._base_manager.filter(pk=OuterRef("object_id")).order_by()
     again = ends.filter(table=OuterRef("table"), object_id=OuterRef("object_id"), pk__gt=OuterRef("pk"))
-    return ends.filter(~Exists(here), ~Exists(again), table=model._meta.db_table)
+    # Not as NOT EXISTS: PostgreSQL would make a join of it, and do it whole before it cuts a page from it.
+    is_gone = Coalesce(_no(here), _no(again), Value(True), output_field=BooleanField())
+    return ends.filter(is_gone, table=model._meta.db_table)
+
+
+def _no(found: "QuerySet[Any]") -> Subquery:
+    """False where there is one, else null."""
+    return Subquery(found.values_list(Value(False))[:1])
 
 
 def _inside(removals: "QuerySet[Revision]", model: type[Model], scope: access.Scope) -> "QuerySet[Revision]":
@@ -64,19 +71,25 @@ def among(
     removals: "QuerySet[Revision] | None",
     columns: Iterable[str],
     place: Place | None = None,
+    most: int | None = None,
 ) -> "QuerySet[Any]":
-    """Both behind this place by (updated_at, id), in one walk; `columns` are those of `rows`, a tombstone has three."""
-    rows = BY_CHANGE.after(rows, place) if place else rows
-    if removals is not None:
-        if place:
-            removals = BY_REMOVAL.after(removals, replace(place, column={"at": place.column["updated_at"]}))
-        known = {"id": F("object_id"), "updated_at": F("at"), "deleted_at": F("at")}
-        rows = rows.union(removals.values_list(*(known.get(column, NOTHING) for column in columns)), all=True)
-    return BY_CHANGE.applied(rows)
+    """Both by (updated_at, id), in one walk: behind this place, and `most` of each at least.
+
+    `columns` are those of `rows`; a tombstone has its id and its instant. Each of the two is ordered and cut before
+    they are put together, or PostgreSQL would sort all of them for each page.
+    """
+    rows = BY_CHANGE.applied(BY_CHANGE.after(rows, place) if place else rows)
+    if removals is None:
+        return rows
+    if place:
+        removals = BY_REMOVAL.after(removals, replace(place, column={"at": place.column["updated_at"]}))
+    known = {"id": F("object_id"), "updated_at": F("at"), "deleted_at": F("at")}
+    alike = BY_REMOVAL.applied(removals).values_list(*(known.get(column, NOTHING) for column in columns))
+    return BY_CHANGE.applied(rows[:most].union(alike[:most], all=True))
 
 
 def counted(rows: "QuerySet[Any]", removals: "QuerySet[Revision] | None") -> "Callable[[], QuerySet[Any]]":
     """What is counted for a page of both."""
     if removals is None:
         return lambda: rows
-    return lambda: rows.values("pk").union(removals.values("object_id"), all=True)
+    return lambda: rows.order_by().values("pk").union(removals.values("object_id"), all=True)
