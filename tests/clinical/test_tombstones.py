@@ -4,13 +4,14 @@ import csv
 import io
 import json
 import random
+import re
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 from django.db import connection
 
-from clinical import audit, undo
+from clinical import access, audit, undo
 from clinical.api import tombstones
 from clinical.models import MedicalRecord, Patient, Revision
 from ingestion import reverting
@@ -286,10 +287,31 @@ def test_where_nothing_is_gone_one_look_at_an_index_is_all_it_costs(steward, row
     assert "UNION" in asked[-1]["sql"]
 
 
-def test_the_look_is_answered_by_the_index_alone():
+def by_indexes_only():
+    """However few rows a test has, PostgreSQL goes as it would for many."""
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("SET LOCAL enable_bitmapscan = off")
+        for other in ("seqscan", "bitmapscan", "sort"):
+            cursor.execute(f"SET LOCAL enable_{other} = off")
+
+
+def test_the_look_is_answered_by_the_index_alone():
+    by_indexes_only()
+    with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN {tombstones.ANY_SINCE}", ["patients", START])
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Index Only Scan using revisions_of_gone_rows" in plan
+
+
+@pytest.mark.parametrize("scope", [access.NATION, access.Scope(states=frozenset({"LAGOS"}))])
+def test_a_page_is_read_in_the_order_of_two_indexes_and_no_further(rows, scope):
+    remove(rows["medical-records"])
+    by_indexes_only()
+    since = START - timedelta(days=2000)
+    changes = MedicalRecord.objects.filter(updated_at__gte=since).values_list("id", "updated_at")
+    removals = tombstones.since(MedicalRecord, since, scope, {})
+    plan = tombstones.among(changes, removals, ("id", "updated_at"), most=3)[:3].explain()
+    assert "Merge Append" in plan
+    cut = re.findall(r"->  Limit[^\n]*\n *->  Index (?:Only )?Scan using (\w+)", plan)
+    assert {"medical_records_changed", "revisions_of_gone_rows"} <= {*cut}
+    assert "->  Sort" not in plan
+    assert "Anti Join" not in plan
