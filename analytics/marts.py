@@ -6,8 +6,8 @@ being written while the mart was read.
 """
 
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -19,6 +19,7 @@ from django.utils import timezone
 from analytics.history import MartRefresh, MartState
 from analytics.relations import MARTS, RELATIONS, Kind, Relation
 from clinical.api import statements
+from clinical.locks import alone
 from ingestion import failpoints
 from ingestion.models import IngestBatch
 
@@ -28,6 +29,9 @@ LOCK_TIMEOUT = "10s"
 KEPT = "1 hour"  # of row_changes; the counts of the API look back a minute
 Why = MartRefresh.Why
 Status = MartRefresh.Status
+
+
+ELSEWHERE = "The marts are being refreshed by another process; there is nothing to do here."
 
 
 class AlreadyRunning(Exception):
@@ -138,7 +142,7 @@ def refresh(*, only: Collection[str] = (), is_forced: bool = False, say: Any = N
         raise UnknownMart(f"There is no mart {', '.join(sorted(unknown))}; known: {', '.join(m.name for m in MARTS)}.")
     asked = set(only) or {mart.name for mart in MARTS}
     outcomes: list[Outcome] = []
-    with _alone():
+    with alone(LOCK, AlreadyRunning(ELSEWHERE)):
         _close_left_behind()
         for mart in _and_below(asked):
             failed = {one.mart for one in outcomes if one.status == Status.FAILED}
@@ -226,21 +230,6 @@ def _failed(mart: Relation, record: MartRefresh, error: Exception, seconds: floa
 
 
 KEEPS = "it keeps its rows; the next refresh tries again."
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """A lock that ends with the connection, however this process ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        if not cursor.fetchone()[0]:
-            raise AlreadyRunning("The marts are being refreshed by another process; there is nothing to do here.")
-    try:
-        yield
-    finally:
-        if connection.connection and not connection.connection.closed and not connection.needs_rollback:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def _close_left_behind() -> None:

@@ -136,6 +136,19 @@ class List(ChangeList):
         self.can_show_all, self.show_admin_actions = False, True
 
 
+class ReadOnly:
+    """What an admin of a table is mixed with that no form of columns writes: people read, and decide by other ways."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 class Listed:
     """What an admin of a table without bounds is mixed with."""
 

@@ -1,17 +1,20 @@
-"""What keeps loads of files and people who move whole rows out of each other's way: advisory locks by facility.
+"""Who waits for whom: loads of files and people who move whole rows, by facility; and what one process does at a time.
 
 A load of a dataset holds the facilities that it speaks of, or (of very many) the whole dataset, until it is committed
 (ingestion/load/context.py). Who merges holds them for all datasets: what a load has looked up is still so when it
 writes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 
 OF_LOADS = 0x6D70  # the first key of the first dataset's locks; the others follow
 DATASETS = 4
 WHOLE_DATASET = 0  # no facility has this id
+LONGEST_WAIT = "4s"  # of a page
 
 
 def keep_loads_out(facility_ids: Iterable[int]) -> None:
@@ -27,3 +30,40 @@ def keep_loads_out(facility_ids: Iterable[int]) -> None:
                 "SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::int[]) key",
                 [OF_LOADS + dataset, keys],
             )
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Locks taken inside are waited for no longer than a page may take; then OperationalError, and none is held."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout')")
+        (before,) = cursor.fetchone()
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LONGEST_WAIT])
+        yield
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+
+
+@contextmanager
+def alone(key: int, otherwise: Exception) -> Iterator[None]:
+    """Raises `otherwise` where another process is inside. The lock ends with the connection, however this one ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        if not cursor.fetchone()[0]:
+            raise otherwise
+    try:
+        yield
+    finally:
+        if connection.connection and not connection.connection.closed and not connection.needs_rollback:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def oldest_writer() -> datetime:
+    """When the oldest transaction that may still write began: what it writes bears that instant, or a later one.
+
+    To be asked before anything is looked at; asked afterwards, a writer that has ended meanwhile is missed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT oldest_writer()")
+        instant: datetime = cursor.fetchone()[0]
+    return instant

@@ -28,7 +28,6 @@ from clinical.models import (
 )
 
 EXTERNAL_ID: dict[Any, str] = {MedicalRecord: "record_id", TriageVisit: "visit_id"}
-PATIENCE = "4s"
 
 
 class NotPossible(Exception):
@@ -115,10 +114,8 @@ def _locked(model: Any, survivor: Any, other: Any) -> tuple[Any, Any]:
 def _keep_loads_out(facility_ids: Iterable[int]) -> None:
     """A load that has looked a patient up before the merge would write its events to the row that is merged."""
     try:
-        with transaction.atomic():
-            before = audit.set_local("lock_timeout", PATIENCE)
+        with locks.impatient():
             locks.keep_loads_out(facility_ids)
-            audit.set_local("lock_timeout", before)
     except OperationalError:
         raise NotPossible("A load is at work on these facilities; try again in a minute.") from None
 

@@ -15,11 +15,11 @@ from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 
 from clinical import audit
+from clinical.locks import oldest_writer
 from clinical.models import AuditEvent, Facility, Patient
 from ingestion import load, outages, rules
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.load import refused
-from ingestion.load.context import oldest_writer
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Rule, Status
 from ingestion.refusals import PARENT_CODES
 from ingestion.rows import STEWARD_CELLS

@@ -12,7 +12,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from clinical import audit, undo
+from clinical import audit, locks, undo
 from clinical.models import (
     DuplicatePair,
     Facility,
@@ -40,7 +40,6 @@ MODELS: dict[Dataset, Any] = {
     Dataset.TRIAGE_VISITS: TriageVisit,
 }
 MOST_LISTED = 200
-PATIENCE = "4s"
 
 
 class Obstacle(NamedTuple):
@@ -146,10 +145,8 @@ def revert(batch: IngestBatch, *, reason: str, by: "User | None") -> Plan:
 def _lock(dataset: Dataset) -> None:
     """Patient for as long as a page may take."""
     try:
-        with transaction.atomic():
-            before = audit.set_local("lock_timeout", PATIENCE)
+        with locks.impatient():
             lock_whole(dataset)
-            audit.set_local("lock_timeout", before)
     except OperationalError:
         raise NotPossible("A load is at work; try again when it is done.") from None
 

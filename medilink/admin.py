@@ -3,7 +3,6 @@
 from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import TextField
-from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_celery_beat import admin as beat
@@ -13,6 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from clinical.changelists import ReadOnly
 from medilink.models import Alert
 
 for tokens in (BlacklistedToken, OutstandingToken):  # nobody has to look at those
@@ -33,7 +33,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(Alert)
-class AlertAdmin(ModelAdmin):
+class AlertAdmin(ReadOnly, ModelAdmin):
     """What is wrong now, and what was; written by medilink/alerts.py alone."""
 
     list_display = ("state", "what_to_see", "opened_at", "closed_at", "was_told")
@@ -41,15 +41,6 @@ class AlertAdmin(ModelAdmin):
     list_filter = (("closed_at", EmptyFieldListFilter),)
     ordering = ("-closed_at", "-id")  # open ones first: their end is null
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Alert | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Alert | None = None) -> bool:
-        return False
 
     @display(description="state", label={"open": "danger", "over": "success"})
     def state(self, alert: Alert) -> str:

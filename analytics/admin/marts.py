@@ -19,23 +19,14 @@ from unfold.decorators import display
 from analytics import marts, tasks
 from analytics.checks.catalogue import CHECKS
 from analytics.history import CheckResult, CheckRun, MartRefresh, MartState
-from clinical.changelists import Listed
+from clinical.changelists import Listed, ReadOnly
 
 WHY = {check.name: check.why for check in CHECKS}
 COLOURS = {"done": "success", "running": "info", "failed": "danger"}
 
 
-class Desk(Listed, ModelAdmin):
+class Desk(Listed, ReadOnly, ModelAdmin):
     """Written by the refresh and the checks alone."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(MartState)

@@ -12,7 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 from unfold.decorators import display
 
-from clinical.changelists import DayFilter, Listed
+from clinical.changelists import DayFilter, Listed, ReadOnly
 from clinical.models import AuditEvent
 
 RECENT = 10_000  # lines among which the actions and tables stand that can be filtered by
@@ -41,7 +41,7 @@ class TableFilter(RecentFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(Listed, ModelAdmin):
+class AuditEventAdmin(Listed, ReadOnly, ModelAdmin):
     list_display = ("at", "who", "what", "row", "said")
     list_display_links = None
     list_select_related = ("actor",)
@@ -52,15 +52,6 @@ class AuditEventAdmin(Listed, ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Who did what"} | (extra_context or {}))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        return False
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """Names are offered to those who may see the users."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
-from django.db import connection
 from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
 from django.http import StreamingHttpResponse
 from django_filters import FilterSet
@@ -22,6 +21,7 @@ from clinical import access
 from clinical.api import counting, exports, lists, parameters, statements, tombstones
 from clinical.api.lists import Cut, Order
 from clinical.api.rendering import CSV, JSON, NDJSON
+from clinical.locks import oldest_writer
 from clinical.models import User
 
 Row = dict[str, Any]
@@ -349,12 +349,6 @@ def id_of(text: str | int) -> int:
         return parameters.identifier("id", str(text))
     except Exception as error:
         raise NotFound from error
-
-
-def oldest_writer() -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT oldest_writer()")
-        return cursor.fetchone()[0]
 
 
 def etag_of(row: Row) -> str:

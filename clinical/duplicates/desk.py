@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
+from clinical.changelists import ReadOnly
 from clinical.duplicates import comparison, decisions
 from clinical.merging import NotPossible
 from clinical.models import DuplicatePair, DuplicateSearch, Table, User
@@ -27,20 +28,11 @@ def _person(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-class Desk(ModelAdmin):
+class Desk(ReadOnly, ModelAdmin):
     """Written by the search and by decisions, never by a form of columns."""
 
     show_full_result_count = False
     list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class StateFilter(DropdownFilter):

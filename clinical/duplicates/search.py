@@ -6,11 +6,10 @@ snapshot for long, and one that breaks off is begun again by the next. A pair th
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
@@ -19,11 +18,15 @@ from clinical.duplicates.blocking import Blocked, Keyed
 from clinical.duplicates.names import Called
 from clinical.duplicates.places import At
 from clinical.duplicates.scoring import THRESHOLDS, VERSION, Crowd, Person, Site, Sites, Verdict
+from clinical.locks import alone, oldest_writer
 from clinical.models import DuplicatePair, DuplicateSearch, Facility, Patient, Table
 
 LOCK = 7_340_212  # of this database, for whoever searches; analytics/marts.py has the one before
 AT_ONCE = 20_000  # patients of one part, unless one facility has more
 WRITTEN_AT_ONCE = 1_000
+
+
+ELSEWHERE = "Another process searches for duplicates; there is nothing to do here."
 
 
 class AlreadyRunning(Exception):
@@ -41,7 +44,7 @@ Say = Callable[[str], object]
 
 
 def search_all(*, is_full: bool = False, say: Say = lambda _: None) -> list[DuplicateSearch]:
-    with _alone():
+    with alone(LOCK, AlreadyRunning(ELSEWHERE)):
         return [search(table, is_full=is_full, say=say) for table in Table]
 
 
@@ -50,7 +53,7 @@ def search(table: Table, *, is_full: bool = False, say: Say = lambda _: None) ->
     last = DuplicateSearch.objects.filter(table=table, version=VERSION).order_by("-id").first()
     since = None if is_full or last is None else last.horizon
     record = DuplicateSearch(table=table, is_full=since is None, version=VERSION, started_at=timezone.now())
-    record.horizon = _oldest_writer()  # before anything is read: what commits meanwhile is looked at the next time
+    record.horizon = oldest_writer()  # before anything is read: what commits meanwhile is looked at the next time
     so_far, record.rows, record.found = Blocked(), 0, 0
     for part in {Table.PATIENTS: _patients, Table.FACILITIES: _facilities}[table](since):
         with transaction.atomic():
@@ -63,27 +66,6 @@ def search(table: Table, *, is_full: bool = False, say: Say = lambda _: None) ->
     record.finished_at = timezone.now()
     record.save()
     return record
-
-
-def _oldest_writer() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT oldest_writer()")
-        return cursor.fetchone()[0]
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """A lock that ends with the connection, however this process ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        if not cursor.fetchone()[0]:
-            raise AlreadyRunning("Another process searches for duplicates; there is nothing to do here.")
-    try:
-        yield
-    finally:
-        if connection.connection and not connection.connection.closed and not connection.needs_rollback:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def _changed(since: datetime | None) -> Q:

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelec
 
 from clinical.models import Facility, User
 from ingestion import causes, queue, stewards
-from ingestion.admin.desk import Why, WhyForm, person
+from ingestion.admin.desk import AT_ONCE, Why, WhyForm, person
 from ingestion.causes import Group
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import RejectedRow, Rule
@@ -31,7 +31,6 @@ PER_PAGE = 30
 SHOWN = 10  # rows of a cause
 CANDIDATES = 5
 LIKE_ENOUGH, HALF = 0.25, 0.5
-AT_ONCE = 2_000  # rows are tried in the request; more of them by a worker
 
 
 class CauseFilter(DropdownFilter):

@@ -16,11 +16,12 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
-from clinical.changelists import Listed
+from clinical.changelists import Listed, ReadOnly
 from clinical.models import User
 from ingestion.refusals import CODES, Code, Level, code_of
 
 SHOWN = 20  # of a selection, before a decision is asked for
+AT_ONCE = 2_000  # refused rows are tried in the request; more of them by a worker
 
 
 def person(request: HttpRequest) -> User:
@@ -28,7 +29,7 @@ def person(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-class Desk(Listed, ModelAdmin):
+class Desk(Listed, ReadOnly, ModelAdmin):
     """Written by the pipeline alone; people read, and decide through actions."""
 
     most_at_once = 100_000  # a cause may have as many rows
@@ -42,15 +43,6 @@ class Desk(Listed, ModelAdmin):
         if request.method == "POST" and hasattr(rows, "decidable_by"):
             return rows.decidable_by(person(request))
         return rows.visible_to(person(request)) if hasattr(rows, "visible_to") else rows
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         """What the actions ask for: the right to change, which these pages do not give to forms."""

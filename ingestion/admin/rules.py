@@ -24,12 +24,11 @@ from clinical import geography
 from clinical.models import Facility, Patient
 from ingestion import queue, reverting, rulemaking, rules, sources
 from ingestion.admin import causes
-from ingestion.admin.desk import Desk, Why, WhyForm, person
+from ingestion.admin.desk import AT_ONCE, Desk, Why, WhyForm, person
 from ingestion.models import IngestBatch, Rule, RuleUse
 from ingestion.rulemaking import Proposal
 from ingestion.stewards import NotPossible
 
-AT_ONCE = 2_000  # rows are tried in the request; more of them by a worker
 STATES = [("", "everywhere"), *((state, state) for state in geography.STATES)]
 SEXES = [("", "…"), *Patient.Sex.choices]
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from django.db.models import F, Func, QuerySet, TextField
 
+from clinical.locks import oldest_writer
 from ingestion import failpoints, rows, rules, staging
 from ingestion.datasets import Dataset
 from ingestion.load import events, facilities, patients, refused, uses
-from ingestion.load.context import Load, end_session, lock_content, oldest_writer, prepare_session
+from ingestion.load.context import Load, end_session, lock_content, prepare_session
 from ingestion.models import IngestBatch, RejectedRow, Release, Source
 from ingestion.objects import folder_state
 from ingestion.rows import Chunk, Delivery

@@ -141,17 +141,6 @@ def _wait_no_longer() -> None:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
 
 
-def oldest_writer() -> datetime:
-    """When the oldest transaction that may still write began: what it writes bears that instant, or a later one.
-
-    To be asked before the parents are looked at; asked afterwards, a writer that has ended meanwhile is missed.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT oldest_writer()")
-        instant: datetime = cursor.fetchone()[0]
-    return instant
-
-
 def end_session() -> None:
     """Whoever writes next in this transaction is a person again."""
     with connection.cursor() as cursor:
