@@ -5,13 +5,12 @@ Views run with their owner's rights, so that the role needs none on what lies be
 
 from typing import Any
 
-import psycopg2.errors
-import psycopg2.extensions
-from django.db import ProgrammingError, connection, transaction
+from django.db import connection, transaction
+
+from clinical import database_roles
 
 ROLE = "medilink_bi"
-CREATE = f"CREATE ROLE {ROLE} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT"
-# Also for a role that was there before. Not its powers: only a superuser may name those, and POWERS looks at them.
+# Also for a role that was there before. Its powers are looked at when it is made.
 SHAPE = f"""
 ALTER ROLE {ROLE} LOGIN NOINHERIT;
 ALTER ROLE {ROLE} SET default_transaction_read_only = on;
@@ -25,11 +24,6 @@ GRANT USAGE ON SCHEMA bi TO {ROLE};
 GRANT SELECT ON ALL TABLES IN SCHEMA bi TO {ROLE};
 ALTER DEFAULT PRIVILEGES IN SCHEMA bi GRANT SELECT ON TABLES TO {ROLE};
 """
-POWERS = """
-SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
-    OR EXISTS (SELECT FROM pg_auth_members WHERE member = pg_roles.oid)
-FROM pg_roles WHERE rolname = %(role)s
-"""
 # What it may touch through PUBLIC, or through grants in schemas that are not ours.
 REACH = """
 SELECT c.oid::regclass::text
@@ -41,40 +35,20 @@ ORDER BY 1
 """
 
 
-class UnfitRoleError(Exception):
-    """The role can do more than read schema bi, for reasons that are not ours to remove; nothing was changed."""
-
-
-class NotAllowedError(Exception):
-    """Medilink's own database user may not make or change roles."""
-
-
 def create_role(password: str | None) -> str:
     """Makes the role, or brings it back into shape; a password that is not given stays. Returns how to connect."""
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            _shape(cursor, password)
-    except ProgrammingError as error:
-        if not isinstance(error.__cause__, psycopg2.errors.InsufficientPrivilege):
-            raise
-        raise NotAllowedError(f"Medilink's database user may not make or change {ROLE}; give it CREATEROLE.") from error
-    server = connection.connection.info
-    return f"host={server.host} port={server.port} dbname={server.dbname} user={ROLE}"
+    with database_roles.allowed(ROLE), transaction.atomic(), connection.cursor() as cursor:
+        _shape(cursor, password)
+    return database_roles.address(ROLE)
 
 
 def _shape(cursor: Any, password: str | None) -> None:
-    cursor.execute(POWERS, {"role": ROLE})
-    match cursor.fetchone():
-        case None:
-            cursor.execute(CREATE)
-        case (True,):
-            raise UnfitRoleError(f"The role {ROLE} has powers or is a member of roles; take them away or drop it.")
+    database_roles.make(cursor, ROLE)
     cursor.execute(SHAPE)
     if password:
-        # Hashed here, so that the password itself is in no log of the server.
-        scope = connection.connection
-        hashed = psycopg2.extensions.encrypt_password(password, ROLE, scope=scope, algorithm="scram-sha-256")
-        cursor.execute(f"ALTER ROLE {ROLE} PASSWORD %s", [hashed])
+        database_roles.set_password(cursor, ROLE, password)
     cursor.execute(REACH, {"role": ROLE})
     if reached := [name for (name,) in cursor.fetchall()]:
-        raise UnfitRoleError(f"The role {ROLE} could reach {', '.join(reached)}; revoke that from it or from PUBLIC.")
+        raise database_roles.UnfitRoleError(
+            f"The role {ROLE} could reach {', '.join(reached)}; revoke that from it or from PUBLIC."
+        )

@@ -1,5 +1,7 @@
 """The staging views and marts, as models that are only read: made by analytics/sql, listed in analytics/relations.py.
 
+Materialized views are read through schema scoped, which ends for the web at its user's scope (migration 0004).
+
 Schema and name share `db_table`, with the quotes that Django puts round the whole.
 """
 
@@ -224,7 +226,7 @@ class FacilityDimension(models.Model):
 
     class Meta:
         managed = False
-        db_table = 'marts"."dim_facilities'
+        db_table = 'scoped"."dim_facilities'
 
     def __str__(self) -> str:
         return f"Facility {self.pk}"
@@ -262,7 +264,7 @@ class PatientDimension(models.Model):
 
     class Meta:
         managed = False
-        db_table = 'marts"."dim_patients'
+        db_table = 'scoped"."dim_patients'
 
     def __str__(self) -> str:
         return f"Patient {self.pk}"
@@ -287,7 +289,7 @@ class PatientSummary(models.Model):
 
     class Meta:
         managed = False
-        db_table = 'marts"."patient_summary'
+        db_table = 'scoped"."patient_summary'
 
     def __str__(self) -> str:
         return f"Patient {self.pk}"
@@ -314,7 +316,7 @@ class FacilityPerformance(models.Model):
 
     class Meta:
         managed = False
-        db_table = 'marts"."facility_performance'
+        db_table = 'scoped"."facility_performance'
 
     def __str__(self) -> str:
         return f"Facility {self.pk}"
@@ -343,7 +345,7 @@ class TriageTrend(models.Model):
 
     class Meta:
         managed = False
-        db_table = 'marts"."triage_trends'
+        db_table = 'scoped"."triage_trends'
 
     def __str__(self) -> str:
         return f"{self.state} {self.day}"
@@ -380,7 +382,7 @@ class ConditionAnalysis(ConditionLine):
 
     class Meta:
         managed = False
-        db_table = 'marts"."condition_analysis'
+        db_table = 'scoped"."condition_analysis'
 
 
 class SuppressedConditionAnalysis(ConditionLine):
@@ -395,7 +397,7 @@ class SuppressedConditionAnalysis(ConditionLine):
 
     class Meta:
         managed = False
-        db_table = 'bi"."condition_analysis'
+        db_table = 'scoped"."suppressed_condition_analysis'
 
 
 # For Django's registry:

@@ -1,21 +1,21 @@
-"""Who may do what, where: the one table of roles, and the scope that every queryset is cut down to.
+"""Who may do what, where: the one table of roles (roles.csv), and the scope that every queryset is cut down to.
 
 Pure: no models, no database. A user holds pairs of a role and a scope, and their union counts. What is out of scope
 does not exist for the caller.
 """
 
+import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 from django.db import models
 from django.db.models import Q
 
 CREATE, READ, UPDATE, DELETE = "create", "read", "update", "delete"
-CRU = frozenset({CREATE, READ, UPDATE})
-CRUD = CRU | {DELETE}
-R = frozenset({READ})
+ROLES = Path(__file__).with_name("roles.csv")
 NONE: frozenset[str] = frozenset()
 
 
@@ -28,31 +28,32 @@ class Role(models.TextChoices):
     SERVICE = "service"
 
 
-# What a request is about. `deliveries` are batches and refused rows; `analytics_records` the mart of single records;
-# `passports` tell where a row comes from, with its line as it was delivered.
-RESOURCES = (
-    *("patients", "records", "visits", "facilities", "deliveries"),
-    *("analytics", "analytics_records", "audit", "passports"),
-)
+LETTERS = dict(zip("crud", (CREATE, READ, UPDATE, DELETE), strict=True))
 
-# The table of contract/api.md, a column per resource, and passports, which are for stewards. Services hand batches in
-# and read how they went.
-_TABLE: dict[Role, tuple[frozenset[str], ...]] = {
-    Role.STEWARD: (CRUD, CRUD, CRUD, CRUD, CRUD, R, R, NONE, R),
-    Role.CLINICIAN: (CRU, CRU, CRU, R, NONE, R, R, NONE, NONE),
-    Role.CLERK: (CRU, NONE, CRU, R, NONE, R, NONE, NONE, NONE),
-    Role.ANALYST: (R, R, R, R, NONE, R, R, NONE, NONE),
-    Role.AUDITOR: (NONE, NONE, NONE, R, R, NONE, NONE, R, NONE),
-    Role.SERVICE: (CRU, CRU, CRU, CRU, CRU - {UPDATE}, R, R, NONE, NONE),
-}
-ALLOWED = {role: dict(zip(RESOURCES, rights, strict=True)) for role, rights in _TABLE.items()}
 
-# Who sees a row without the names and free texts of people: masked fields of patients and events, or a refused row's
-# cells; analysts also get small cells suppressed.
-MASKED = {
-    Role.ANALYST: frozenset({"patients", "records", "visits", "analytics", "analytics_records"}),
-    Role.AUDITOR: frozenset({"deliveries"}),
-}
+def _table() -> tuple[dict[Role, dict[str, frozenset[str]]], dict[Role, frozenset[str]]]:
+    """What each role may do with each resource, and which resources it sees masked: clinical/roles.csv.
+
+    `deliveries` are batches and refused rows; `analytics_records` the mart of single records; `passports` tell where a
+    row comes from, with its line as it was delivered. Masked is a row without the names and free texts of people, or a
+    refused row without its cells; of analytics also without small cells.
+    """
+    allowed: dict[Role, dict[str, frozenset[str]]] = {}
+    masked: dict[Role, frozenset[str]] = {}
+    with ROLES.open(newline="") as file:
+        for line in csv.DictReader(file):
+            role = Role(line.pop("role"))
+            rights = {resource: cell.split() for resource, cell in line.items()}
+            allowed[role] = {
+                resource: frozenset(LETTERS[letter] for letter in words[0]) if words else NONE
+                for resource, words in rights.items()
+            }
+            masked[role] = frozenset(resource for resource, words in rights.items() if "masked" in words)
+    return allowed, masked
+
+
+ALLOWED, MASKED = _table()
+RESOURCES = tuple(ALLOWED[Role.STEWARD])
 
 
 class Grant(NamedTuple):
@@ -150,7 +151,7 @@ class Access:
     @staticmethod
     def _allows(role: Role, action: str, resource: str) -> bool:
         if action == "clear":
-            return READ in ALLOWED[role][resource] and resource not in MASKED.get(role, ())
+            return READ in ALLOWED[role][resource] and resource not in MASKED[role]
         return action in ALLOWED[role][resource]
 
 

@@ -367,14 +367,14 @@ def _lga_keys(state: str) -> dict[str, str]:
     return known | {key(name): name for name in LGAS[state]}
 
 
-_STATES_BY_KEY = _state_keys()
+STATES_BY_KEY = _state_keys()
 _LGAS_BY_KEY = {state: _lga_keys(state) for state in STATES}
 
 
 def find_state(name: str) -> str | None:
     """The state as stored; None where the name is no known spelling of one."""
     spelt = key(name)
-    return _STATES_BY_KEY.get(spelt) or _STATES_BY_KEY.get(spelt.removesuffix("state"))
+    return STATES_BY_KEY.get(spelt) or STATES_BY_KEY.get(spelt.removesuffix("state"))
 
 
 def find_lga(name: str, state: str | None) -> str | None:

@@ -1,6 +1,8 @@
 from importlib import import_module
+from typing import Any
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class MedilinkConfig(AppConfig):
@@ -9,3 +11,8 @@ class MedilinkConfig(AppConfig):
     def ready(self) -> None:
         # Tasks are declared apart from the application; without it they would be queued nowhere.
         import_module("medilink.celery")
+        post_migrate.connect(_prepare_web_role, sender=self)
+
+
+def _prepare_web_role(**_: Any) -> None:
+    import_module("medilink.web_role").prepare()

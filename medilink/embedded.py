@@ -226,6 +226,9 @@ def _has_database(socket_folder: Path) -> bool:
         cursor.execute("SELECT FROM pg_database WHERE datname = 'medilink'")
         if cursor.rowcount == 0:
             cursor.execute("CREATE DATABASE medilink")
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = 'medilink_web'")
+        if cursor.rowcount == 0:
+            cursor.execute("CREATE ROLE medilink_web LOGIN NOINHERIT")  # medilink/web_role.py
     connection.close()
     return True
 

@@ -117,6 +117,8 @@ TEMPLATES = [
 ROOT_URLCONF = "medilink.urls"
 WSGI_APPLICATION = "medilink.wsgi.application"
 
+# As whom the web connects (medilink/wsgi.py): a role that owns nothing and that row-level security binds.
+DATABASE_WEB_URL = env.str("DATABASE_WEB_URL", default="")
 DATABASES = {"default": env.db_url_config(_database_url())}
 DATABASES["default"] |= {"CONN_MAX_AGE": 300, "CONN_HEALTH_CHECKS": True}
 # A server that vanishes without a word is noticed after half a minute. Sockets of one machine take no notice.

@@ -5,13 +5,17 @@ Nothing of the machine's environment or of a .env file is used: a test must neve
 
 import os
 import uuid
+from contextlib import contextmanager
 
 import boto3
 import django
 import environ
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.client import ClientHandler
 
+from clinical import row_security
 from medilink import embedded
 
 OURS = ("DATABASE_URL", "POSTGRES_HOST", "REDIS_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY")
@@ -57,3 +61,33 @@ def desk(client, alice):
     """The admin, with alice at it."""
     client.force_login(alice)
     return client
+
+
+@pytest.fixture(autouse=True)
+def _requests_come_from_the_web(monkeypatch):
+    """What a test's client asks for is answered as the web answers it: by its own role, behind row-level security."""
+    answer = ClientHandler.get_response
+
+    def as_the_web(handler, request):
+        try:
+            connection.ensure_connection()
+        except RuntimeError:  # a test without a database
+            return answer(handler, request)
+        with connection.execute_wrapper(row_security.guard), _role_of_the_web():
+            return answer(handler, request)
+
+    monkeypatch.setattr(ClientHandler, "get_response", as_the_web)
+
+
+@contextmanager
+def _role_of_the_web():
+    with connection.connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {row_security.ROLE}")
+    before = row_security.who()
+    try:
+        yield
+    finally:
+        row_security.stand_for(before)
+        if connection.connection is not None and not connection.connection.closed:
+            with connection.connection.cursor() as cursor:
+                cursor.execute("RESET ROLE")

@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clinical import finding
 from clinical.api import filters, lists, parameters
 from clinical.api.fields import Dob, Id, Name, Phone, Sex, WholeNumber
 from clinical.api.refusals import Duplicate
@@ -162,9 +163,6 @@ WHOLE_NAME = Concat("first_name_key", Value(" "), "last_name_key", output_field=
 
 
 def _named(rows: Any, name: str) -> Any:
-    for word in name.split():
-        part = filters.key(Value(word))
-        rows = rows.filter(Q(first_name_key__contains=part) | Q(last_name_key__contains=part))
-    return rows.alias(
+    return finding.named(rows, name.split()).alias(
         likeness=TrigramSimilarity(WHOLE_NAME, filters.key(Value(name)))  # type: ignore[arg-type]  # an expression will do
     )

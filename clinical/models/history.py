@@ -35,7 +35,7 @@ class AuditEvent(models.Model):
 
 
 class DatabaseRole(Func):
-    template = "CURRENT_USER"
+    template = "SESSION_USER"
     output_field = models.TextField()
     arity = 0
 

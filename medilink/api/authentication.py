@@ -16,6 +16,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from clinical import row_security
 from clinical.access import EVERYTHING, Access, Grant, Role
 from clinical.api import statements
 from clinical.models import User
@@ -91,6 +92,7 @@ def _user(query: str, key: Any) -> tuple[User, str] | None:
     user = User.from_db("default", FIELDS, (*fields, True))
     grants = tuple(Grant(Role(row[5]), *row[6:]) for row in rows if row[5])
     user.access = EVERYTHING if user.is_superuser else Access(grants)
+    row_security.stand_for(user.pk)
     return user, snapshot
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from analytics import bi
+from clinical.database_roles import NotAllowedError, UnfitRoleError
 from ingestion import doors
 
 
@@ -28,5 +29,5 @@ class Command(doors.Door):
             raise CommandError("There is no password on standard input.", returncode=2)
         try:
             self.stdout.write(bi.create_role(password))
-        except (bi.UnfitRoleError, bi.NotAllowedError) as error:
+        except (UnfitRoleError, NotAllowedError) as error:
             raise CommandError(str(error)) from error

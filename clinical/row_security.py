@@ -1,0 +1,118 @@
+"""The second wall: PostgreSQL's row-level security, for the role that the web connects as (migration 0010).
+
+Each statement of the web says for whom it stands. What it says is signed with a key that the database knows and the
+web's role cannot read there, and holds until the end of its transaction, so that a statement which slipped past us
+sees nothing, whatever scope it makes up. The policies ask the memberships themselves: they do not rely on
+clinical/access.py, only on its table of roles. Workers and commands connect as the owner, whom no policy binds.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+ROLE = "medilink_web"
+APPLICATION = 0  # in place of a user's id: our own work, for a deed that was allowed already
+SETTING = "medilink.scope"
+MINUTES = 15  # an answer takes less; a stream of rows has been planned by then
+CONTROL = ("SAVEPOINT", "RELEASE", "ROLLBACK")  # run in a transaction that has failed, where nothing else may
+
+_stands_for: ContextVar[int | None] = ContextVar("stands_for", default=None)
+
+
+def stand_for(user_id: int | None) -> None:
+    """From now on, in this thread: set anew with each request."""
+    _stands_for.set(user_id)
+
+
+def who() -> int | None:
+    return _stands_for.get()
+
+
+@contextmanager
+def standing_for(user_id: int | None) -> Iterator[None]:
+    before = _stands_for.set(user_id)
+    try:
+        yield
+    finally:
+        _stands_for.reset(before)
+
+
+@contextmanager
+def lifted() -> Iterator[None]:
+    """For a deed that the caller was found to be allowed, and that needs rows which the caller may not see.
+
+    Loading code must see every facility of a name, or it would take the one in sight for the one that is meant.
+    """
+    with standing_for(APPLICATION):
+        yield
+
+
+def keys() -> list[bytes]:
+    """Of the secrets that are in use; the first one signs."""
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return [hashlib.sha256(f"row security {secret}".encode()).digest() for secret in secrets]
+
+
+@lru_cache(maxsize=4096)
+def _claim(user_id: int, ends: int, key: bytes) -> str:
+    said = f"{user_id}:{ends}"
+    return f"{said}:{hashlib.sha256(key + hashlib.sha256(key + said.encode()).digest()).hexdigest()}"
+
+
+def claim(user_id: int) -> str:
+    """Good for a quarter of an hour at most."""
+    ends = (int(time.time()) // 60 + MINUTES) * 60
+    return _claim(user_id, ends, keys()[0])
+
+
+def guard(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    """A wrapper of Django's for every statement: said in one message with it, so that it costs no round trip.
+
+    Several statements of one message are one transaction, and also for a pooler they are not to be parted.
+    """
+    user_id = _stands_for.get()
+    if user_id is None or sql.startswith(CONTROL):
+        return execute(sql, params, many, context)
+    if many or context["cursor"].cursor.name:  # a server's cursor: nothing can stand before its declaration
+        return _said_apart(claim(user_id), execute, sql, params, many, context)
+    return execute(f"SELECT set_config('{SETTING}', '{claim(user_id)}', true);{sql}", params, many, context)
+
+
+def _said_apart(said: str, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    connection = context["connection"]
+    is_local = connection.in_atomic_block
+    with connection.connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(%s, %s, %s)", [SETTING, said, is_local])
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            if not is_local:
+                cursor.execute("SELECT set_config(%s, '', false)", [SETTING])
+
+
+def put_up(connection: Any, **_: Any) -> None:
+    """For each new connection of the web: refuses one that no policy binds, or that does not know our signature."""
+    if guard not in connection.execute_wrappers:
+        connection.execute_wrappers.append(guard)
+    with connection.connection.cursor() as cursor:
+        cursor.execute("SELECT to_regprocedure('scope_user()')")
+        if cursor.fetchone()[0] is None:
+            return  # nothing is migrated yet, and /readyz says so
+        cursor.execute("SELECT row_security_active('patients')")
+        if not cursor.fetchone()[0]:
+            raise ImproperlyConfigured(
+                f"The web is connected as a database user whom no row-level security binds. Make the role {ROLE} with "
+                "`manage.py create_web_role` and put its address into DATABASE_WEB_URL."
+            )
+        cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, claim(APPLICATION)])
+        cursor.execute("SELECT scope_user()")
+        if cursor.fetchone()[0] != APPLICATION:
+            raise ImproperlyConfigured("The database does not know this SECRET_KEY; run `manage.py migrate`.")
+        cursor.execute("SELECT set_config(%s, '', false)", [SETTING])

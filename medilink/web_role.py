@@ -1,0 +1,77 @@
+"""The database role of the web: what it may touch, and what its policies go by (clinical/row_security.py).
+
+After each migrate the grants are given anew, and the database learns the table of roles and the keys of claims.
+"""
+
+from typing import Any
+
+from django.db import connection, transaction
+
+from clinical import access, database_roles, geography, row_security
+
+ROLE = row_security.ROLE
+# The application's own bookkeeping and the past are no business of a page; triggers write what it sets off.
+NOT_WRITTEN = ("django_migrations", "role_rights", "state_names", "revisions", "row_changes")
+HIDDEN = ("row_security_keys",)
+GRANTS = f"""
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public, staging, marts, scoped TO {ROLE};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROLE};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {ROLE};
+GRANT SELECT ON ALL TABLES IN SCHEMA staging, scoped TO {ROLE};
+GRANT SELECT ON marts.fct_medical_records, marts.fct_triage_visits TO {ROLE};
+REVOKE INSERT, UPDATE, DELETE ON {", ".join(NOT_WRITTEN)} FROM {ROLE};
+REVOKE ALL ON {", ".join(HIDDEN)} FROM {ROLE};
+"""
+# So that workers see in pg_stat_activity when a transaction of the web began (changed_since).
+SEEN = f"GRANT {ROLE} TO CURRENT_USER WITH INHERIT TRUE, SET FALSE"
+IS_SEEN = "SELECT pg_has_role(current_user, %(role)s, 'USAGE')"
+MAY_SHAPE = """
+SELECT rolsuper OR rolcreaterole OR EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s)
+FROM pg_roles WHERE rolname = current_user
+"""
+
+
+def prepare() -> None:
+    """After each migrate. Where our user may not make roles, somebody else has to, and the web says so when it starts."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        _remember_rights(cursor)
+        cursor.execute(MAY_SHAPE, {"role": ROLE})
+        if cursor.fetchone()[0]:
+            _shape(cursor)
+
+
+def create(password: str | None) -> str:
+    """Makes the role, or brings it back into shape; a password that is not given stays. Returns how to connect."""
+    with database_roles.allowed(ROLE), transaction.atomic(), connection.cursor() as cursor:
+        _shape(cursor)
+        if password:
+            database_roles.set_password(cursor, ROLE, password)
+    return database_roles.address(ROLE)
+
+
+def _shape(cursor: Any) -> None:
+    database_roles.make(cursor, ROLE)
+    cursor.execute(IS_SEEN, {"role": ROLE})
+    if not cursor.fetchone()[0]:
+        cursor.execute(SEEN)
+    cursor.execute(GRANTS)
+
+
+def _remember_rights(cursor: Any) -> None:
+    rights = [
+        (role.value, resource, action)
+        for role, resources in access.ALLOWED.items()
+        for resource, actions in resources.items()
+        for action in sorted(actions)
+    ]
+    _fill(cursor, "role_rights", ("role", "resource", "action"), rights)
+    _fill(cursor, "row_security_keys", ("key",), [(key,) for key in row_security.keys()])
+    _fill(cursor, "state_names", ("key", "state"), [*geography.STATES_BY_KEY.items()])
+
+
+def _fill(cursor: Any, table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Exactly these rows."""
+    cursor.execute(f"DELETE FROM {table}")  # noqa: S608  # our own names, here and below
+    marks = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * len(rows))
+    cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES {marks}", [cell for row in rows for cell in row])  # noqa: S608
