@@ -1,6 +1,6 @@
 """The staging views and marts, as models that are only read: made by analytics/sql, listed in analytics/relations.py.
 
-Materialized views are read through schema scoped, which ends for the web at its user's scope (migration 0004).
+Marts are read through schema scoped, which ends for the web at its user's scope (migration 0004).
 
 Schema and name share `db_table`, with the quotes that Django puts round the whole.
 """
@@ -160,7 +160,7 @@ class RecordFact(models.Model):
 
     class Meta:
         managed = False
-        db_table = 'marts"."fct_medical_records'
+        db_table = 'scoped"."fct_medical_records'
 
     def __str__(self) -> str:
         return f"Record {self.pk}"
@@ -196,7 +196,7 @@ class VisitFact(models.Model):
 
     class Meta:
         managed = False
-        db_table = 'marts"."fct_triage_visits'
+        db_table = 'scoped"."fct_triage_visits'
 
     def __str__(self) -> str:
         return f"Visit {self.pk}"

@@ -99,20 +99,23 @@ def _said_apart(said: str, execute: Callable[..., Any], sql: str, params: Any, m
 
 def put_up(connection: Any, **_: Any) -> None:
     """For each new connection of the web: refuses one that no policy binds, or that does not know our signature."""
-    if guard not in connection.execute_wrappers:
-        connection.execute_wrappers.append(guard)
     with connection.connection.cursor() as cursor:
         cursor.execute("SELECT to_regprocedure('scope_user()')")
-        if cursor.fetchone()[0] is None:
-            return  # nothing is migrated yet, and /readyz says so
-        cursor.execute("SELECT row_security_active('patients')")
-        if not cursor.fetchone()[0]:
-            raise ImproperlyConfigured(
-                f"The web is connected as a database user whom no row-level security binds. Make the role {ROLE} with "
-                "`manage.py create_web_role` and put its address into DATABASE_WEB_URL."
-            )
-        cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, claim(APPLICATION)])
-        cursor.execute("SELECT scope_user()")
-        if cursor.fetchone()[0] != APPLICATION:
-            raise ImproperlyConfigured("The database does not know this SECRET_KEY; run `manage.py migrate`.")
-        cursor.execute("SELECT set_config(%s, '', false)", [SETTING])
+        if cursor.fetchone()[0] is not None:  # else nothing is migrated yet, and /readyz says so
+            _check(cursor)
+    if guard not in connection.execute_wrappers:
+        connection.execute_wrappers.append(guard)
+
+
+def _check(cursor: Any) -> None:
+    cursor.execute("SELECT row_security_active('patients')")
+    if not cursor.fetchone()[0]:
+        raise ImproperlyConfigured(
+            "The web is connected as a database user whom no row-level security binds. Make the role "
+            f"{ROLE} with `manage.py create_web_role` and put its address into DATABASE_WEB_URL."
+        )
+    cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, claim(APPLICATION)])
+    cursor.execute("SELECT scope_user()")
+    if cursor.fetchone()[0] != APPLICATION:
+        raise ImproperlyConfigured("The database does not know this SECRET_KEY; run `manage.py migrate`.")
+    cursor.execute("SELECT set_config(%s, '', false)", [SETTING])

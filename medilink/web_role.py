@@ -15,11 +15,10 @@ NOT_WRITTEN = ("django_migrations", "role_rights", "state_names", "revisions", "
 HIDDEN = ("row_security_keys",)
 GRANTS = f"""
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public, staging, marts, scoped TO {ROLE};
+GRANT USAGE ON SCHEMA public, scoped TO {ROLE};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROLE};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {ROLE};
-GRANT SELECT ON ALL TABLES IN SCHEMA staging, scoped TO {ROLE};
-GRANT SELECT ON marts.fct_medical_records, marts.fct_triage_visits TO {ROLE};
+GRANT SELECT ON ALL TABLES IN SCHEMA scoped TO {ROLE};
 REVOKE INSERT, UPDATE, DELETE ON {", ".join(NOT_WRITTEN)} FROM {ROLE};
 REVOKE ALL ON {", ".join(HIDDEN)} FROM {ROLE};
 """

@@ -1,14 +1,16 @@
 """Marts behind row-level security: the web reads them in schema scoped, where they end at its user's scope.
 
-A materialized view can have no policy. The facts and staging views are plain: they ask the policies of their tables.
+A materialized view can have no policy, and the views of schema bi need those below them to run as their owner.
 """
 
 from django.db import migrations
 
-NOT_THE_WEB = "(SELECT current_user <> 'medilink_web') OR (SELECT scope_is_national('read', 'analytics'))"
-BY_FACILITY = f"{NOT_THE_WEB} OR facility_id IN (SELECT scope_facilities('read', 'analytics'))"
-BY_STATE = f"{NOT_THE_WEB} OR state = ANY ((SELECT scope_places('read', 'analytics'))::text[])"
+ANYWHERE = "(SELECT current_user <> 'medilink_web') OR (SELECT scope_is_national('read', '{resource}'))"
+BY_FACILITY = ANYWHERE + " OR facility_id IN (SELECT scope_facilities('read', '{resource}'))"
+BY_STATE = ANYWHERE + " OR state = ANY ((SELECT scope_places('read', '{resource}'))::text[])"
 SCOPED = {
+    "fct_medical_records": ("marts.fct_medical_records", BY_FACILITY),
+    "fct_triage_visits": ("marts.fct_triage_visits", BY_FACILITY),
     "dim_facilities": ("marts.dim_facilities", BY_FACILITY),
     "dim_patients": ("marts.dim_patients", BY_FACILITY),
     "patient_summary": ("marts.patient_summary", BY_FACILITY),
@@ -17,12 +19,7 @@ SCOPED = {
     "condition_analysis": ("marts.condition_analysis", BY_STATE),
     "suppressed_condition_analysis": ("bi.condition_analysis", BY_STATE),
 }
-INVOKED = (
-    *(f"staging.stg_{name}" for name in ("facilities", "patients", "medical_records", "triage_visits")),
-    "staging.stg_condition_spellings",
-    "marts.fct_medical_records",
-    "marts.fct_triage_visits",
-)
+RESOURCES = {"fct_medical_records": "analytics_records"}
 
 
 class Migration(migrations.Migration):
@@ -31,20 +28,17 @@ class Migration(migrations.Migration):
         migrations.RunSQL("CREATE SCHEMA scoped", "DROP SCHEMA scoped"),
         *(
             migrations.RunSQL(
-                f"CREATE VIEW scoped.{name} WITH (security_barrier) AS SELECT * FROM {mart} WHERE {condition}",
+                f"CREATE VIEW scoped.{name} WITH (security_barrier) AS SELECT * FROM {mart} WHERE "
+                + condition.format(resource=RESOURCES.get(name, "analytics")),
                 f"DROP VIEW scoped.{name}",
             )
             for name, (mart, condition) in SCOPED.items()
         ),
         *(
-            migrations.RunSQL(
-                f"ALTER VIEW {view} SET (security_invoker = true)", f"ALTER VIEW {view} RESET (security_invoker)"
-            )
-            for view in INVOKED
-        ),
-        *(
             migrations.AlterModelTable(model, f'scoped"."{table}')
             for model, table in (
+                ("recordfact", "fct_medical_records"),
+                ("visitfact", "fct_triage_visits"),
                 ("facilitydimension", "dim_facilities"),
                 ("patientdimension", "dim_patients"),
                 ("patientsummary", "patient_summary"),

@@ -94,6 +94,18 @@ BEGIN
       AND r.action = scope_facilities.action AND r.resource = scope_facilities.resource;
 END $$;
 
+-- Facilities that a revert has removed, by their last state.
+CREATE FUNCTION scope_former_facilities(action text, resource text) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE AS $$
+DECLARE
+    places text[] := public.scope_places(action, resource);
+BEGIN
+    RETURN QUERY
+    SELECT r.object_id FROM public.revisions r
+    WHERE r."table" = 'facilities' AND r.became IS NULL
+      AND (r.was ->> 'state' = ANY (places) OR (r.was ->> 'state') || '/' || (r.was ->> 'lga_key') = ANY (places));
+END $$;
+
 -- A condition that is no leakproof function may not meet an index before the policy has been asked. So the search by
 -- parts of names asks the policy here, beside the index on trigrams; each word is a part of the first or last name.
 CREATE FUNCTION patients_named(words text[]) RETURNS SETOF bigint
@@ -116,7 +128,7 @@ BEGIN
 END $$;
 """
 NO_FUNCTIONS = """
-DROP FUNCTION patients_named, scope_facilities, scope_places, scope_is_national, scope_is_superuser, scope_user;
+DROP FUNCTION patients_named, scope_former_facilities, scope_facilities, scope_places, scope_is_national, scope_is_superuser, scope_user;
 """
 
 BY_FACILITY = (
@@ -168,12 +180,15 @@ CREATE POLICY scope_read ON revisions FOR SELECT USING (
         WHEN 'patients' THEN EXISTS (SELECT FROM patients p WHERE p.id = object_id)
             OR (SELECT scope_is_national('read', 'patients'))
             OR (was ->> 'facility_id')::bigint IN (SELECT scope_facilities('read', 'patients'))
+            OR (was ->> 'facility_id')::bigint IN (SELECT scope_former_facilities('read', 'patients'))
         WHEN 'medical_records' THEN EXISTS (SELECT FROM medical_records r WHERE r.id = object_id)
             OR (SELECT scope_is_national('read', 'records'))
             OR (was ->> 'facility_id')::bigint IN (SELECT scope_facilities('read', 'records'))
+            OR (was ->> 'facility_id')::bigint IN (SELECT scope_former_facilities('read', 'records'))
         WHEN 'triage_visits' THEN EXISTS (SELECT FROM triage_visits v WHERE v.id = object_id)
             OR (SELECT scope_is_national('read', 'visits'))
             OR (was ->> 'facility_id')::bigint IN (SELECT scope_facilities('read', 'visits'))
+            OR (was ->> 'facility_id')::bigint IN (SELECT scope_former_facilities('read', 'visits'))
         WHEN 'patient_aliases' THEN (SELECT scope_is_national('read', 'patients'))
             OR (coalesce(became, was) ->> 'facility_id')::bigint IN (SELECT scope_facilities('read', 'patients'))
         WHEN 'facility_aliases' THEN (SELECT scope_is_national('read', 'facilities'))

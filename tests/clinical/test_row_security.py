@@ -1,0 +1,324 @@
+"""The second wall: what the web's role sees in plain SQL, whatever the code in front of it has forgotten."""
+
+import time
+from contextlib import contextmanager
+from datetime import date
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error, connection, transaction
+
+from clinical import access, row_security
+from clinical.models import Membership, User
+from medilink import web_role
+from tests.callers import Caller
+from tests.ingestion.factories import batch
+from tests.rows import facility, patient, record, visit
+
+pytestmark = pytest.mark.django_db
+DAY = date(2026, 11, 20)
+TABLES = ("facilities", "patients", "medical_records", "triage_visits", "rejected_rows")
+
+@contextmanager
+def the_web(claim=None):
+    """Statements of this test as the web's role, bare: nothing is said for whom they stand but this."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {row_security.ROLE}")
+        if claim is not None:
+            cursor.execute("SELECT set_config('medilink.scope', %s, true)", [claim])
+        yield cursor
+        cursor.execute("RESET ROLE; SELECT set_config('medilink.scope', '', true)")
+
+
+def seen(claim=None, tables=TABLES):
+    with the_web(claim) as cursor:
+        found = {}
+        for table in tables:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            found[table] = cursor.fetchone()[0]
+        return found
+
+
+def refusal(sql, claim=None):
+    """The SQLSTATE with which it is refused; None where it goes through."""
+    try:
+        with the_web(claim) as cursor:
+            cursor.execute(sql)
+    except Error as error:
+        return error.__cause__.pgcode
+    return None
+
+
+def holder(*pairs):
+    return Caller(*pairs).user
+
+
+def claim_of(*pairs):
+    return row_security.claim(holder(*pairs).pk)
+
+
+@pytest.fixture
+def country():
+    """A patient with a record, a visit and a refused row in Kano, and the same in Lagos."""
+    places = []
+    for state, lga in (("KANO", "Dala"), ("LAGOS", "Ikeja")):
+        clinic = facility(state=state, lga=lga, lga_name=lga)
+        someone = patient(clinic)
+        record(someone, DAY)
+        visit(someone, DAY)
+        batch().rejected_rows.create(line=2, reasons=["X"], raw={"n": state}, dataset="patients", facility=clinic)
+        places.append(clinic)
+    return places
+
+
+# --- Without a word, or with a false one, nothing is there
+
+
+def test_a_statement_that_stands_for_nobody_sees_nothing(country):
+    assert seen() == dict.fromkeys(TABLES, 0)
+
+
+def test_a_made_up_scope_sees_nothing(country):
+    true = claim_of(("steward",))
+    user, ends, signature = true.split(":")
+    forged = {
+        "another user": f"{holder(('steward',)).pk}:{ends}:{signature}",
+        "the application": f"0:{ends}:{signature}",
+        "a later end": f"{user}:{int(ends) + 60}:{signature}",
+        "no signature": f"{user}:{ends}",
+        "not hexadecimal": f"{user}:{ends}:{'g' * 64}",
+        "another key": row_security._claim(int(user), int(ends), b"another key"),
+        "in plain words": "nation",
+        "a statement": "1'; SELECT 1; --",
+    }
+    assert {name: sum(seen(claim).values()) for name, claim in forged.items()} == dict.fromkeys(forged, 0)
+    assert sum(seen(true).values()) == 10
+
+
+def test_a_claim_that_is_over_sees_nothing(country):
+    user = holder(("steward",))
+    assert sum(seen(row_security._claim(user.pk, int(time.time()) - 1, row_security.keys()[0])).values()) == 0
+
+
+def test_a_claim_ends_with_its_transaction(country):
+    with the_web(claim_of(("steward",))):
+        pass
+    assert sum(seen().values()) == 0
+
+
+def test_the_key_of_claims_cannot_be_read_nor_changed():
+    for sql in ("SELECT * FROM row_security_keys", "INSERT INTO row_security_keys VALUES ('x')"):
+        assert refusal(sql, claim_of(("steward",))) == "42501"
+
+
+# --- With a true one, what the memberships say
+
+
+@pytest.mark.parametrize("role", access.Role.values)
+@pytest.mark.parametrize("scope", [{}, {"state": "KANO"}, {"state": "KANO", "lga": "Dala"}, {"facility": 0}, {"facility": 1}])
+def test_a_scope_is_what_plain_sql_finds(country, role, scope):
+    scope = {name: country[value] if name == "facility" else value for name, value in scope.items()}
+    in_scope = 2 if not scope else 1
+    resources = dict(zip(TABLES, ("facilities", "patients", "records", "visits", "deliveries"), strict=True))
+    expected = {
+        table: in_scope if access.READ in access.ALLOWED[access.Role(role)][resource] else 0
+        for table, resource in resources.items()
+    }
+    assert seen(claim_of((role, scope))) == expected
+
+
+def test_the_union_of_pairs_counts_for_each_table(country):
+    found = seen(claim_of(("clinician", {"facility": country[0]}), ("clerk", {"state": "LAGOS"})))
+    assert (found["patients"], found["medical_records"], found["rejected_rows"]) == (2, 1, 0)
+
+
+def test_a_role_taken_away_and_a_disabled_user_count_at_the_next_statement(country):
+    user = holder(("clinician",))
+    claim = row_security.claim(user.pk)
+    assert seen(claim)["patients"] == 2
+    Membership.objects.filter(user=user).update(role="auditor")
+    assert seen(claim)["patients"] == 0
+    Membership.objects.filter(user=user).update(role="clinician")
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    assert sum(seen(claim).values()) == 0
+
+
+def test_a_refused_row_of_no_known_facility_is_of_the_state_that_row_or_folder_names(country):
+    for folder, state in (("in/Kano State/x", None), ("x", "kano"), ("lagos", None), ("", None)):
+        raw = {"facility_state": state} if state else {"n": folder}
+        batch(folder=folder).rejected_rows.create(line=3, reasons=["X"], raw=raw, dataset="patients")
+    assert seen(claim_of(("steward", {"state": "KANO"})))["rejected_rows"] == 1 + 2
+    assert seen(claim_of(("steward",)))["rejected_rows"] == 2 + 4
+
+
+@pytest.mark.parametrize("relation", ["patient_names", "facility_names", "scoped.fct_triage_visits", "revisions"])
+def test_views_and_the_past_end_at_the_scope_too(country, relation):
+    for clinic in country:
+        someone = clinic.patients.get()
+        someone.phone = "+2348031234567"
+        someone.save()
+    assert seen(tables=[relation])[relation] == 0
+    assert seen(claim_of(("clinician", {"state": "KANO"})), [relation])[relation] == 1
+    assert seen(claim_of(("clinician",)), [relation])[relation] == 2
+
+
+def test_parts_of_names_are_searched_within_the_scope(country):
+    search = "(SELECT patients_named(ARRAY['okaf'])) AS found"
+    for claim, count in ((None, 0), (claim_of(("clerk", {"state": "KANO"})), 1), (claim_of(("auditor",)), 0)):
+        assert seen(claim, [search])[search] == count
+    assert seen(claim_of(("clerk",)), ["(SELECT patients_named(ARRAY['%', 'o_a'])) AS found"]).popitem()[1] == 0
+
+
+# --- What may be written
+
+
+def test_plain_sql_writes_only_where_the_role_may(country):
+    new = "INSERT INTO patients (facility_id, first_name, last_name, dob, sex) VALUES ({}, 'A', 'B', '1990-01-01', 'F')"
+    kano, lagos = (new.format(clinic.pk) for clinic in country)
+    clerk, analyst = claim_of(("clerk", {"state": "KANO"})), claim_of(("analyst",))
+    assert (refusal(kano, clerk), refusal(lagos, clerk), refusal(kano, analyst)) == (None, "42501", "42501")
+    move = f"UPDATE patients SET facility_id = {country[1].pk} WHERE facility_id = {country[0].pk}"
+    assert refusal(move, clerk) == "42501"
+    with the_web(analyst) as cursor:
+        cursor.execute("UPDATE patients SET phone = NULL")
+        assert cursor.rowcount == 0
+    with the_web(clerk) as cursor:
+        cursor.execute("DELETE FROM triage_visits")
+        assert cursor.rowcount == 0
+
+
+POWERS = (
+    "UPDATE clinical_user SET is_superuser = true",
+    "UPDATE clinical_user SET is_active = true WHERE NOT is_active",
+    "INSERT INTO memberships (user_id, role, state, lga) SELECT id, 'steward', '', '' FROM clinical_user",
+    "INSERT INTO role_rights VALUES ('clerk', 'records', 'read')",
+)
+
+
+@pytest.mark.parametrize("sql", POWERS)
+def test_nobody_gives_themselves_powers(sql):
+    User.objects.create_user("asleep", is_active=False)
+    assert refusal(sql, claim_of(("steward",))) == "42501"
+
+
+def test_a_superuser_gives_powers(alice):
+    claim = row_security.claim(alice.pk)
+    User.objects.create_user("asleep", is_active=False)
+    assert [refusal(sql, claim) for sql in POWERS] == [None, None, None, "42501"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE patients DISABLE ROW LEVEL SECURITY",
+        "DROP POLICY scope_read ON patients",
+        "CREATE TABLE mine (id int)",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "DELETE FROM revisions",
+        "UPDATE django_migrations SET name = 'x'",
+        "TRUNCATE patients",
+        "SELECT * FROM marts.dim_patients",
+        "SELECT * FROM staging.stg_patients",
+        "COPY patients TO PROGRAM 'cat'",
+    ],
+)
+def test_the_web_cannot_take_the_wall_down(sql):
+    assert refusal(sql, claim_of(("steward",))) == "42501"
+
+
+# --- Nothing is forgotten
+
+
+def test_the_web_owns_nothing_and_is_a_member_of_nothing():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relowner = %s::regrole", [row_security.ROLE])
+        assert cursor.fetchone() == (0,)
+        cursor.execute(
+            "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb,"
+            " EXISTS (SELECT FROM pg_auth_members WHERE member = oid) FROM pg_roles WHERE rolname = %s",
+            [row_security.ROLE],
+        )
+        assert cursor.fetchone() == (False,) * 5
+
+
+def test_whatever_tells_of_a_patient_has_a_policy():
+    """Every table and view that the web may read and that has a column of a patient or facility."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT DISTINCT c.oid::regclass::text, c.relkind, c.relrowsecurity, c.reloptions::text
+            FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+            WHERE a.attname IN ('patient_id', 'facility_id', 'first_name', 'first_name_key', 'dob', 'was', 'raw')
+              AND c.relkind IN ('r', 'p', 'v', 'm') AND has_table_privilege(%s, c.oid, 'SELECT')
+              AND c.relnamespace <> 'information_schema'::regnamespace
+            """,
+            [row_security.ROLE],
+        )
+        open_ones = {
+            name
+            for name, kind, has_policy, options in cursor.fetchall()
+            if not (
+                has_policy
+                or (kind == "v" and ("security_invoker=true" in (options or "") or name.startswith("scoped.")))
+            )
+        }
+    assert open_ones <= WITHOUT_NAMES
+
+
+WITHOUT_NAMES = {"clinical_user", "memberships", "duplicate_pairs", "rules", "rule_uses", "sightings", "facility_signals"}
+
+
+def test_functions_that_run_as_the_owner_can_be_led_astray_by_no_schema_of_the_caller():
+    """Each names its relations with their schema, or has a search path of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname, prosrc FROM pg_proc WHERE prosecdef AND proconfig IS NULL"
+            " AND pronamespace = 'public'::regnamespace"
+        )
+        for name, body in cursor.fetchall():
+            words = body.replace("epoch FROM", "").replace("(", " ").split()
+            relations = [after for word, after in zip(words, words[1:], strict=False) if word in ("FROM", "JOIN")]
+            assert all(one.startswith("public.") for one in relations), name
+
+
+def test_the_database_knows_the_table_of_roles():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT role, resource, action FROM role_rights")
+        assert {*cursor.fetchall()} == {
+            (role.value, resource, action)
+            for role, resources in access.ALLOWED.items()
+            for resource, actions in resources.items()
+            for action in actions
+        }
+
+
+# --- How the web comes to it
+
+
+def test_the_web_does_not_run_as_a_user_whom_no_policy_binds():
+    with pytest.raises(ImproperlyConfigured, match="create_web_role"):
+        row_security.put_up(connection)
+
+
+def test_the_web_does_not_run_with_a_secret_that_the_database_does_not_know(settings):
+    settings.SECRET_KEY = "another one " * 5
+    with pytest.raises(ImproperlyConfigured, match="migrate"), the_web():
+        row_security.put_up(connection)
+
+
+def test_a_claim_of_the_secret_before_the_last_rotation_is_known(settings, country):
+    user = holder(("steward",))
+    old = row_security.claim(user.pk)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new one " * 6, [settings.SECRET_KEY]
+    web_role.prepare()
+    assert sum(seen(old).values()) == sum(seen(row_security.claim(user.pk)).values()) == 10
+
+
+def test_an_export_is_read_for_who_asked_though_the_request_is_over(country):
+    response = Caller(("clinician", {"state": "KANO"})).get("/api/patients", {"format": "ndjson"})
+    row_security.stand_for(None)
+    with connection.execute_wrapper(row_security.guard), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {row_security.ROLE}")
+        lines = b"".join(response.streaming_content).splitlines()
+        cursor.execute("RESET ROLE")
+    assert len(lines) == 1
