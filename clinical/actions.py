@@ -9,7 +9,7 @@ from django.contrib.postgres.functions import TransactionNow
 from django.db import transaction
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
-from clinical import audit, undo
+from clinical import audit, row_security, undo
 from clinical.models import AuditEvent, Facility, MedicalRecord, Patient, TriageVisit, User
 
 # Who refers to a row, and by which column: what is referred to cannot be deleted, what it refers to must be there.
@@ -24,6 +24,7 @@ PARENTS: dict[type[Model], list[str]] = {
 }
 
 
+@row_security.lifted()
 def mark_deleted(rows: "QuerySet[Any]", *, by: User) -> int:
     """Marks the rows that nothing undeleted refers to; returns how many."""
     rows = rows.filter(deleted_at=None)
@@ -32,6 +33,7 @@ def mark_deleted(rows: "QuerySet[Any]", *, by: User) -> int:
     return _written("delete", rows, by, deleted_at=TransactionNow(), deleted_by=by)
 
 
+@row_security.lifted()
 def restore(rows: "QuerySet[Any]", *, by: User) -> int:
     """Takes the mark from the rows whose own patient and facility are not deleted; returns how many.
 
@@ -45,6 +47,7 @@ def restore(rows: "QuerySet[Any]", *, by: User) -> int:
     return _written("restore", rows, by, deleted_at=None, deleted_by=None)
 
 
+@row_security.lifted()
 def settle_differences(rows: "QuerySet[Any]", *, by: User) -> int:
     """A person has seen where the source has overruled a person, and leaves it so; returns how many rows."""
     return _written("settle", rows.exclude(overridden={}), by, overridden={})
@@ -57,6 +60,7 @@ class NotPossible(Exception):
     """What stands there now does not allow it; the message says why, and names no person."""
 
 
+@row_security.lifted()
 def undo_deed(event: AuditEvent, *, by: User) -> None:
     """Puts back what one deed changed. Raises NotPossible where it is none that can be undone so, or where one of its
     columns was changed again since."""

@@ -13,7 +13,7 @@ from django.db.models import BigIntegerField, Exists, F, OuterRef, Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, Now
 
-from clinical import audit, locks, undo
+from clinical import audit, locks, row_security, undo
 from clinical.models import (
     Facility,
     FacilityAlias,
@@ -34,6 +34,7 @@ class NotPossible(Exception):
     """The rows do not allow it; the message says why, and names no person."""
 
 
+@row_security.lifted()
 def merge_patients(survivor: Patient, other: Patient, *, by: User, keep: Mapping[str, Any] | None = None) -> Merge:
     """`other` becomes a name of `survivor`, who takes all events and the values of `keep` (updatable columns)."""
     with audit.acting(by, "merge", "patients", survivor.pk, merged_id=other.pk, fields=sorted(keep or {})) as event:
@@ -45,6 +46,7 @@ def merge_patients(survivor: Patient, other: Patient, *, by: User, keep: Mapping
         return Merge.objects.create(table=Merge.Of.PATIENTS, survivor_id=survivor.pk, merged_id=other.pk, event=event)
 
 
+@row_security.lifted()
 def merge_facilities(survivor: Facility, other: Facility, *, by: User, keep: Mapping[str, Any] | None = None) -> Merge:
     """`other` becomes a name of `survivor`, which takes its patients; those whom both know are merged too."""
     deed = audit.acting(by, "merge", "facilities", survivor.pk, merged_id=other.pk, fields=sorted(keep or {}))
@@ -63,6 +65,7 @@ def merge_facilities(survivor: Facility, other: Facility, *, by: User, keep: Map
         return Merge.objects.create(table=Merge.Of.FACILITIES, survivor_id=survivor.pk, merged_id=other.pk, event=event)
 
 
+@row_security.lifted()
 @transaction.atomic
 def unmerge(merge: Merge, *, by: User) -> None:
     """Both rows are as before, each with its own events, those that have come by its name since among them.

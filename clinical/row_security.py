@@ -54,10 +54,10 @@ def lifted() -> Iterator[None]:
         yield
 
 
-def keys() -> list[bytes]:
+def signing_keys() -> list[bytes]:
     """Of the secrets that are in use; the first one signs."""
     secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return [hashlib.sha256(f"row security {secret}".encode()).digest() for secret in secrets]
+    return [hashlib.sha256(b"row security " + str(secret).encode()).digest() for secret in secrets]
 
 
 @lru_cache(maxsize=4096)
@@ -69,7 +69,7 @@ def _claim(user_id: int, ends: int, key: bytes) -> str:
 def claim(user_id: int) -> str:
     """Good for a quarter of an hour at most."""
     ends = (int(time.time()) // 60 + MINUTES) * 60
-    return _claim(user_id, ends, keys()[0])
+    return _claim(user_id, ends, signing_keys()[0])
 
 
 def guard(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:

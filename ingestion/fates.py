@@ -16,6 +16,7 @@ from unicodedata import normalize
 from django.db import transaction
 from django.db.models import QuerySet, TextChoices
 
+from clinical import row_security
 from clinical.models import Revision
 from ingestion import load, originals, rows, rules
 from ingestion.load import events, refused
@@ -62,6 +63,7 @@ class LineFate:
         return str(self.fate.label)
 
 
+@row_security.lifted()
 def of_line(batch: IngestBatch, line: int) -> LineFate:
     """Of a physical line: one inside a record that spans several tells what became of the record."""
     batch = batch.parent or batch
@@ -102,6 +104,7 @@ def _fate_of(row: RejectedRow) -> Fate:
     return Fate.PARKED if finished_at and row.first_seen_at > finished_at else Fate.REFUSED
 
 
+@row_security.lifted()
 def counts(batch: IngestBatch) -> Counter[Fate]:
     """How many records of a loaded file met which fate; blank lines apart. Raises StorageError."""
     own: dict[int, Fate] = {}

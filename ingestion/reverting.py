@@ -12,7 +12,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from clinical import audit, locks, undo
+from clinical import audit, locks, row_security, undo
 from clinical.models import (
     DuplicatePair,
     Facility,
@@ -113,6 +113,7 @@ class Plan:
         return RejectedRow.objects.filter(replay_batch__in=[one.batch.pk for one in self.footprints]).count()
 
 
+@row_security.lifted()
 def plan(batch: IngestBatch) -> Plan:
     """Looks, and changes nothing. Replays of the batch's rows go with it."""
     with transaction.atomic(), audit.unhurried():
@@ -120,6 +121,7 @@ def plan(batch: IngestBatch) -> Plan:
         return Plan(footprints, [obstacle for one in footprints for obstacle in obstacles(one)])
 
 
+@row_security.lifted()
 def revert(batch: IngestBatch, *, reason: str, by: "User | None") -> Plan:
     """Takes the batch and the replays of its rows back. Raises NotPossible, or Obstructed with what stands against."""
     if not reason.strip():

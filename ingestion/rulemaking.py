@@ -10,7 +10,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from clinical import access, audit, merging, values
+from clinical import access, audit, merging, row_security, values
 from clinical.models import Facility, MedicalRecord
 from ingestion import queue, replay, reverting, rulebook, rules, stewards
 from ingestion.models import IngestBatch, RejectedRow, Rule, RuleUse
@@ -56,6 +56,7 @@ class _TriedOut(Exception):
     pass
 
 
+@row_security.lifted()
 def preview(proposal: Proposal, *, by: "User") -> Preview:
     """Tries the rule and leaves no trace. Raises NotPossible as `save` does."""
     found: list[Preview] = []
@@ -86,17 +87,20 @@ def _try(rule: Rule, so_far: Preview) -> Preview:
     return Preview(so_far.waiting, len(ids), freed, still, so_far.would_have_changed)
 
 
+@row_security.lifted()
 def save(proposal: Proposal, *, by: "User") -> Rule:
     """Puts the rule in force; what waits for it is tried by `apply`. Raises NotPossible."""
     with audit.acting(by, "rule", "rules", about=proposal.about, reach=proposal.source or proposal.state or "all"):
         return _put_in_force(proposal, by)
 
 
+@row_security.lifted()
 def apply(rule: Rule, *, by: "User | None") -> list[IngestBatch]:
     """Tries the rows again that wait for the rule; twice does no harm."""
     return stewards.replay(rules.waiting(rule), by=by)
 
 
+@row_security.lifted()
 def end(rule: Rule, *, why: str, by: "User") -> None:
     """The rule applies no more; what came in by it stays."""
     if not why.strip():
@@ -107,6 +111,7 @@ def end(rule: Rule, *, why: str, by: "User") -> None:
             raise NotPossible("This rule is not in force any more.")
 
 
+@row_security.lifted()
 def take_back(rule: Rule, *, why: str, by: "User") -> int:
     """The rule ends, and exactly the rows that came in by it wait again; returns how many.
 

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Func, JSONField, QuerySet, Value
 from django.db.models.functions import Now
 
-from clinical import audit
+from clinical import audit, row_security
 from ingestion import replay as replays
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import STOPPED, IngestBatch, RejectedRow, Release, Source, Status
@@ -23,6 +23,7 @@ class NotPossible(Exception):
     """The state does not allow it; the message says what does."""
 
 
+@row_security.lifted()
 @transaction.atomic
 def release(batch: IngestBatch, *, release_as: str, by: "User | None", remember: bool = False) -> None:
     """The held batch is due again and loads as the steward says; with `remember`, so do later files of its source."""
@@ -41,6 +42,7 @@ def release(batch: IngestBatch, *, release_as: str, by: "User | None", remember:
         _due_again(batch, by, release_as=answer)
 
 
+@row_security.lifted()
 @transaction.atomic
 def retry(batch: IngestBatch, *, by: "User | None") -> None:
     """A rejected or failed batch is due again, from its kept bytes, with its attempts counted anew."""
@@ -53,6 +55,7 @@ def retry(batch: IngestBatch, *, by: "User | None") -> None:
         _due_again(batch, by)
 
 
+@row_security.lifted()
 @transaction.atomic
 def discard(batch: IngestBatch, *, reason: str, by: "User | None") -> None:
     """Nothing of the batch will load; its bytes go to the archive with the next run."""
@@ -80,6 +83,7 @@ def _due_again(batch: IngestBatch, by: "User | None", **columns: object) -> None
 # --- Refused rows
 
 
+@row_security.lifted()
 def correct(rows: "QuerySet[RejectedRow]", cells: dict[str, str], *, by: "User | None") -> int:
     """Puts these cells in place of what the open rows were delivered with; the raw cells stay. Returns how many."""
     with transaction.atomic():
@@ -104,6 +108,7 @@ class _WithTyped(Func):
     arity = 1
 
 
+@row_security.lifted()
 def correct_each(cells_by_row: dict[int, dict[str, str]], *, by: "User | None", **details: Any) -> list[int]:
     """The same with cells of its own for each row, by id. Returns the ids of those that were still open."""
     with transaction.atomic():
@@ -120,6 +125,7 @@ def correct_each(cells_by_row: dict[int, dict[str, str]], *, by: "User | None", 
     return ids
 
 
+@row_security.lifted()
 def replay(rows: "QuerySet[RejectedRow]", *, by: "User | None") -> list[IngestBatch]:
     """Tries the open rows again, as corrected; returns the replay batches, whose counts say what landed."""
     chosen = [*rows.filter(state=RejectedRow.State.OPEN).values_list("pk", flat=True)]
@@ -127,6 +133,7 @@ def replay(rows: "QuerySet[RejectedRow]", *, by: "User | None") -> list[IngestBa
     return replays.replay(rows, deed=deed)
 
 
+@row_security.lifted()
 @transaction.atomic
 def dismiss(rows: "QuerySet[RejectedRow]", *, reason: str, by: "User | None") -> int:
     """The open rows will not load, and stay dismissed when they are delivered again. Returns how many."""

@@ -15,13 +15,13 @@ NOT_WRITTEN = ("django_migrations", "role_rights", "state_names", "revisions", "
 HIDDEN = ("row_security_keys",)
 GRANTS = f"""
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public, scoped TO {ROLE};
+GRANT USAGE ON SCHEMA public, staging, marts, scoped TO {ROLE};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROLE};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {ROLE};
 GRANT SELECT ON ALL TABLES IN SCHEMA scoped TO {ROLE};
 REVOKE INSERT, UPDATE, DELETE ON {", ".join(NOT_WRITTEN)} FROM {ROLE};
 REVOKE ALL ON {", ".join(HIDDEN)} FROM {ROLE};
-"""
+"""  # noqa: S608  # our own names
 # So that workers see in pg_stat_activity when a transaction of the web began (changed_since).
 SEEN = f"GRANT {ROLE} TO CURRENT_USER WITH INHERIT TRUE, SET FALSE"
 IS_SEEN = "SELECT pg_has_role(current_user, %(role)s, 'USAGE')"
@@ -32,7 +32,7 @@ FROM pg_roles WHERE rolname = current_user
 
 
 def prepare() -> None:
-    """After each migrate. Where our user may not make roles, somebody else has to, and the web says so when it starts."""
+    """After each migrate. Where our user may not make roles somebody else has to; the web says so when it starts."""
     with transaction.atomic(), connection.cursor() as cursor:
         _remember_rights(cursor)
         cursor.execute(MAY_SHAPE, {"role": ROLE})
@@ -65,7 +65,7 @@ def _remember_rights(cursor: Any) -> None:
         for action in sorted(actions)
     ]
     _fill(cursor, "role_rights", ("role", "resource", "action"), rights)
-    _fill(cursor, "row_security_keys", ("key",), [(key,) for key in row_security.keys()])
+    _fill(cursor, "row_security_keys", ("key",), [(key,) for key in row_security.signing_keys()])
     _fill(cursor, "state_names", ("key", "state"), [*geography.STATES_BY_KEY.items()])
 
 

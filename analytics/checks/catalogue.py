@@ -42,7 +42,11 @@ class Check:
 def _models() -> dict[str, type[Model]]:
     """The model of each relation, by the relation's name with its schema; of a mart it reads the view in front."""
     models = apps.get_app_config("analytics").get_models()
-    return {model._meta.db_table.replace('"', "").replace("scoped.", "marts."): model for model in models if not model._meta.managed}
+    return {
+        model._meta.db_table.replace('"', "").replace("scoped.", "marts."): model
+        for model in models
+        if not model._meta.managed
+    }
 
 
 def _keys(model: type[Model]) -> list[str]:

@@ -7,7 +7,7 @@ from django.contrib.postgres.functions import TransactionNow
 from django.db import transaction
 from django.db.models import Q
 
-from clinical import audit, merging
+from clinical import audit, merging, row_security
 from clinical.duplicates.scoring import VERSION
 from clinical.merging import NotPossible
 from clinical.models import DuplicatePair, Facility, Patient, Table, User
@@ -20,6 +20,7 @@ MODELS: dict[str, Any] = {Table.PATIENTS: Patient, Table.FACILITIES: Facility}
 BY_HAND = {"field": "by hand", "agreement": "chosen by a steward", "weight": 0}
 
 
+@row_security.lifted()
 def propose(one: Any, other: Any) -> DuplicatePair:
     """The pair of two rows that a steward has chosen, whether or not a search has found it."""
     low, high = sorted((one, other), key=lambda row: row.pk)
@@ -36,6 +37,7 @@ def propose(one: Any, other: Any) -> DuplicatePair:
     return pair
 
 
+@row_security.lifted()
 @transaction.atomic
 def merge(pair: DuplicatePair, *, survivor_id: int, keep: Mapping[str, Any], by: User) -> None:
     """They are one: the other becomes a name of the survivor. Raises NotPossible, with the reason in words."""
@@ -49,6 +51,7 @@ def merge(pair: DuplicatePair, *, survivor_id: int, keep: Mapping[str, Any], by:
     others.filter(Q(low_id=other_id) | Q(high_id=other_id)).delete()
 
 
+@row_security.lifted()
 @transaction.atomic
 def call_different(pair: DuplicatePair, *, by: User, why: str = "") -> None:
     """They are two, and are never asked about again."""
@@ -57,6 +60,7 @@ def call_different(pair: DuplicatePair, *, by: User, why: str = "") -> None:
     _decide(pair, State.DIFFERENT, by, why=why)
 
 
+@row_security.lifted()
 @transaction.atomic
 def take_back(pair: DuplicatePair, *, by: User) -> None:
     """The pair is open again, and unmerged where it had been merged. Raises NotPossible where that cannot be."""

@@ -17,6 +17,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
+from clinical import row_security
 from clinical.access import Scope
 from clinical.models import User
 from ingestion import spreadsheets, stewards
@@ -127,6 +128,7 @@ def take(batch: IngestBatch, fetched: Fetched) -> tuple[dict[str, Any], list[str
     return compared.told() | told, compared.unknown_columns
 
 
+@row_security.lifted()
 def apply(
     edits: dict[int, dict[str, str]], *, by: User | None, **details: Any
 ) -> tuple[dict[str, Any], list[IngestBatch]]:
@@ -140,6 +142,7 @@ def apply(
     return told, replays
 
 
+@row_security.lifted()
 def compare(fetched: Fetched, rows: "QuerySet[RejectedRow]", dataset: Dataset | None = None) -> Comparison:
     """Reads the file against those refused rows that it may speak of. Raises FileRefused."""
     if fetched.refusal:

@@ -28,6 +28,13 @@ CREATE POLICY scope_update ON rejected_rows FOR UPDATE USING {OF_A_SCOPE.format(
 CREATE POLICY scope_create ON rejected_rows FOR INSERT WITH CHECK ((SELECT scope_user() = 0));
 CREATE POLICY scope_delete ON rejected_rows FOR DELETE USING ((SELECT scope_user() = 0));
 """
+# What stood in a refused row; and in what stewards have written, which is told to whom it is shown by the desk.
+REVISIONS = """
+CREATE POLICY scope_of_refused_rows ON revisions FOR SELECT USING (
+    "table" = 'rejected_rows' AND EXISTS (SELECT FROM rejected_rows r WHERE r.id = object_id)
+    OR "table" IN ('rules', 'ingest_sources', 'causes') AND (SELECT scope_user() IS NOT NULL)
+);
+"""
 NO_POLICIES = """
 ALTER TABLE rejected_rows DISABLE ROW LEVEL SECURITY;
 DROP POLICY scope_read ON rejected_rows;
@@ -42,4 +49,5 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(FOLDERS, "DROP FUNCTION state_in_folder"),
         migrations.RunSQL(POLICIES, NO_POLICIES),
+        migrations.RunSQL(REVISIONS, "DROP POLICY scope_of_refused_rows ON revisions"),
     ]

@@ -3,6 +3,7 @@
 import time
 from contextlib import contextmanager
 from datetime import date
+from itertools import pairwise
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +19,7 @@ from tests.rows import facility, patient, record, visit
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)
 TABLES = ("facilities", "patients", "medical_records", "triage_visits", "rejected_rows")
+
 
 @contextmanager
 def the_web(claim=None):
@@ -97,7 +99,7 @@ def test_a_made_up_scope_sees_nothing(country):
 
 def test_a_claim_that_is_over_sees_nothing(country):
     user = holder(("steward",))
-    assert sum(seen(row_security._claim(user.pk, int(time.time()) - 1, row_security.keys()[0])).values()) == 0
+    assert sum(seen(row_security._claim(user.pk, int(time.time()) - 1, row_security.signing_keys()[0])).values()) == 0
 
 
 def test_a_claim_ends_with_its_transaction(country):
@@ -115,7 +117,9 @@ def test_the_key_of_claims_cannot_be_read_nor_changed():
 
 
 @pytest.mark.parametrize("role", access.Role.values)
-@pytest.mark.parametrize("scope", [{}, {"state": "KANO"}, {"state": "KANO", "lga": "Dala"}, {"facility": 0}, {"facility": 1}])
+@pytest.mark.parametrize(
+    "scope", [{}, {"state": "KANO"}, {"state": "KANO", "lga": "Dala"}, {"facility": 0}, {"facility": 1}]
+)
 def test_a_scope_is_what_plain_sql_finds(country, role, scope):
     scope = {name: country[value] if name == "facility" else value for name, value in scope.items()}
     in_scope = 2 if not scope else 1
@@ -265,7 +269,15 @@ def test_whatever_tells_of_a_patient_has_a_policy():
     assert open_ones <= WITHOUT_NAMES
 
 
-WITHOUT_NAMES = {"clinical_user", "memberships", "duplicate_pairs", "rules", "rule_uses", "sightings", "facility_signals"}
+WITHOUT_NAMES = {
+    "clinical_user",
+    "memberships",
+    "duplicate_pairs",
+    "rules",
+    "rule_uses",
+    "sightings",
+    "facility_signals",
+}
 
 
 def test_functions_that_run_as_the_owner_can_be_led_astray_by_no_schema_of_the_caller():
@@ -277,7 +289,7 @@ def test_functions_that_run_as_the_owner_can_be_led_astray_by_no_schema_of_the_c
         )
         for name, body in cursor.fetchall():
             words = body.replace("epoch FROM", "").replace("(", " ").split()
-            relations = [after for word, after in zip(words, words[1:], strict=False) if word in ("FROM", "JOIN")]
+            relations = [after for word, after in pairwise(words) if word in ("FROM", "JOIN")]
             assert all(one.startswith("public.") for one in relations), name
 
 

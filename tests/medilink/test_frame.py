@@ -27,7 +27,7 @@ def test_the_example_has_a_line_on_each_variable_that_the_settings_read():
 
 def test_the_containers_are_given_known_variables_only(services):
     for name in ("web", "worker", "beat", "migrate"):
-        assert services[name]["environment"].keys() - {"REMAP_SIGTERM"} <= example_names()
+        assert services[name]["environment"].keys() - {"REMAP_SIGTERM", "WEB_PASSWORD"} <= example_names()
 
 
 def test_the_lock_holds_every_dependency_with_hashes_and_no_index_host():
