@@ -4,7 +4,7 @@ The first key of DATA_KEYS seals, every key opens. A sealed value begins with it
 finds what still waits, and is bound to its place: moved to another row or column it cannot be opened.
 """
 
-import os
+import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -27,10 +27,15 @@ def current_key_id() -> str:
 
 
 def seal(plain: bytes, place: str) -> bytes:
-    """Length of the key's id, the id, nonce, ciphertext with tag. Nonces are random: good for 2**32 values a key."""
+    """Length of the key's id, the id, nonce, ciphertext with tag.
+
+    The nonce is a keyed hash of value and place, so that the same value in the same place is the same bytes: what the
+    history of a row has kept can be told from what stands there now, also after a change of keys.
+    """
     key_id = current_key_id()
-    header, nonce = header_of(key_id), os.urandom(NONCE_BYTES)
-    return header + nonce + _cipher(settings.DATA_KEYS[key_id]).encrypt(nonce, plain, header + place.encode())
+    key, header, bound = settings.DATA_KEYS[key_id], header_of(key_id), place.encode()
+    nonce = hashlib.blake2b(bound + b"\0" + plain, key=key, digest_size=NONCE_BYTES, person=b"nonce").digest()
+    return header + nonce + _cipher(key).encrypt(nonce, plain, header + bound)
 
 
 def unseal(sealed: bytes | memoryview, place: str) -> bytes:
@@ -85,17 +90,23 @@ class SealedField(models.BinaryField):
 
     def place(self, values: Iterable[Any]) -> str:
         """Where a value belongs, given what the columns of `bound_to` hold."""
-        return ":".join(map(str, [self.model._meta.db_table, self.column, *values]))
+        return "\x1f".join(map(str, [self.model._meta.db_table, self.column, *values]))
 
     def seal_in(self, row: models.Model, plain: bytes | None) -> None:
-        setattr(row, self.attname, None if plain is None else seal(plain, self._place_in(row)))
+        setattr(row, self.attname, None if plain is None else seal(plain, self.place_in(row)))
 
     def unseal_in(self, row: models.Model) -> bytes | None:
         sealed = getattr(row, self.attname)
-        return None if sealed is None else unseal(sealed, self._place_in(row))
+        return None if sealed is None else unseal(sealed, self.place_in(row))
 
-    def _place_in(self, row: models.Model) -> str:
+    def place_in(self, row: models.Model) -> str:
         return self.place(getattr(row, name) for name in self.bound_to)
+
+
+def field_of(model: type[models.Model], name: str) -> SealedField:
+    field = model._meta.get_field(name)
+    assert isinstance(field, SealedField)
+    return field
 
 
 def sealed_fields() -> list[SealedField]:
