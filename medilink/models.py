@@ -27,3 +27,21 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return self.what
+
+
+class Backup(models.Model):
+    """One backup: at work until `finished_at`; good where `error` is empty then."""
+
+    place = models.TextField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    bytes = models.BigIntegerField(null=True)
+    sha256 = models.TextField(blank=True, default="")
+    error = models.TextField(blank=True, default="", help_text="of which kind; in words that name nobody")
+
+    class Meta:
+        db_table = "backups"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.place

@@ -17,6 +17,7 @@ def make_key(apps: Any, schema_editor: Any) -> None:
 
 def seal_answers(apps: Any, schema_editor: Any) -> None:
     field = clinical.sealing.field_of(apps.get_model("clinical", "IdempotencyKey"), "body")
+    row: Any
     for row in field.model._base_manager.iterator():
         field.seal_in(row, bytes(row.body))
         row.save(update_fields=["body"])
@@ -24,6 +25,7 @@ def seal_answers(apps: Any, schema_editor: Any) -> None:
 
 def open_answers(apps: Any, schema_editor: Any) -> None:
     field = clinical.sealing.field_of(apps.get_model("clinical", "IdempotencyKey"), "body")
+    row: Any
     for row in field.model._base_manager.iterator():
         row.body = field.unseal_in(row)
         row.save(update_fields=["body"])
