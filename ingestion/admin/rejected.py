@@ -155,15 +155,15 @@ class RejectedRowAdmin(Storied, CorrectionFiles):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[RejectedRow]":
         rows = super().get_queryset(request)
-        return rows.defer("raw_sealed", "corrections_sealed") if request.path.endswith("/rejectedrow/") else rows
+        return rows.defer("raw_sealed", "corrections_sealed", "cell_keys") if request.path.endswith("/rejectedrow/") else rows
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
     ) -> "tuple[QuerySet[Any], bool]":
         """Names are sealed: by their hashes a whole one is found, and a facility that is known by any part of it."""
-        hashes = keyed.hashes()
         if not search_term.strip():
             return queryset, False
+        hashes = keyed.hashes()
         is_facility = Q(facility_key=hashes.of(name_key(search_term)))
         found = []
         for word in search_term.split():
