@@ -6,6 +6,6 @@ class ClinicalConfig(AppConfig):
     name = "clinical"
 
     def ready(self) -> None:
-        from clinical import keyed
+        from clinical import keyed, rotation  # noqa: F401  its check is registered
 
         post_migrate.connect(keyed.make_key, sender=self)

@@ -101,21 +101,24 @@ def _opener(table: str, pk: int, revisions: Sequence[Revision]) -> Opener:
     fields = [field for field in sealing.sealed_fields() if field.model._meta.db_table == table]
     if not fields or not revisions:
         return lambda columns: columns
-    names = {name for field in fields for name in field.bound_to}
-    bound = fields[0].model._base_manager.filter(pk=pk).values(*names).first() or revisions[0].was or {}
+    bound = {field.column: bound_values(field, pk, revisions[0].was or {}) for field in fields}
 
     def opened(columns: dict[str, Any]) -> dict[str, Any]:
         told = {name: value for name, value in columns.items() if name not in HASHES}
         for field in fields:
             if field.column in told:
-                sealed = told.pop(field.column)
-                plain = sealed and sealing.unseal(
-                    bytes.fromhex(sealed[2:]), field.place(bound[n] for n in field.bound_to)
-                )
+                sealed, place = told.pop(field.column), field.place(bound[field.column])
+                plain = sealed and sealing.unseal(bytes.fromhex(sealed[2:]), place)
                 told[field.column.removesuffix("_sealed")] = json.loads(plain) if plain else {}
         return told
 
     return opened
+
+
+def bound_values(field: sealing.SealedField, pk: int, gone: dict[str, Any]) -> list[Any]:
+    """What a row's sealed value is bound to; of a row that is gone, as its last revision has it."""
+    row = field.model._base_manager.filter(pk=pk).values_list(*field.bound_to).first()
+    return [*row] if row else [gone.get(name) for name in field.bound_to]
 
 
 def _columns(revision: Revision, opener: Opener) -> Iterator[Column]:

@@ -1,5 +1,7 @@
 """What the wiring itself remembers: whom it has told what."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -45,3 +47,9 @@ class Backup(models.Model):
 
     def __str__(self) -> str:
         return self.place
+
+    @classmethod
+    def last_good(cls) -> datetime | None:
+        """The instant of which its rows are."""
+        good = cls.objects.filter(error="", finished_at__isnull=False).order_by("-id")
+        return good.values_list("started_at", flat=True).first()

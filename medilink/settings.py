@@ -294,6 +294,9 @@ S3_CORRECTIONS_PREFIX = env.str("S3_CORRECTIONS_PREFIX", default="medical_record
 S3_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL_S3", default="") or None
 AWS_REGION = env.str("AWS_REGION", default="") or None
 
+# Where a sealed backup goes every night: s3://bucket/prefix/ or a folder. Empty: somebody else's snapshots are the way.
+BACKUP_URL = env.str("BACKUP_URL", default="")
+
 INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", default=2 * 1024**3)
 INGEST_PARENT_WAIT = timedelta(seconds=env.int("INGEST_PARENT_WAIT", default=86_400))
 INGEST_WATCH = env.bool("INGEST_WATCH", default=True)

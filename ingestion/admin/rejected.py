@@ -147,6 +147,8 @@ class RejectedRowAdmin(Storied, CorrectionFiles):
     def check_undo(self, request: HttpRequest, event: AuditEvent) -> None:
         super().check_undo(request, event)
         rows = RejectedRow.objects.filter(pk__in=event.revisions.filter(table="rejected_rows").values("object_id"))
+        if rows.filter(raw_sealed=None).exists():
+            raise NotPossible("The cells were let go of long after the row was settled; it cannot wait again.")
         if event.action == "correct" and rows.filter(state=RejectedRow.State.REPLAYED).exists():
             raise NotPossible("A row that was corrected so has landed since; its cells tell how.")
 
@@ -155,7 +157,11 @@ class RejectedRowAdmin(Storied, CorrectionFiles):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[RejectedRow]":
         rows = super().get_queryset(request)
-        return rows.defer("raw_sealed", "corrections_sealed", "cell_keys") if request.path.endswith("/rejectedrow/") else rows
+        return (
+            rows.defer("raw_sealed", "corrections_sealed", "cell_keys")
+            if request.path.endswith("/rejectedrow/")
+            else rows
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str

@@ -1,11 +1,9 @@
 import hashlib
 import io
 import os
-import subprocess
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 
 from medilink.backups import dump, places, postgres, restore, sealed
 from medilink.models import Backup
@@ -62,7 +60,9 @@ def test_programs_of_another_version_are_refused(version):
 
 
 def test_a_password_stands_in_no_command_line():
-    told = postgres.environment({"host": "db", "user": "m", "password": "secret", "dbname": "medilink", "cursor": object})
+    told = postgres.environment(
+        {"host": "db", "user": "m", "password": "secret", "dbname": "medilink", "cursor": object}
+    )
     assert told["PGPASSWORD"] == "secret"
     assert "cursor" not in str(told)
 
