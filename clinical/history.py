@@ -1,7 +1,7 @@
 """What has happened to a row: each change with who or what made it, and what stood in each column before and after."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.db.models import Q
 
-from clinical import actions
+from clinical import actions, sealing
 from clinical.models import AuditEvent, Merge, Revision
 
 MOST = 200  # changes of one row, the latest
@@ -66,12 +66,13 @@ def of_row(table: str, pk: int) -> list[Change]:
     revisions = [
         *Revision.objects.filter(table=table, object_id=pk).select_related("event__actor").order_by("-id")[:MOST]
     ]
+    opener = _opener(table, pk, revisions)
     undone = _undone({revision.event_id for revision in revisions if revision.event_id})
     changes = []
     for _, group in groupby(revisions, key=lambda revision: (revision.event_id, revision.batch_id, revision.at)):
         together = [*group]
         last = together[0]
-        columns = [column for revision in reversed(together) for column in _columns(revision)]
+        columns = [column for revision in reversed(together) for column in _columns(revision, opener)]
         changes.append(
             Change(last.at, last.event, last.batch_id, last.role, columns, is_undone=last.event_id in undone)
         )
@@ -91,8 +92,37 @@ def _creation(table: str, pk: int) -> Iterator[Change]:
         yield Change(made.at, made, None, "", [])
 
 
-def _columns(revision: Revision) -> Iterator[Column]:
-    was, became = revision.was or {}, revision.became or {}
+Opener = Callable[[dict[str, Any]], dict[str, Any]]
+HASHES = {"cell_keys"}  # of what is told in words already
+
+
+def _opener(table: str, pk: int, revisions: Sequence[Revision]) -> Opener:
+    """What makes of a row's columns, as triggers have kept them, those that a person may read."""
+    fields = [field for field in sealing.sealed_fields() if field.model._meta.db_table == table]
+    if not fields or not revisions:
+        return lambda columns: columns
+    bound = {field.column: bound_values(field, pk, revisions[0].was or {}) for field in fields}
+
+    def opened(columns: dict[str, Any]) -> dict[str, Any]:
+        told = {name: value for name, value in columns.items() if name not in HASHES}
+        for field in fields:
+            if field.column in told:
+                sealed, place = told.pop(field.column), field.place(bound[field.column])
+                plain = sealed and sealing.unseal(bytes.fromhex(sealed[2:]), place)
+                told[field.column.removesuffix("_sealed")] = json.loads(plain) if plain else {}
+        return told
+
+    return opened
+
+
+def bound_values(field: sealing.SealedField, pk: int, gone: dict[str, Any]) -> list[Any]:
+    """What a row's sealed value is bound to; of a row that is gone, as its last revision has it."""
+    row = field.model._base_manager.filter(pk=pk).values_list(*field.bound_to).first()
+    return [*row] if row else [gone.get(name) for name in field.bound_to]
+
+
+def _columns(revision: Revision, opener: Opener) -> Iterator[Column]:
+    was, became = opener(revision.was or {}), opener(revision.became or {})
     for name in sorted(was.keys() | became.keys()):
         before, after = was.get(name), became.get(name)
         if isinstance(before, dict) and isinstance(after, dict):

@@ -5,44 +5,42 @@ in an address.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
-from django.db.models import Func, Q, QuerySet, TextField, Value
-from django.db.models.functions import Concat, Now
+from django.db.models import Q, QuerySet, TextField, Value
+from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce, Concat, Now
 
 from clinical import audit
-from ingestion.datasets import COLUMNS, Dataset
+from ingestion.cells import OF_FACILITY, OF_PATIENT, PERSON, value_of
+from ingestion.datasets import Dataset
 from ingestion.models import Cause, CauseComment, RejectedRow, Rule
 from ingestion.refusals import code_of
-from ingestion.rules import CELLS, CellKey, cell
+from ingestion.rules import CELLS
 from ingestion.stewards import NotPossible
 
 if TYPE_CHECKING:
     from clinical.models import User
 
-OF_FACILITY = ("FACILITY_NOT_FOUND", "FACILITY_AMBIGUOUS")
-OF_PATIENT = ("PATIENT_NOT_FOUND", "PATIENT_AMBIGUOUS")
 SHOWN = 100
-_ALL_COLUMNS = sorted({column for columns in COLUMNS.values() for column in columns.all})
 
-# The cell that a reason is about: by its column, or by what its code means. In a table of its own for each row, so that
-# the key is made once. A person's name is told with the facility, since it means nothing without.
+# The hash of the cell that a reason is about: by its column, or by what its code means. A person's name goes with the
+# facility, since it means nothing without. The text itself is sealed, and read from one of the rows.
 GROUPS = r"""
-SELECT reason, lower(btrim(regexp_replace(value, '\s+', ' ', 'g')) COLLATE pg_c_utf8) AS key,
-       btrim(min(value)) AS value, count(*) AS total, count(*) FILTER (WHERE cardinality(reasons) = 1) AS freed,
+SELECT reason, key, count(*) AS total, count(*) FILTER (WHERE cardinality(reasons) = 1) AS freed,
        min(id) AS example, array_agg(DISTINCT dataset) AS datasets, count(DISTINCT source) AS sources,
        min(first_seen_at) AS since, (array_agg(n ORDER BY id))[1] - 1 AS number
 FROM (
     SELECT r.id, n, r.reasons, r.dataset, r.source, r.first_seen_at, reason, coalesce(CASE
-        WHEN reason IN ('FACILITY_NOT_FOUND', 'FACILITY_AMBIGUOUS') THEN cells ->> 'facility_name'
-        WHEN reason IN ('PATIENT_NOT_FOUND', 'PATIENT_AMBIGUOUS', 'IDENTITY_CONFLICT:patient') THEN concat_ws(
-            ' ', cells ->> 'patient_first_name', cells ->> 'patient_last_name', '·', cells ->> 'facility_name')
-        WHEN reason LIKE '%%:%%' THEN cells ->> split_part(reason, ':', 2) END, '') AS value
-    FROM rejected_rows r CROSS JOIN LATERAL (SELECT r.raw || r.corrections AS cells) c
-    CROSS JOIN LATERAL unnest(r.reasons) WITH ORDINALITY AS u (reason, n)
+        WHEN reason IN ('FACILITY_NOT_FOUND', 'FACILITY_AMBIGUOUS') THEN cell_keys ->> 'facility_name'
+        WHEN reason IN ('PATIENT_NOT_FOUND', 'PATIENT_AMBIGUOUS', 'IDENTITY_CONFLICT:patient') THEN concat(
+            cell_keys ->> 'patient_first_name', '.', cell_keys ->> 'patient_last_name', '.',
+            cell_keys ->> 'facility_name')
+        WHEN reason LIKE '%%:%%' THEN cell_keys ->> split_part(reason, ':', 2) END, '') AS key
+    FROM rejected_rows r CROSS JOIN LATERAL unnest(r.reasons) WITH ORDINALITY AS u (reason, n)
     WHERE r.id IN ({rows})
 ) told
 GROUP BY reason, key ORDER BY freed DESC, total DESC, reason, key LIMIT %s OFFSET %s
@@ -54,8 +52,7 @@ class Group:
     """Open rows of one cause. `freed`: those that nothing else stands against."""
 
     reason: str
-    key: str
-    value: str
+    key: str  # hashes
     total: int
     freed: int
     example: int  # one of its rows
@@ -63,6 +60,7 @@ class Group:
     sources: int
     since: datetime
     number: int  # which of that row's reasons it is
+    value: str = ""  # the text, as it stands in that row
     known: Cause | None = None
 
     @property
@@ -83,7 +81,15 @@ def groups(rows: "QuerySet[RejectedRow]", *, first: int = 0, most: int = SHOWN) 
         cursor.execute(GROUPS.format(rows=sql), [*params, most, first])
         found = [Group(*row) for row in cursor.fetchall()]
     known = {(cause.reason, cause.value_key): cause for cause in _known(found)}
-    return [_with(group, known.get((group.reason, group.key))) for group in found]
+    examples = RejectedRow.objects.in_bulk([group.example for group in found])
+    return [
+        replace(
+            group,
+            value=value_of(examples[group.example].cells, group.reason),
+            known=known.get((group.reason, group.key)),
+        )
+        for group in found
+    ]
 
 
 def _known(found: Sequence[Group]) -> "QuerySet[Cause]":
@@ -91,10 +97,6 @@ def _known(found: Sequence[Group]) -> "QuerySet[Cause]":
     for reason in {group.reason for group in found}:
         mine |= Q(reason=reason, value_key__in=[group.key for group in found if group.reason == reason])
     return Cause.objects.filter(mine).select_related("assigned_to").prefetch_related("comments")
-
-
-def _with(group: Group, cause: Cause | None) -> Group:
-    return Group(**{**group.__dict__, "known": cause})
 
 
 def of_row(row: RejectedRow, reason: str, rows: "QuerySet[RejectedRow]") -> Group | None:
@@ -112,23 +114,19 @@ def like(row: RejectedRow, reason: str, rows: "QuerySet[RejectedRow]") -> "Query
     return rows.alias(cause_key=key).filter(cause_key=wanted)
 
 
-def _key(reason: str) -> Func:
+def _key(reason: str) -> Any:
     """As GROUPS has it, for one reason."""
-    return CellKey(_value(reason))
 
-
-def _value(reason: str) -> Any:
-    def said(column: str) -> Any:
-        return Func(cell(column), Value(""), function="coalesce", output_field=TextField())
+    def key(column: str) -> Any:
+        return Coalesce(KT(f"cell_keys__{column}"), Value(""), output_field=TextField())
 
     code, _, column = reason.partition(":")
     if code in OF_FACILITY:
-        return said("facility_name")
-    if code in OF_PATIENT or reason == "IDENTITY_CONFLICT:patient":
-        names = ("patient_first_name", "patient_last_name", "facility_name")
-        first, last, facility = map(cell, names)
-        return Func(Value(" "), first, last, Value("·"), facility, function="concat_ws", output_field=TextField())
-    return said(column) if column in _ALL_COLUMNS else Concat(Value(""), Value(""), output_field=TextField())
+        return key("facility_name")
+    if code in OF_PATIENT or reason in OF_PATIENT:
+        first, last, facility = map(key, PERSON)
+        return Concat(first, Value("."), last, Value("."), facility, output_field=TextField())
+    return key(column) if column else Value("", TextField())
 
 
 def rule_about(reason: str) -> str | None:

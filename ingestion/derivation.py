@@ -68,7 +68,8 @@ def _columns(staged: Load) -> dict[str, Any]:
 @contextmanager
 def _cells(batch: IngestBatch, lines: Sequence[int]) -> Iterator[tuple[Sequence[str], Iterator[Chunk]]]:
     if batch.parent_id:
-        ours = RejectedRow.objects.filter(replay_batch=batch, line__in=lines)
+        # Of rows whose cells were purged nothing can be derived, and nothing is claimed.
+        ours = RejectedRow.objects.filter(replay_batch=batch, line__in=lines, raw_sealed__isnull=False)
         header = replay.header_of(batch)
         yield header, replay.chunks(ours, header)
         return

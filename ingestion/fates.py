@@ -4,7 +4,6 @@ Where a row or a refusal bears the line, that decides. Of lines that changed, me
 the file is staged once more by the code that loads, against today's tables, and all of that is rolled back.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from unicodedata import normalize
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet, TextChoices
@@ -19,6 +19,7 @@ from django.db.models import QuerySet, TextChoices
 from clinical import row_security
 from clinical.models import Revision
 from ingestion import load, originals, rows, rules
+from ingestion.cells import dumped
 from ingestion.load import events, refused
 from ingestion.load.context import Load
 from ingestion.models import LOADED, IngestBatch, RejectedRow, RuleUse
@@ -166,7 +167,7 @@ class _Look:
     def of(self, line: int, raw: Mapping[str, Any]) -> LineFate:
         batch = self.load.batch
         met, day, ordinal = self._rows[line]
-        if row := self._seen_again.get(line) or self._before.get((_key(raw), day, ordinal)):
+        if row := self._seen_again.get(line) or self._before.get((self.load.hashes.of(dumped(raw)), day, ordinal)):
             return LineFate(batch, line, self._fate_of(row), raw, row.became_id, row)
         if batch.collapsed and (line in self.said_before or line in self._collapsed):
             other = self.said_before.get(line) or self._standing.get(met)
@@ -229,9 +230,5 @@ class _Look:
         return {line: earlier[pk] for line, pk in seen if pk in earlier}
 
     @cached_property
-    def _before(self) -> dict[tuple[str, Any, int], RejectedRow]:
-        return {(_key(row.raw), row.event_on, row.ordinal): row for row in self._earlier()}
-
-
-def _key(raw: Mapping[str, Any]) -> str:
-    return json.dumps(raw, sort_keys=True)
+    def _before(self) -> dict[tuple[UUID | None, Any, int], RejectedRow]:
+        return {(row.raw_hash, row.event_on, row.ordinal): row for row in self._earlier()}

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from clinical import keyed
 from ingestion import originals
-from ingestion.datasets import Dataset
+from ingestion.cells import names_of
 from ingestion.models import IngestBatch, RejectedRow, RuleUse
 from ingestion.reverting import MODELS, unsettle
-from ingestion.rules import CellKey, cell
 
 
 def park_lines(uses: "QuerySet[RuleUse]", reason: str) -> list[int]:
@@ -30,34 +30,26 @@ def park_lines(uses: "QuerySet[RuleUse]", reason: str) -> list[int]:
 
 
 def _park(batch: IngestBatch, uses: "QuerySet[RuleUse]", reason: str) -> list[int]:
-    stored = _stored(batch, uses)
+    stored, hashes = _stored(batch, uses), keyed.hashes()
     raw = originals.lines_of(batch, stored)
     new = [
         RejectedRow(
             batch=batch,
             line=line,
             reasons=[reason],
-            raw=raw[line],
             dataset=batch.kind_of_rows,
             source=batch.source,
             event_on=row.get("event_on"),
             ordinal=row.get("ordinal", 1),
+            **{key: hashes.of(name) for key, name in names_of(batch.kind_of_rows, raw[line]).items()},
         )
         for line, row in stored.items()
     ]
+    for one in new:
+        one.put_raw(raw[one.line], hashes)
     RejectedRow.objects.bulk_create(new, ignore_conflicts=True, batch_size=1000)  # parked from an earlier file
     rows = RejectedRow.objects.filter(batch=batch, line__in=[*stored], reasons=[reason])
-    rows.update(**{key: CellKey(cell(column)) for key, column in _KEYS[batch.kind_of_rows].items()})
     return [*rows.values_list("pk", flat=True)]
-
-
-_PERSON = {"first_name_key": "patient_first_name", "last_name_key": "patient_last_name"}
-_KEYS: dict[Dataset, dict[str, str]] = {
-    Dataset.FACILITIES: {},
-    Dataset.PATIENTS: {"facility_key": "facility_name", "first_name_key": "first_name", "last_name_key": "last_name"},
-    Dataset.MEDICAL_RECORDS: {"facility_key": "facility_name"} | _PERSON,
-    Dataset.TRIAGE_VISITS: {"facility_key": "facility_name"} | _PERSON,
-}
 
 
 def _stored(batch: IngestBatch, uses: "QuerySet[RuleUse]") -> dict[int, dict[str, Any]]:

@@ -22,6 +22,7 @@ from ingestion.sources import StorageError
 
 MOST_LATER = 50  # deliveries of the source, the first after its own, in which the row is looked for
 NOT_READABLE = "The file cannot be read at the moment; what is stored here does not need it."
+PURGED = "It was refused at first; its cells were let go of long after it was settled, as all such cells are."
 BY_A_PERSON = "No file has brought this row; a person has made it."
 
 
@@ -109,7 +110,7 @@ def _cells(batch: IngestBatch | None, row: Any, refused: RejectedRow | None) -> 
     if batch is None:
         return None, BY_A_PERSON
     if refused:
-        return refused.raw, ""
+        return (refused.raw, "") if refused.raw_sealed is not None else (None, PURGED)
     try:
         return originals.lines_of(batch.parent or batch, [row.line])[row.line], ""
     except (StorageError, FileRefused, OSError, KeyError):

@@ -138,7 +138,7 @@ def _attempt(
     is_automatic: bool,
 ) -> IngestBatch | None:
     locked = rows.filter(state=RejectedRow.State.OPEN).select_for_update().order_by("line")
-    taken = [row.pk for row in locked.only("pk", "reasons", "corrections") if _is_readable(row)]
+    taken = [row.pk for row in locked.only("pk", "reasons", "corrections_sealed") if _is_readable(row)]
     if not taken:
         return None
     ours = RejectedRow.objects.filter(pk__in=taken)
@@ -167,7 +167,7 @@ def _attempt(
 
 def _is_readable(row: RejectedRow) -> bool:
     """A record that could not be split into cells needs a steward's cells first."""
-    return bool(row.corrections) or not set(row.reasons) & set(refused.UNREADABLE)
+    return row.corrections_sealed is not None or not set(row.reasons) & set(refused.UNREADABLE)
 
 
 def _batch_of(parent: IngestBatch, run: IngestRun | None, by_id: int | None) -> IngestBatch:
@@ -195,7 +195,9 @@ def header_of(batch: IngestBatch) -> tuple[str, ...]:
 
 def chunks(rows: "QuerySet[RejectedRow]", header: Sequence[str]) -> Iterator[RefusedRows]:
     """The rows as they are tried: each cell as corrected, else as delivered."""
-    ordered = rows.order_by("line").only("line", "raw", "corrections").iterator(ROWS_PER_CHUNK)
+    ordered = (
+        rows.order_by("line").only("batch_id", "line", "raw_sealed", "corrections_sealed").iterator(ROWS_PER_CHUNK)
+    )
     while block := [*islice(ordered, ROWS_PER_CHUNK)]:
         yield RefusedRows([row.line for row in block], [_cells(row, header) for row in block])
 

@@ -225,6 +225,7 @@ def obstacles(one: Footprint) -> list[Obstacle]:
         *_seen_again(one),
         *_said_again(one),
         *_replayed_onto(one),
+        *_without_cells(one),
     ]
     return [*dict.fromkeys(found)]
 
@@ -332,6 +333,13 @@ def _replayed_onto(one: Footprint) -> Iterable[Obstacle]:
     )
     for row in rows.exclude(replay_batch__in=_family(one)).order_by("pk")[:MOST_LISTED]:
         yield Obstacle(one.table, cast(int, row.became_id), f"is what refused row {row.pk} has become")
+
+
+def _without_cells(one: Footprint) -> Iterable[Obstacle]:
+    """Refused rows that would wait again, and cannot be tried any more."""
+    rows = RejectedRow.objects.filter(replay_batch=one.batch, raw_sealed=None)
+    for row in rows.order_by("pk")[:MOST_LISTED]:
+        yield Obstacle("rejected_rows", row.pk, "has no cells any more: they are kept 180 days once it is settled")
 
 
 @transaction.atomic

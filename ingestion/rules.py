@@ -4,10 +4,9 @@ A rule is applied where cells are read (ingestion/rows.py) or, for a facility's 
 (load/places.py); both note which lines came in by it, so that taking it back parks exactly those again.
 """
 
-from django.db.models import Func, Q, QuerySet, TextField
-from django.db.models.fields.json import KT
-from django.db.models.functions import Coalesce
+from django.db.models import Q, QuerySet
 
+from clinical.keyed import hashes
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, RejectedRow, Rule, RuleUse
 from ingestion.models.answers import RuleQuerySet
@@ -44,27 +43,14 @@ CELLS: dict[str, dict[Dataset, str]] = {
 }
 
 
-class CellKey(Func):
-    """A cell as rules compare it: white space folded, in lower case."""
-
-    template = r"lower(btrim(regexp_replace(%(expressions)s, '\s+', ' ', 'g')) COLLATE pg_c_utf8)"
-    output_field = TextField()
-
-
-def cell(column: str) -> Coalesce:
-    """What would be tried now."""
-    return Coalesce(KT(f"corrections__{column}"), KT(f"raw__{column}"), output_field=TextField())
-
-
 def waiting(rule: Rule) -> "QuerySet[RejectedRow]":
     """Open rows in the rule's reach of which a cell has its text."""
-    said = Q(pk__in=[])
+    said, text = Q(pk__in=[]), hashes().hex_of(rule.text_key)
     columns = CELLS[rule.about]
     rows = RejectedRow.objects.filter(state=RejectedRow.State.OPEN, dataset__in=[*columns])
     for column in {*columns.values()}:
-        rows = rows.alias(**{f"key_of_{column}": CellKey(cell(column))})
         datasets = [dataset for dataset in columns if columns[dataset] == column]
-        said |= Q(dataset__in=datasets, **{f"key_of_{column}": rule.text_key})
+        said |= Q(dataset__in=datasets, **{f"cell_keys__{column}": text})
     rows = rows.filter(said)
     if rule.source:
         rows = rows.filter(source=rule.source)

@@ -112,7 +112,7 @@ class Custody:
 
 def due_candidates(prefix: str) -> Iterator[S3Object]:
     """Everything under the prefix but folder markers; where the bucket keeps versions, every version of it."""
-    client, bucket = _client(), settings.S3_BUCKET_NAME
+    client, bucket = s3_client(), settings.S3_BUCKET_NAME
     with _translated():
         is_versioned = "Status" in client.get_bucket_versioning(Bucket=bucket)
         operation, field = ("list_object_versions", "Versions") if is_versioned else ("list_objects_v2", "Contents")
@@ -134,7 +134,7 @@ class Body:
     def __init__(self, obj: S3Object) -> None:
         self._object, self._position, self._resumes = obj, 0, 0
         with _translated():
-            answer = _client().get_object(**_pinned(obj))
+            answer = s3_client().get_object(**_pinned(obj))
         self._stream = answer["Body"]
         self.size: int | None = answer.get("ContentLength")
         self.md5 = _md5(answer)
@@ -162,7 +162,7 @@ class Body:
         time.sleep(0.1 * 2**self._resumes)
         self._resumes += 1
         with _translated():
-            answer = _client().get_object(**_pinned(self._object), Range=f"bytes={self._position}-")
+            answer = s3_client().get_object(**_pinned(self._object), Range=f"bytes={self._position}-")
         self._stream = answer["Body"]
         if answer["ResponseMetadata"]["HTTPStatusCode"] != 206:
             self.close()
@@ -180,7 +180,7 @@ class Body:
 
 def is_anything_under(prefix: str) -> bool:
     with _translated():
-        found = _client().list_objects_v2(Bucket=settings.S3_BUCKET_NAME, Prefix=prefix, MaxKeys=1)
+        found = s3_client().list_objects_v2(Bucket=settings.S3_BUCKET_NAME, Prefix=prefix, MaxKeys=1)
     return bool(found.get("Contents"))
 
 
@@ -188,7 +188,7 @@ def head(key: str, version_id: str | None = None) -> Head | None:
     version = {"VersionId": version_id} if version_id else {}
     try:
         with _translated():
-            answer = _client().head_object(Bucket=settings.S3_BUCKET_NAME, Key=key, **version)
+            answer = s3_client().head_object(Bucket=settings.S3_BUCKET_NAME, Key=key, **version)
     except ObjectGone:
         return None
     metadata = {name: _plain(value) for name, value in answer["Metadata"].items()}
@@ -248,12 +248,12 @@ def delete(obj: S3Object) -> bool:
 
 def _delete(key: str, condition: dict[str, str]) -> None:
     try:
-        _client().delete_object(Bucket=settings.S3_BUCKET_NAME, Key=key, **condition)
+        s3_client().delete_object(Bucket=settings.S3_BUCKET_NAME, Key=key, **condition)
     except ClientError as error:
         # Some stand-ins know no conditional delete; the caller has compared a moment ago, which is the best they allow.
         if _code(error) != "NotImplemented":
             raise
-        _client().delete_object(Bucket=settings.S3_BUCKET_NAME, Key=key)
+        s3_client().delete_object(Bucket=settings.S3_BUCKET_NAME, Key=key)
 
 
 def _is_same(found: S3Object, listed: S3Object) -> bool:
@@ -297,9 +297,9 @@ def _copy(obj: S3Object, destination_key: str, metadata: dict[str, str]) -> Head
     }
     with _translated():
         if obj.size > COPY_LIMIT:
-            _client().copy(source, bucket, destination_key, ExtraArgs=written)
+            s3_client().copy(source, bucket, destination_key, ExtraArgs=written)
         else:
-            _client().copy_object(Bucket=bucket, Key=destination_key, CopySource=source, IfNoneMatch="*", **written)
+            s3_client().copy_object(Bucket=bucket, Key=destination_key, CopySource=source, IfNoneMatch="*", **written)
     return _verified_copy(found, destination_key)
 
 
@@ -318,7 +318,7 @@ def _upload_local(obj: S3Object, local: BinaryIO, destination_key: str, metadata
         raise ObjectChanged("The object was overwritten in the input, and what was read of it is incomplete.")
     local.seek(0)
     with _translated():
-        _client().put_object(
+        s3_client().put_object(
             Bucket=settings.S3_BUCKET_NAME,
             Key=destination_key,
             Body=local,
@@ -395,7 +395,7 @@ def _plain(value: str) -> str:
 
 
 def create_bucket_if_missing() -> None:
-    client, bucket = _client(), settings.S3_BUCKET_NAME
+    client, bucket = s3_client(), settings.S3_BUCKET_NAME
     region = client.meta.region_name
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     with _translated():
@@ -405,13 +405,13 @@ def create_bucket_if_missing() -> None:
 
 def upload(key: str, body: bytes | BinaryIO) -> None:
     with _translated():
-        _client().put_object(Bucket=settings.S3_BUCKET_NAME, Key=key, Body=body)
+        s3_client().put_object(Bucket=settings.S3_BUCKET_NAME, Key=key, Body=body)
 
 
 # --- The client and its answers
 
 
-def _client() -> BaseClient:
+def s3_client() -> BaseClient:
     """One per process: a client that crosses a fork shares its sockets with the parent."""
     return _client_of(os.getpid(), settings.S3_ENDPOINT_URL, settings.AWS_REGION)
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import DatabaseError, connection, models
+from django.db.models import Func
 
 from clinical.models import (
     Facility,
@@ -21,7 +22,7 @@ from clinical.models import (
     key_of,
 )
 from ingestion.datasets import Dataset
-from ingestion.models import RejectedRow, hash_of
+from ingestion.models import RejectedRow
 
 
 class Match(models.ForeignObject):
@@ -123,12 +124,36 @@ class Repeated(Temporary):
         db_table = "staged_repeated"
 
 
+class IndexKey(Temporary):
+    """The key of the hashes by which refused rows are compared, for as long as this load needs it."""
+
+    line = models.IntegerField(primary_key=True)  # one row
+    key = models.BinaryField()
+
+    class Meta:
+        app_label = "staging"
+        db_table = "staged_index_key"
+
+
+class Keyed(Func):
+    """The hash of clinical/keyed.py, made by the database; null of an empty text."""
+
+    template = (
+        "encode(substr(sha256((SELECT key FROM staged_index_key) || convert_to(nullif(%(expressions)s, ''), 'UTF8')),"
+        " 1, 16), 'hex')::uuid"
+    )
+    output_field = models.UUIDField()
+    arity = 1
+
+
 class RawRow(Temporary):
-    """The cells of a refused row as they were delivered."""
+    """The cells of a refused row as they are kept: sealed, and what they are compared by."""
 
     line = models.IntegerField(primary_key=True)
-    raw = models.JSONField()
-    raw_hash = hash_of("raw")
+    raw_sealed = models.BinaryField()
+    raw_hash = models.UUIDField()
+    named_state = models.TextField(null=True)
+    cell_keys = models.JSONField()
 
     class Meta:
         app_label = "staging"
@@ -151,14 +176,16 @@ class Refusal(Temporary):
 
     line = models.IntegerField(primary_key=True)
     reasons = ArrayField(models.TextField())
-    raw = models.JSONField()
+    raw_sealed = models.BinaryField()
     raw_hash = models.UUIDField()
+    named_state = models.TextField(null=True)
+    cell_keys = models.JSONField()
     event_on = models.DateField(null=True)
     ordinal = models.IntegerField()
     facility_id = models.BigIntegerField(null=True)
-    facility_key = models.TextField(default="", db_default="")
-    first_name_key = models.TextField(default="", db_default="")
-    last_name_key = models.TextField(default="", db_default="")
+    facility_key = models.UUIDField(null=True)
+    first_name_key = models.UUIDField(null=True)
+    last_name_key = models.UUIDField(null=True)
 
     seen = match(RejectedRow, raw_hash="raw_hash", ordinal="ordinal")
 
@@ -252,7 +279,6 @@ class StagedEvent(StagedChild):
     last_name_key = key_of("patient_last_name")
 
     named = match(PatientName, first_name_key="first_name_key", last_name_key="last_name_key")
-    doubt = match(RejectedRow, first_name_key="first_name_key", last_name_key="last_name_key")
     given_patient = match(Patient, given_patient_id="id")
     belonging = match(Belonging, line="line")
 
@@ -309,6 +335,7 @@ _AROUND: tuple[type[Temporary], ...] = (
     Protection,
     Known,
     Repeated,
+    IndexKey,
     RawRow,
     Reasons,
     Refusal,

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Func, JSONField, QuerySet, Value
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from clinical import audit, row_security
+from clinical import audit, keyed, row_security
 from ingestion import replay as replays
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import STOPPED, IngestBatch, RejectedRow, Release, Source, Status
@@ -15,6 +15,7 @@ from ingestion.rows import STEWARD_CELLS
 if TYPE_CHECKING:
     from clinical.models import User
 
+AT_ONCE = 2_000  # rows of one statement
 TABLE, ROWS = "ingest_batches", "rejected_rows"  # as the audit names them
 DELIVERS = {Release.NEW_EVENTS: Source.Delivers.APPEND, Release.SNAPSHOT: Source.Delivers.SNAPSHOT}
 
@@ -87,25 +88,22 @@ def _due_again(batch: IngestBatch, by: "User | None", **columns: object) -> None
 def correct(rows: "QuerySet[RejectedRow]", cells: dict[str, str], *, by: "User | None") -> int:
     """Puts these cells in place of what the open rows were delivered with; the raw cells stay. Returns how many."""
     with transaction.atomic():
-        open_rows = [*rows.filter(state=RejectedRow.State.OPEN).select_for_update()]
+        open_rows, hashes = [*rows.filter(state=RejectedRow.State.OPEN).select_for_update()], keyed.hashes()
         for row in open_rows:
             unknown = set(cells) - {*COLUMNS[Dataset(row.dataset)].all, *STEWARD_CELLS}
             if unknown:
                 raise NotPossible(f"{row.dataset} has no column {', '.join(sorted(unknown))}.")
-            row.corrections |= cells
+            row.put_corrections(row.corrections | cells, hashes)
             row.settled_by = by
         which = _which([row.pk for row in open_rows])
         with audit.acting(by, "correct", ROWS, **which, fields=sorted(cells)):
-            RejectedRow.objects.bulk_update(open_rows, ["corrections", "settled_by"], batch_size=1000)
+            _write(open_rows)
     return len(open_rows)
 
 
-class _WithTyped(Func):
-    """A row's corrections with those of an object that has them by the rows' ids: one statement for many rows."""
-
-    template = "corrections || (%(expressions)s -> rejected_rows.id::text)"
-    output_field = JSONField()
-    arity = 1
+def _write(rows: "list[RejectedRow]") -> None:
+    for start in range(0, len(rows), AT_ONCE):
+        RejectedRow.objects.write_cells(rows[start : start + AT_ONCE])
 
 
 @row_security.lifted()
@@ -113,15 +111,16 @@ def correct_each(cells_by_row: dict[int, dict[str, str]], *, by: "User | None", 
     """The same with cells of its own for each row, by id. Returns the ids of those that were still open."""
     with transaction.atomic():
         rows = RejectedRow.objects.filter(pk__in=cells_by_row, state=RejectedRow.State.OPEN).order_by("pk")
-        ids = [*rows.select_for_update().values_list("pk", flat=True)]
+        open_rows, hashes = [*rows.select_for_update()], keyed.hashes()
+        ids = [row.pk for row in open_rows]
         if not ids:
             return []
-        typed = {str(pk): cells_by_row[pk] for pk in ids}
-        fields = sorted({column for cells in typed.values() for column in cells})
+        for row in open_rows:
+            row.put_corrections(row.corrections | cells_by_row[row.pk], hashes)
+            row.settled_by = by
+        fields = sorted({column for pk in ids for column in cells_by_row[pk]})
         with audit.acting(by, "correct", ROWS, **_which(ids), fields=fields, **details):
-            RejectedRow.objects.filter(pk__in=ids).update(
-                corrections=_WithTyped(Value(typed, JSONField())), settled_by=by
-            )
+            _write(open_rows)
     return ids
 
 

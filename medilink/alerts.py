@@ -24,12 +24,12 @@ from analytics import marts
 from analytics.history import CheckRun
 from clinical.values import LAGOS
 from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestRun, Kind
-from medilink.models import Alert
+from medilink.models import Alert, Backup
 
 logger = logging.getLogger(__name__)
 LOCK = 7_340_212
 NIGHT_ENDS = time(5)  # Africa/Lagos
-NO_GOOD_RUN = timedelta(hours=26)
+NO_GOOD_RUN = NO_BACKUP = timedelta(hours=26)
 PENDING = timedelta(hours=1)
 PATIENCE = 10  # seconds for a webhook
 GOOD = (IngestRun.State.DONE, IngestRun.State.SOME_ROWS_REFUSED)
@@ -59,6 +59,18 @@ def causes(now: datetime) -> Iterator[Cause]:
         said = f"{last.failed} data checks fail"
         yield Cause("checks-failed", said, _page("analytics_checkrun_change", last.pk))
     yield from _pending(now)
+    yield from _backups(now)
+
+
+def _backups(now: datetime) -> Iterator[Cause]:
+    """Only where one is made every night. A new site has its first night before it."""
+    if not settings.BACKUP_URL:
+        return
+    last, first = Backup.last_good(), Backup.objects.order_by("id").values_list("started_at", flat=True).first()
+    since = last or first
+    if since and since < now - NO_BACKUP:
+        said = f"No backup was made since {_told(since)}" if last else "No backup was ever made"
+        yield Cause("no-backup", said, settings.SITE_URL)
 
 
 def _nights(now: datetime) -> Iterator[Cause]:

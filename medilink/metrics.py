@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from analytics import marts
 from clinical.access import READ
 from medilink import alerts
+from medilink.models import Backup
 
 Sample = tuple[str, dict[str, str], float]
 
@@ -85,6 +86,8 @@ def _samples() -> Iterator[Sample]:
         yield "medilink_mart_age_seconds", {"mart": state.mart}, (now - state.as_of).total_seconds()
         yield "medilink_mart_stale", {"mart": state.mart}, float(state.is_stale)
         yield "medilink_mart_failed", {"mart": state.mart}, float(state.has_failed)
+    if last := Backup.last_good():
+        yield "medilink_last_backup_age_seconds", {}, (now - last).total_seconds()
     yield "medilink_open_alerts", {}, alerts.open_alerts().count()
     yield from _queue()
 

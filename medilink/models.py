@@ -1,5 +1,7 @@
 """What the wiring itself remembers: whom it has told what."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -27,3 +29,27 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return self.what
+
+
+class Backup(models.Model):
+    """One backup: at work until `finished_at`; good where `error` is empty then."""
+
+    place = models.TextField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    bytes = models.BigIntegerField(null=True)
+    sha256 = models.TextField(blank=True, default="")
+    error = models.TextField(blank=True, default="", help_text="of which kind; in words that name nobody")
+
+    class Meta:
+        db_table = "backups"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.place
+
+    @classmethod
+    def last_good(cls) -> datetime | None:
+        """The instant of which its rows are."""
+        good = cls.objects.filter(error="", finished_at__isnull=False).order_by("-id")
+        return good.values_list("started_at", flat=True).first()

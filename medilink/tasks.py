@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 
 from analytics import checks, marts
 from analytics.silence import watch
 from ingestion import tasks as ingestion
 from medilink import alerts
+from medilink import purge as purging
+from medilink.backups import nightly as nightly_backup
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,19 @@ def _tried(step: Callable[[], Any]) -> Exception | None:
         logger.error("A step of the night broke off: %s", type(error).__name__)
         return error
     return None
+
+
+@shared_task(**ingestion.RETRY)
+def purge() -> None:
+    """Lets go of what is kept no longer."""
+    purging.purge()
+
+
+@shared_task
+def back_up() -> None:
+    """Each night where a place is configured; what went wrong is in the list of backups, and told after 26 hours."""
+    if settings.BACKUP_URL:
+        nightly_backup.make()
 
 
 @shared_task

@@ -90,15 +90,14 @@ FROM generate_series(1, %(batches)s) AS n, LATERAL (
     SELECT CASE WHEN n %% 20000 = 7 THEN 'held' WHEN n %% 20000 = 9 THEN 'rejected' ELSE 'archived' END AS status,
            now() - (%(batches)s - n) * interval '1000 days' / %(batches)s AS at
 ) AS said;
-INSERT INTO rejected_rows (batch_id, line, reasons, corrections, ordinal, settled_why, times_seen, raw, dataset,
+INSERT INTO rejected_rows (batch_id, line, reasons, ordinal, settled_why, times_seen, raw_hash, cell_keys, dataset,
     source, facility_id, facility_key, last_name_key,
     first_name_key, state, settled_at, replay_batch_id, first_seen_at, last_seen_at)
 SELECT 1 + n::bigint * (%(batches)s - 1) / (%(rejected)s + 1), n,
        ARRAY[(ARRAY['FACILITY_NOT_FOUND', 'PATIENT_NOT_FOUND', 'BAD_DATE:dob', 'REQUIRED:last_name'])[1 + n %% 4]],
-       '{}', 1, '', 1,
-       jsonb_build_object('facility_name', 'Clinic ' || n, 'facility_state', 'KANO', 'first_name', 'Ngozi'),
-       'patients', 'sender-' || n %% 300, CASE WHEN n %% 3 = 0 THEN 1 + n %% 1000 END, 'clinic ' || n, 'okafor',
-       'ngozi', CASE WHEN n %% 10 = 0 THEN 'open' ELSE 'replayed' END, now(), 1,
+       1, '', 1, gen_random_uuid(), jsonb_build_object('facility_name', md5('clinic ' || n)),
+       'patients', 'sender-' || n %% 300, CASE WHEN n %% 3 = 0 THEN 1 + n %% 1000 END,
+       md5('clinic ' || n)::uuid, md5('okafor')::uuid, md5('ngozi')::uuid, CASE WHEN n %% 10 = 0 THEN 'open' ELSE 'replayed' END, now(), 1,
        now() - (%(rejected)s - n) * interval '1000 days' / %(rejected)s,
        now() - (%(rejected)s - n) * interval '1000 days' / %(rejected)s
 FROM generate_series(1, %(rejected)s) AS n;

@@ -262,8 +262,8 @@ def grow(url: str, folder: Path, options: argparse.Namespace) -> None:
 # --- Are the rows the same?
 
 CONTENTS = {
-    "refused rows": "SELECT dataset, line, reasons, raw, event_on, ordinal, facility_key, first_name_key,"
-    " last_name_key, source, state, times_seen FROM rejected_rows ORDER BY dataset, line, raw_hash",
+    "refused rows": "SELECT dataset, line, reasons, event_on, ordinal, source, state, times_seen FROM rejected_rows"
+    " ORDER BY dataset, line",
     "counts": "SELECT dataset, rows_read, inserted, updated, unchanged, collapsed, rejected FROM ingest_batches"
     " ORDER BY dataset, id",
     "places": "SELECT line, lga_name, name_key, lga_key, lon, delivered, overridden FROM facilities ORDER BY line",

@@ -18,7 +18,7 @@ from django.test.client import ClientHandler
 from clinical import row_security
 from medilink import embedded
 
-OURS = ("DATABASE_URL", "POSTGRES_HOST", "REDIS_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY")
+OURS = ("DATABASE_URL", "POSTGRES_HOST", "REDIS_URL", "SECRET_KEY", "DATA_KEYS", "DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY")
 
 
 def _start_servers() -> embedded.Servers | None:

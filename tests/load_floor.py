@@ -76,10 +76,10 @@ FROM staged
     (
         "rejected",
         """
-INSERT INTO rejected_rows (batch_id, line, reasons, raw, corrections, dataset, source, ordinal, facility_key,
-    first_name_key, last_name_key, state, times_seen, settled_why)
-SELECT %(batch)s, line, ARRAY[reason], raw, '{}', 'facilities', %(source)s,
-       row_number() OVER (PARTITION BY raw ORDER BY line), '', '', '', 'open', 1, ''
+INSERT INTO rejected_rows (batch_id, line, reasons, raw_sealed, raw_hash, cell_keys, dataset, source, ordinal, state,
+    times_seen, settled_why)
+SELECT %(batch)s, line, ARRAY[reason], convert_to(raw::text, 'UTF8'), md5(raw::text)::uuid, '{}', 'facilities',
+       %(source)s, row_number() OVER (PARTITION BY raw ORDER BY line), 'open', 1, ''
 FROM judged JOIN (SELECT line, to_jsonb(staged) - 'line' AS raw FROM staged) AS cells USING (line)
 WHERE reason IS NOT NULL
 ON CONFLICT (dataset, source, raw_hash, event_on, ordinal)
@@ -131,11 +131,11 @@ PLACELESS = """
     WHEN named.n IS NULL THEN 'FACILITY_NOT_FOUND' WHEN named.n > 1 THEN 'FACILITY_AMBIGUOUS'
 """
 REJECT = """
-INSERT INTO rejected_rows (batch_id, line, reasons, raw, corrections, dataset, source, event_on, ordinal, facility_id,
-    facility_key, first_name_key, last_name_key, state, times_seen, settled_why)
-SELECT %(batch)s, line, ARRAY[reason], raw, '{{}}', %(dataset)s, %(source)s, {event_on},
-       row_number() OVER (PARTITION BY raw ORDER BY line), facility_id, facility_key, first_name_key, last_name_key,
-       'open', 1, ''
+INSERT INTO rejected_rows (batch_id, line, reasons, raw_sealed, raw_hash, cell_keys, dataset, source, event_on, ordinal,
+    facility_id, facility_key, first_name_key, last_name_key, state, times_seen, settled_why)
+SELECT %(batch)s, line, ARRAY[reason], convert_to(raw::text, 'UTF8'), md5(raw::text)::uuid, '{{}}', %(dataset)s,
+       %(source)s, {event_on}, row_number() OVER (PARTITION BY raw ORDER BY line), facility_id,
+       md5(facility_key)::uuid, md5(first_name_key)::uuid, md5(last_name_key)::uuid, 'open', 1, ''
 FROM judged JOIN (SELECT line, to_jsonb(staged) - 'line' AS raw FROM staged) AS cells USING (line)
 WHERE reason IS NOT NULL
 ON CONFLICT (dataset, source, raw_hash, event_on, ordinal)

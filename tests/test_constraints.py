@@ -16,6 +16,7 @@ from clinical.models import (
     Facility,
     FacilityAlias,
     IdempotencyKey,
+    IndexKey,
     MedicalRecord,
     Membership,
     Merge,
@@ -198,6 +199,7 @@ BROKEN = {
     "memberships_lga_of_a_state": lambda: member(state="", lga="Dala"),
     "memberships_one_scope": lambda: member(facility=facility()),
     "program_tokens_digest_key": lambda: twice(ProgramToken.objects.create, user=someone(), digest=b"x", expires_at=AT),
+    "index_keys_only_one": lambda: IndexKey.objects.create(id=2, key=b""),
     "idempotency_keys_identity": lambda: twice(
         IdempotencyKey.objects.create, user=someone(), route="/", key="k", body_digest=b"", status=200, body=b""
     ),

@@ -17,6 +17,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clinical import sealing
 from clinical.api import exports, parameters
 from clinical.api.refusals import InProgress, Unprocessable
 from clinical.models import IdempotencyKey
@@ -54,7 +55,7 @@ def _first_or_again(request: Request, key: str, handle: Callable[[], Response]) 
         return response
     if bytes(known.body_digest) != digest:
         raise Unprocessable
-    body = bytes(known.body)
+    body = sealing.field_of(IdempotencyKey, "body").unseal_in(known)
     again = Response(orjson.loads(body) if body else None, known.status, headers=known.headers)
     again["Idempotent-Replay"] = "true"
     return again
@@ -74,7 +75,7 @@ def _keep(place: dict[str, Any], digest: bytes, response: Response) -> None:
     answer = {
         "body_digest": digest,
         "status": response.status_code,
-        "body": body,
+        "body": sealing.seal(body, sealing.field_of(IdempotencyKey, "body").place(place.values())),
         "headers": headers,
         "created_at": timezone.now(),
     }

@@ -7,6 +7,7 @@ the key columns that PostgreSQL generates, never by Python.
 from clinical.models.accounts import IdempotencyKey, Membership, ProgramToken, User
 from clinical.models.columns import key_of
 from clinical.models.history import AuditEvent, Merge, Revision
+from clinical.models.keys import IndexKey
 from clinical.models.pairs import DuplicatePair, DuplicateSearch, Table
 from clinical.models.rows import (
     ClinicalQuerySet,
@@ -35,6 +36,7 @@ __all__ = [
     "FacilityAlias",
     "FacilityName",
     "IdempotencyKey",
+    "IndexKey",
     "Kept",
     "LagosDate",
     "MedicalRecord",

@@ -10,6 +10,7 @@ from django.utils.functional import cached_property
 
 from clinical import access, geography, values
 from clinical.models.columns import holds, key_of
+from clinical.sealing import SealedField
 
 
 class User(AbstractUser):
@@ -86,7 +87,7 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=255)
     body_digest = models.BinaryField(max_length=32)
     status = models.SmallIntegerField()
-    body = models.BinaryField()
+    body = SealedField(bound_to=("user_id", "route", "key"), help_text="it may hold a person's values")
     headers = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=TransactionNow())
 

@@ -19,9 +19,11 @@ from clinical.models import Facility, User
 from ingestion import causes, queue, stewards
 from ingestion.admin.desk import AT_ONCE, Why, WhyForm, person
 from ingestion.causes import Group
+from ingestion.cells import OF_FACILITY, OF_PATIENT
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import RejectedRow, Rule
 from ingestion.rows import STEWARD_CELLS
+from ingestion.rulebook import key_of
 from ingestion.stewards import NotPossible
 
 if TYPE_CHECKING:
@@ -208,9 +210,9 @@ def _tried(
 
 def _column(reason: str) -> str:
     code, _, column = reason.partition(":")
-    if code in causes.OF_FACILITY:
+    if code in OF_FACILITY:
         return "facility_name"
-    return "patient_last_name" if code in causes.OF_PATIENT else column
+    return "patient_last_name" if code in OF_PATIENT else column
 
 
 def rule_url(group: Group, facility: Facility | None = None) -> str:
@@ -230,7 +232,7 @@ def said_by(request: HttpRequest, name: str) -> dict[str, str]:
         return {}
     said = {"text": group.value} | ({"source": row.source} if group.sources == 1 else {})
     if group.about == Rule.About.LGA:
-        said["state"] = str((row.raw | row.corrections).get("facility_state") or "").upper()
+        said["state"] = str(row.cells.get("facility_state") or "").upper()
     return said
 
 
@@ -239,7 +241,7 @@ def _candidates(request: HttpRequest, group: Group) -> list[tuple[Facility, str,
     if group.about != Rule.About.FACILITY:
         return []
     visible = Facility.objects.present().visible_to(person(request))
-    likeness = TrigramSimilarity("name_key", Value(group.key))  # type: ignore[arg-type]  # an expression will do
+    likeness = TrigramSimilarity("name_key", Value(key_of(group.value)))  # type: ignore[arg-type]  # an expression will do
     found = visible.annotate(likeness=likeness).filter(likeness__gt=LIKE_ENOUGH).order_by("-likeness", "pk")
     likest = [*found[:CANDIDATES]]
     return [

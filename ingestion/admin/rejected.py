@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import reduce
-from operator import or_
+from operator import and_
 from typing import Any
 
 from django import forms
@@ -21,6 +21,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelectWidget
 
+from clinical import keyed
 from clinical.actions import NotPossible
 from clinical.models import AuditEvent, Facility, FacilityName, Patient, PatientName
 from clinical.stories import Storied
@@ -29,7 +30,7 @@ from ingestion.admin import causes
 from ingestion.admin.causes import CauseFilter
 from ingestion.admin.corrections import CorrectionFiles
 from ingestion.admin.desk import Why, WhyForm, labels, link, person
-from ingestion.causes import OF_FACILITY
+from ingestion.cells import OF_FACILITY, name_key, names_of
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import IngestBatch, RejectedRow
 from ingestion.refusals import CODES, Level
@@ -93,7 +94,7 @@ class CellsForm(forms.Form):
 
     def __init__(self, row: RejectedRow, posted: Any = None) -> None:
         super().__init__(posted, prefix="cell")
-        cells = row.raw | row.corrections
+        cells = row.cells
         for column in correctable(row.dataset):
             shown = str(cells.get(column) or "")
             field = forms.CharField(required=False, strip=False, initial=shown, widget=_cell_widget())
@@ -127,8 +128,8 @@ class RejectedRowAdmin(Storied, CorrectionFiles):
     list_select_related = ("batch",)
     list_filter = (("state", ChoicesDropdownFilter), ("dataset", ChoicesDropdownFilter), RowReasonFilter, CauseFilter)
     sortable_by = ("place", "times_seen", "last_seen_at")
-    search_fields = ("facility_key", "last_name_key", "first_name_key", "source")
-    search_help_text = "Facility, last name, first name or source"
+    search_fields = ("source",)
+    search_help_text = "Known facility, source; a whole first or last name, or the whole name of a facility"
     actions = ("replay", "correct", "dismiss")
     change_form_outer_before_template = "ingestion/rejected_row.html"
     fieldsets = (
@@ -146,6 +147,8 @@ class RejectedRowAdmin(Storied, CorrectionFiles):
     def check_undo(self, request: HttpRequest, event: AuditEvent) -> None:
         super().check_undo(request, event)
         rows = RejectedRow.objects.filter(pk__in=event.revisions.filter(table="rejected_rows").values("object_id"))
+        if rows.filter(raw_sealed=None).exists():
+            raise NotPossible("The cells were let go of long after the row was settled; it cannot wait again.")
         if event.action == "correct" and rows.filter(state=RejectedRow.State.REPLAYED).exists():
             raise NotPossible("A row that was corrected so has landed since; its cells tell how.")
 
@@ -154,17 +157,27 @@ class RejectedRowAdmin(Storied, CorrectionFiles):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[RejectedRow]":
         rows = super().get_queryset(request)
-        return rows.defer("raw", "corrections") if request.path.endswith("/rejectedrow/") else rows
+        return (
+            rows.defer("raw_sealed", "corrections_sealed", "cell_keys")
+            if request.path.endswith("/rejectedrow/")
+            else rows
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
     ) -> "tuple[QuerySet[Any], bool]":
-        """The keys of names are in lower case, which spares looking through a million rows in both cases."""
+        """Names are sealed: by their hashes a whole one is found, and a facility that is known by any part of it."""
+        if not search_term.strip():
+            return queryset, False
+        hashes = keyed.hashes()
+        is_facility = Q(facility_key=hashes.of(name_key(search_term)))
+        found = []
         for word in search_term.split():
-            keys = ("facility_key", "last_name_key", "first_name_key")
-            named = [Q(**{f"{key}__contains": word.lower()}) for key in keys]
-            queryset = queryset.filter(reduce(or_, named, Q(source__contains=word)))
-        return queryset, False
+            named = hashes.of(name_key(word))
+            places = Facility.objects.filter(name_key__contains=word.lower()).values("pk")
+            is_name = Q(last_name_key=named) | Q(first_name_key=named)
+            found.append(is_name | Q(source__contains=word) | Q(facility__in=places))
+        return queryset.filter(is_facility | reduce(and_, found)), False
 
     @admin.display(description="row", ordering="id")
     def place(self, row: RejectedRow) -> SafeString:
@@ -322,7 +335,7 @@ def _facilities(row: RejectedRow, whys: Iterable[Why]) -> "QuerySet[Facility] | 
     """Those that carry the name, wherever they are; None where that is not what is in doubt."""
     if not {why.code for why in whys} & {"FACILITY_NOT_FOUND", "FACILITY_AMBIGUOUS"}:
         return None
-    named = FacilityName.objects.filter(name_key=row.facility_key).values("facility_id")
+    named = FacilityName.objects.filter(name_key=name_key(row.cells.get("facility_name"))).values("facility_id")
     return Facility.objects.filter(pk__in=named)[:CANDIDATES]
 
 
@@ -330,7 +343,8 @@ def _patients(row: RejectedRow, whys: Iterable[Why]) -> "QuerySet[Patient] | Non
     """Those of the facility who carry the last name; None where that is not what is in doubt."""
     if row.facility_id is None or not {why.code for why in whys} & {"PATIENT_NOT_FOUND", "PATIENT_AMBIGUOUS"}:
         return None
-    named = PatientName.objects.filter(facility=row.facility_id, last_name_key=row.last_name_key).values("patient_id")
+    last = names_of(row.dataset, row.cells)["last_name_key"]
+    named = PatientName.objects.filter(facility=row.facility_id, last_name_key=last).values("patient_id")
     return Patient.objects.filter(pk__in=named).order_by("first_name_key", "dob")[:CANDIDATES]
 
 

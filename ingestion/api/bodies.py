@@ -15,10 +15,14 @@ BATCH = (
     *("evidence", "duplicate_of_id", "discovered_at", "started_at", "finished_at", "archived_at", "settled_why"),
 )
 ROW = (
-    *("id", "batch_id", "line", "dataset", "source", "facility_id", "reasons", "state", "raw", "corrections"),
+    *("id", "batch_id", "line", "dataset", "source", "facility_id", "reasons", "state"),
+    *("raw_sealed", "corrections_sealed"),
     *("event_on", "first_seen_at", "last_seen_at", "times_seen", "settled_at", "settled_why"),
     *("replay_batch_id", "became_id"),
 )
+
+
+RENAMED = {"state": "status", "raw_sealed": "raw", "corrections_sealed": "corrections"}
 
 
 class Batch(serializers.ModelSerializer[IngestBatch]):
@@ -36,10 +40,12 @@ class Row(serializers.ModelSerializer[RejectedRow]):
     facility_id = serializers.IntegerField(allow_null=True)
     replay_batch_id = serializers.IntegerField(allow_null=True)
     status = serializers.ChoiceField(RejectedRow.State.choices)
+    raw = serializers.JSONField(allow_null=True, help_text="column → cell as delivered; null: masked, or purged")
+    corrections = serializers.JSONField(allow_null=True, help_text="column → what a steward put instead")
 
     class Meta:
         model = RejectedRow
-        fields = tuple("status" if name == "state" else name for name in ROW)
+        fields = tuple(RENAMED.get(name, name) for name in ROW)
 
 
 class RunBody(Strict):

@@ -10,7 +10,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clinical import access
+from clinical import access, sealing
 from clinical.api import filters, parameters
 from clinical.api.idempotency import once
 from clinical.api.lists import Order
@@ -18,7 +18,7 @@ from clinical.api.refusals import NotPossible
 from clinical.api.resource import Readable, id_of
 from clinical.api.resource import Row as Answer
 from clinical.api.writing import judged
-from ingestion import stewards
+from ingestion import cells, stewards
 from ingestion.api import bodies
 from ingestion.api.filters import REASON, HasReason, as_written
 from ingestion.datasets import Dataset
@@ -36,6 +36,13 @@ class RejectedFilter(FilterSet):
     facility_id = filters.identifier("facility_id")
 
 
+def _opened(name: str, row: Answer) -> dict[str, Any] | None:
+    field = sealing.field_of(RejectedRow, name)
+    sealed = row[name]
+    place = field.place(row[column] for column in field.bound_to)
+    return None if sealed is None else cells.loaded(sealing.unseal(sealed, place))
+
+
 class RejectedRowViewSet(Readable):
     """Rows that could not be loaded, each with every reason and the cells as delivered."""
 
@@ -43,7 +50,7 @@ class RejectedRowViewSet(Readable):
     model = RejectedRow
     serializer_class = bodies.Row
     columns = bodies.ROW
-    masked = frozenset({"raw", "corrections"})
+    masked = frozenset({"raw_sealed", "corrections_sealed"})
     orders = {name: Order(name) for name in ("id", "last_seen_at", "first_seen_at")}
     filterset_class = RejectedFilter
     tells_changes = False
@@ -59,15 +66,19 @@ class RejectedRowViewSet(Readable):
     def represent(self, *more: str) -> Any:
         told = super().represent(*more)
 
-        def with_status(values: Any) -> Answer:
+        def opened(values: Any) -> Answer:
             row = told(values)
-            return {("status" if name == "state" else name): value for name, value in row.items()}
+            for name in self.masked:
+                row[name] = _opened(name, row)
+            if row["raw_sealed"] is not None and row["corrections_sealed"] is None:
+                row["corrections_sealed"] = {}
+            return {bodies.RENAMED.get(name, name): value for name, value in row.items()}
 
-        return with_status
+        return opened
 
     def _flat_columns(self) -> list[str]:
         """The cells differ from row to row, so a CSV file has none."""
-        return [("status" if name == "state" else name) for name in self.columns if name not in self.masked]
+        return [bodies.RENAMED.get(name, name) for name in self.columns if name not in self.masked]
 
     def etag(self, row: Answer) -> str:
         return f'"{row["id"]:x}-{row["status"]}-{row["times_seen"]}"'

@@ -16,6 +16,7 @@ from django.db.models.functions import Concat, Greatest
 from clinical import geography, values
 from clinical.models import Facility, FacilityName, Patient, PatientName
 from ingestion import spreadsheets
+from ingestion.cells import names_of
 from ingestion.models import RejectedRow
 from ingestion.objects import folder_state
 from ingestion.refusals import code_of
@@ -55,6 +56,14 @@ class _About:
     @cached_property
     def cells(self) -> dict[str, str]:
         return cells_of(self.row)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        return names_of(self.row.dataset, self.cells)
+
+    @property
+    def _who(self) -> tuple[int | None, str, str]:
+        return self.row.facility_id, self.names.get("first_name_key", ""), self.names.get("last_name_key", "")
 
     def sentences(self, reason: str) -> Iterator[str]:
         column = reason.partition(":")[2]
@@ -132,11 +141,11 @@ class _About:
         yield _named("facility_name", _either(f"{f.name} ({_place(f)})" for f in found))
 
     def _alike(self, state: str | None) -> list[Facility]:
-        key = self.row.facility_key
+        key = self.names.get("facility_key", "")
         return self.tables.once(("alike", key, state), lambda: _facilities_like(key, state))
 
     def facility_by_place(self, _column: str) -> Iterator[str]:
-        key = self.row.facility_key
+        key = self.names.get("facility_key", "")
         found = self.tables.once(("same", key, self.state), lambda: _namesakes_of_facility(key, self.state))
         yield _named("facility_state and facility_lga", _either(f"{f.state}, {f.lga or 'no LGA'}" for f in found))
 
@@ -153,7 +162,7 @@ class _About:
         if found := self._namesakes():
             yield _named("patient_dob", _either(map(_person, found)))
             return
-        who = (self.row.facility_id, self.row.first_name_key, self.row.last_name_key)
+        who = self._who
         found = self.tables.once(("patient", *who), lambda: _patients_like(*who)) if who[0] else []
         yield _named("patient", _either(f"{p.first_name} {p.last_name}, born {_person(p)}" for p in found))
 
@@ -162,7 +171,7 @@ class _About:
         yield _named("sex", f"known as {_either(found)}" if found else "")
 
     def _namesakes(self) -> list[Patient]:
-        who = (self.row.facility_id, self.row.first_name_key, self.row.last_name_key)
+        who = self._who
         return self.tables.once(("namesakes", *who), lambda: _patients_called(*who)) if who[0] else []
 
 
@@ -231,7 +240,7 @@ _BY_CODE: dict[str, Any] = {
 
 def cells_of(row: RejectedRow) -> dict[str, str]:
     """Column → cell as delivered, or as corrected so far."""
-    return {column: str(cell or "") for column, cell in (row.raw | row.corrections).items() if column}
+    return {column: str(cell or "") for column, cell in row.cells.items() if column}
 
 
 def _nearest(cell: str, names: Iterable[str]) -> list[str]:

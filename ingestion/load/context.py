@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.db import DataError, connection, transaction
 from django.db.models import BooleanField, Count, Exists, F, Func, Max, OuterRef, QuerySet, TextField, Value, Window
 
+from clinical.keyed import Hashes, hashes
 from clinical.locks import OF_LOADS, WHOLE_DATASET
 from ingestion import staging
 from ingestion.datasets import Dataset
@@ -52,6 +54,13 @@ class Load:
     def good(self) -> "QuerySet[Any, Any]":
         """The rows that still go on: neither refused nor collapsed into a later one."""
         return self.rows.filter(~Exists(Stopped.objects.filter(line=OuterRef("line"))))
+
+    @cached_property
+    def hashes(self) -> Hashes:
+        """Also for the database, which finds their key in a table of this load: no text of a statement shows it."""
+        found = hashes()
+        staging.copy(staging.IndexKey, ("line", "key"), iter([f"1\t\\x{found.key.hex()}\r\n".encode()]))
+        return found
 
     def stop(self, rows: "QuerySet[Any, Any]", reason: str | None) -> int:
         """Refuses the rows for a reason, or (None) collapses them."""

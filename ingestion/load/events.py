@@ -18,7 +18,7 @@ from ingestion.load.context import IsDistinct, Load, collapse, is_known, meet
 from ingestion.models import RejectedRow
 from ingestion.objects import LAGOS
 from ingestion.rows import FINGERPRINT_VERSION
-from ingestion.staging import Belonging, Place, Repeated
+from ingestion.staging import Belonging, Keyed, Place, Repeated
 from ingestion.upsert import upsert
 
 MODELS: dict[Dataset, Any] = {Dataset.MEDICAL_RECORDS: MedicalRecord, Dataset.TRIAGE_VISITS: TriageVisit}
@@ -137,8 +137,9 @@ def _is_doubtful(load: Load) -> Q:
     open_rows = RejectedRow.objects.filter(dataset=Dataset.PATIENTS, state=RejectedRow.State.OPEN)
     if not open_rows.exists():
         return Q(pk__in=[])
-    same_name = open_rows.filter(**{key: OuterRef(key) for key in PERSON})
-    same_place = Q(facility_id=OuterRef("at")) | Q(facility_id=None, facility_key=OuterRef("facility_key"))
+    load.hashes  # noqa: B018  now the database can make them
+    same_name = open_rows.filter(**{key: Keyed(OuterRef(key)) for key in PERSON})
+    same_place = Q(facility_id=OuterRef("at")) | Q(facility_id=None, facility_key=Keyed(OuterRef("facility_key")))
     is_name_only = Q(patient_dob=None, given_patient_id=None, belonging__patient_id__isnull=False)
     return is_name_only & Q(Exists(same_name.filter(same_place)))
 

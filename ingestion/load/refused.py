@@ -1,6 +1,6 @@
 """Refused rows with their evidence: staged with their raw cells, judged as a whole, kept one per row ever delivered."""
 
-import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -11,17 +11,21 @@ from django.db import connection
 from django.db.models import Case, F, OuterRef, QuerySet, Subquery, TextField, Value, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 
-from ingestion import failpoints, staging
+from clinical import sealing
+from clinical.keyed import Hashes
+from ingestion import cells, failpoints, staging
 from ingestion.datasets import Dataset
 from ingestion.load import events
 from ingestion.load.context import Load
 from ingestion.models import RejectedRow
 from ingestion.refusals import PARENT_CODES
 from ingestion.rows import as_kept, csv_block
-from ingestion.staging import Known, RawRow, Reasons, Refusal, Stopped
+from ingestion.staging import Keyed, Known, RawRow, Reasons, Refusal, Stopped
 from ingestion.upsert import upsert
 
 Pick = Callable[[list[int]], Iterable[tuple[int, Sequence[str]]]]
+RAW = ("line", "raw_sealed", "raw_hash", "named_state", "cell_keys")
+RAW_SEALED = sealing.field_of(RejectedRow, "raw_sealed")
 UNREADABLE = ("FIELD_COUNT", "QUOTE_SUSPECT")
 ROWS_PER_BLOCK = 2000
 
@@ -33,8 +37,9 @@ def stage(load: Load, header: Sequence[str], pick: Pick) -> None:
     )
     if not upsert(Reasons, reasons, {"line": "line", "reasons": "all"}):
         return
-    lines = [*Reasons.objects.order_by("line").values_list("line", flat=True)]
-    staging.copy(RawRow, ("line", "raw"), _blocks(header, pick(lines)))
+    whys = _Whys()
+    load.hashes  # noqa: B018  asked for now: the connection is about to be taken by COPY
+    staging.copy(RawRow, RAW, _blocks(load, header, pick(whys.lines), whys))
     staging.analyze(Reasons)
     rows = load.rows.filter(why__reasons__isnull=False)
     nth = Window(RowNumber(), partition_by=["raw_row__raw_hash"], order_by="line")
@@ -50,23 +55,50 @@ def _stage(load: Load, rows: "QuerySet[Any, Any]", ordinal: Any, header: Sequenc
     columns: dict[str, Any] = {
         "line": "line",
         "reasons": "why__reasons",
-        "raw": "raw_row__raw",
-        "raw_hash": "raw_row__raw_hash",
         "ordinal": ordinal,
-    }
+    } | {name: f"raw_row__{name}" for name in RAW if name != "line"}
     if load.dataset.is_event:
         columns["event_on"] = events.event_on(load)
     if load.dataset != Dataset.FACILITIES:
-        columns |= {name: name for name in ("facility_key", "first_name_key", "last_name_key")}
+        columns |= {name: Keyed(name) for name in ("facility_key", "first_name_key", "last_name_key")}
         one = Case(When(place__candidates=1, then="place__facility_id"))
         columns["facility_id"] = Coalesce("given_facility_id", one)
     upsert(Refusal, rows, columns)
 
 
-def _blocks(header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[bytes]:
-    numbered = iter(rows)
+class _Whys:
+    """The refused lines and each one's reasons: by number, since there are few kinds and maybe a million lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[int] = []
+        self._kinds: list[tuple[str, ...]] = []
+        self._kind_of = array("L")
+        known: dict[tuple[str, ...], int] = {}
+        for line, reasons in Reasons.objects.order_by("line").values_list("line", "reasons").iterator(ROWS_PER_BLOCK):
+            kind = known.setdefault(tuple(reasons), len(known))
+            self.lines.append(line)
+            self._kind_of.append(kind)
+        self._kinds.extend(known)
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return (self._kinds[kind] for kind in self._kind_of)
+
+
+def _blocks(
+    load: Load, header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]], whys: Iterable[tuple[str, ...]]
+) -> Iterator[bytes]:
+    numbered = zip(rows, whys, strict=True)
     while block := [*islice(numbered, ROWS_PER_BLOCK)]:
-        yield csv_block((line, json.dumps(as_kept(header, cells), ensure_ascii=False)) for line, cells in block)
+        yield csv_block(_kept(load, header, line, row, reasons) for (line, row), reasons in block)
+
+
+def _kept(
+    load: Load, header: Sequence[str], line: int, row: Sequence[str], reasons: Iterable[str]
+) -> tuple[int, str, str, str, str]:
+    """What is kept of the cells, in the order of RAW. Of a replay nothing: it is there already."""
+    kept = cells.kept(as_kept(header, row) if row else {}, reasons, load.hashes)
+    raw = sealing.seal(kept.raw, RAW_SEALED.place((load.batch.pk, line)))
+    return line, f"\\x{raw.hex()}", kept.raw_hash.hex, kept.named_state or "", cells.dumped(kept.cell_keys)
 
 
 def seen(load: Load) -> "QuerySet[Any, Any]":
@@ -91,7 +123,7 @@ def keep(load: Load) -> None:
     counts["rejected"] -= before.filter(seen__state=RejectedRow.State.REPLAYED).count()
     known = RejectedRow.objects.filter(pk__in=[*before.values_list("seen__id", flat=True)])
     new = Refusal.objects.exclude(line__in=before.values("line"))
-    columns = {f.attname: f.attname for f in Refusal._meta.concrete_fields if f.attname != "raw_hash"}
+    columns = {f.attname: f.attname for f in Refusal._meta.concrete_fields}
     upsert(
         RejectedRow,
         new,
@@ -100,7 +132,6 @@ def keep(load: Load) -> None:
             "batch_id": Value(load.batch.pk),
             "dataset": Value(load.dataset.value, TextField()),
             "source": Value(load.batch.source, TextField()),
-            "corrections": Value({}, RejectedRow._meta.get_field("corrections")),
             "state": Value(RejectedRow.State.OPEN.value, TextField()),
             "times_seen": Value(1),
             "settled_why": Value("", TextField()),
@@ -130,7 +161,10 @@ def settle_replayed(load: Load, by_id: int | None) -> None:
     refused = Reasons.objects.filter(line=OuterRef("line"))
     became = Known.objects.filter(line=OuterRef("line")).values("row_id")[:1]
     still = Reasons.objects.values("line")
-    rows.filter(line__in=still).update(reasons=Subquery(refused.values("reasons")[:1]), tried_at=load.looked_at)
+    now = Subquery(refused.values("reasons")[:1])
+    others = [*rows.filter(line__in=still).annotate(now=now).exclude(reasons=F("now")).values_list("pk", flat=True)]
+    rows.filter(line__in=still).update(reasons=now, tried_at=load.looked_at)
+    _key_anew(others, load.hashes)
     rows.exclude(line__in=still).update(
         state=RejectedRow.State.REPLAYED,
         settled_at=TransactionNow(),
@@ -139,3 +173,12 @@ def settle_replayed(load: Load, by_id: int | None) -> None:
         became_id=Subquery(became),
         tried_at=load.looked_at,
     )
+
+
+def _key_anew(ids: Sequence[int], hashes: Hashes) -> None:
+    """Their reasons have changed, and may speak of cells that have no hash yet."""
+    for start in range(0, len(ids), ROWS_PER_BLOCK):
+        rows = [*RejectedRow.objects.filter(pk__in=ids[start : start + ROWS_PER_BLOCK])]
+        for row in rows:
+            row.cell_keys = cells.keys_of(row.cells, row.reasons, hashes)
+        RejectedRow.objects.write_cells(rows)

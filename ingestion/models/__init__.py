@@ -17,7 +17,7 @@ from ingestion.models.batches import (
     Sighting,
     Status,
 )
-from ingestion.models.refused import RejectedRow, hash_of
+from ingestion.models.refused import RejectedRow
 
 __all__ = [
     "COUNTS",
@@ -40,5 +40,4 @@ __all__ = [
     "Sighting",
     "Source",
     "Status",
-    "hash_of",
 ]

@@ -1,16 +1,21 @@
 """Rows that could not be loaded, kept with their evidence until a steward has dealt with them."""
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import TransactionNow
 from django.contrib.postgres.indexes import GinIndex
-from django.db import models
-from django.db.models import F, Func, Q
+from django.db import connection, models
+from django.db.models import Func, Q
 
+from clinical import keyed, sealing
 from clinical.access import READ, UPDATE, Scope
+from clinical.sealing import SealedField
+from ingestion import cells
 from ingestion.datasets import Dataset
 from ingestion.models.batches import IngestBatch, folders_in
 
@@ -18,13 +23,7 @@ if TYPE_CHECKING:
     from clinical.models import User
 
 
-def hash_of(field: str) -> models.GeneratedField:
-    """128 bits over the cells as jsonb writes them: sorted by column, so that their order in a file says nothing."""
-    return models.GeneratedField(
-        expression=Func(F(field), template="(md5((%(expressions)s)::text))::uuid"),
-        output_field=models.UUIDField(),
-        db_persist=True,
-    )
+OF_A_LINE = ("batch_id", "line")  # to which its cells are bound
 
 
 class Codes(Func):
@@ -32,14 +31,6 @@ class Codes(Func):
 
     template = "ARRAY(SELECT split_part(reason, ':', 1) FROM unnest(%(expressions)s) AS reason)"
     output_field = ArrayField(models.TextField())
-
-
-def state_in(field: str) -> models.GeneratedField:
-    """The state that a row's own cell names, as far as it is written like one."""
-    template = "regexp_replace(upper(btrim(%(expressions)s ->> 'facility_state')), '[ -]+STATE$', '')"
-    return models.GeneratedField(
-        expression=Func(F(field), template=template), output_field=models.TextField(null=True), db_persist=True
-    )
 
 
 def _speaks_of(scope: Scope) -> Q:
@@ -67,6 +58,17 @@ class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
     def decidable_by(self, user: "User") -> "RejectedRowQuerySet":
         return self.inside(user.access.scope(UPDATE, "deliveries"))
 
+    def write_cells(self, rows: "Sequence[RejectedRow]") -> None:
+        """Corrections and hashes of these rows, and who settled them, in one statement."""
+        columns = [(row.pk, row.corrections_sealed, json.dumps(row.cell_keys), row.settled_by_id) for row in rows]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE rejected_rows r SET corrections_sealed = new.corrections, cell_keys = new.keys,"
+                " settled_by_id = new.by FROM unnest(%s::bigint[], %s::bytea[], %s::jsonb[], %s::bigint[])"
+                " AS new (id, corrections, keys, by) WHERE r.id = new.id",
+                [[*column] for column in zip(*columns, strict=True)] if columns else [[], [], [], []],
+            )
+
     def with_reason(self, reason: str) -> "RejectedRowQuerySet":
         """Refused for `CODE:column`, or for a bare CODE whatever the column."""
         if ":" in reason:
@@ -88,19 +90,20 @@ class RejectedRow(models.Model):
     batch = models.ForeignKey(IngestBatch, models.PROTECT, related_name="rejected_rows", help_text="that first held it")
     line = models.IntegerField(help_text="of the file, on which the record starts; the header is line 1")
     reasons = ArrayField(models.TextField())
-    raw = models.JSONField(help_text="column → cell as delivered; cells beyond the header stand under an empty name")
-    corrections = models.JSONField(default=dict, blank=True, help_text="column → what a steward put instead")
+    raw_sealed = SealedField(null=True, bound_to=OF_A_LINE, help_text="`raw`; null: purged, long after it was settled")
+    corrections_sealed = SealedField(null=True, blank=True, bound_to=OF_A_LINE, help_text="`corrections`")
+    cell_keys = models.JSONField(default=dict, blank=True, help_text="column → keyed hash of what would be tried now")
     dataset = models.CharField(max_length=20, choices=Dataset.choices)
     source = models.TextField()
     event_on = models.DateField(null=True, blank=True)
     ordinal = models.IntegerField(default=1)
-    raw_hash = hash_of("raw")
+    raw_hash = models.UUIDField(help_text="keyed, over the cells whatever their order")
     # As far as they are known: who may see the row, and which names are in doubt while it is open.
     facility = models.ForeignKey("clinical.Facility", models.SET_NULL, null=True, blank=True, related_name="+")
-    named_state = state_in("raw")
-    facility_key = models.TextField(blank=True, default="")
-    first_name_key = models.TextField(blank=True, default="")
-    last_name_key = models.TextField(blank=True, default="")
+    named_state = models.TextField(null=True, blank=True)
+    facility_key = models.UUIDField(null=True, blank=True, help_text="keyed, like the next two")
+    first_name_key = models.UUIDField(null=True, blank=True)
+    last_name_key = models.UUIDField(null=True, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     first_seen_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
     last_seen_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
@@ -152,3 +155,36 @@ class RejectedRow(models.Model):
 
     def __str__(self) -> str:
         return f"Refused row {self.pk}"
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """Column → cell as delivered; cells beyond the header stand under an empty name. Opened anew each time."""
+        return cells.loaded(sealing.field_of(RejectedRow, "raw_sealed").unseal_in(self))
+
+    @raw.setter
+    def raw(self, raw: dict[str, Any]) -> None:
+        self.put_raw(raw, keyed.hashes())
+
+    @property
+    def corrections(self) -> dict[str, str]:
+        """Column → what a steward put instead."""
+        return cells.loaded(sealing.field_of(RejectedRow, "corrections_sealed").unseal_in(self))
+
+    @corrections.setter
+    def corrections(self, corrections: dict[str, str]) -> None:
+        self.put_corrections(corrections, keyed.hashes())
+
+    @property
+    def cells(self) -> dict[str, Any]:
+        """Column → what would be tried now."""
+        return self.raw | self.corrections
+
+    def put_raw(self, raw: dict[str, Any], hashes: keyed.Hashes) -> None:
+        kept = cells.kept(raw, self.reasons, hashes)
+        sealing.field_of(RejectedRow, "raw_sealed").seal_in(self, kept.raw)
+        self.raw_hash, self.named_state, self.cell_keys = kept.raw_hash, kept.named_state, kept.cell_keys
+
+    def put_corrections(self, corrections: dict[str, str], hashes: keyed.Hashes) -> None:
+        plain = cells.dumped(corrections).encode() if corrections else None
+        sealing.field_of(RejectedRow, "corrections_sealed").seal_in(self, plain)
+        self.cell_keys = cells.keys_of(self.raw | corrections, self.reasons, hashes)

@@ -314,8 +314,7 @@ def test_the_facilities_and_patients_that_may_be_meant_are_offered(desk, facilit
         dataset="triage_visits",
         reasons=["FACILITY_AMBIGUOUS", "PATIENT_NOT_FOUND"],
         facility=facility,
-        facility_key=facility.name_key,
-        last_name_key=person.last_name_key,
+        raw={"facility_name": facility.name.upper(), "patient_last_name": " okafor"},
     )
     context = desk.get(page("rejectedrow", "change", row.pk)).context
     assert [*context["facilities"]] == [facility]

@@ -28,11 +28,11 @@ def parked():
 
 
 def test_one_cause_for_one_text_and_those_first_that_free_most(parked):
-    found = [(g.reason, g.key, g.total, g.freed) for g in causes.groups(parked)]
+    found = [(g.reason, g.value, g.total, g.freed) for g in causes.groups(parked)]
     assert found == [
-        ("FACILITY_NOT_FOUND", "gen. hosp. ikeja", 6, 6),
+        ("FACILITY_NOT_FOUND", "Gen. Hosp. Ikeja", 6, 6),
         ("ENUM:sex", "woman", 2, 1),
-        ("PATIENT_NOT_FOUND", "no body · kuje general hospital", 1, 1),
+        ("PATIENT_NOT_FOUND", "No Body · Kuje General Hospital", 1, 1),
         ("TYPE_INVALID:dob", "1990-01-01x", 1, 0),
     ]
 

@@ -348,7 +348,9 @@ def refused(bucket):
 
 
 def test_a_replay_tells_what_landed(refused, command):
-    RejectedRow.objects.filter(line=2).update(corrections={"dob": "1999-06-05"})
+    for row in RejectedRow.objects.filter(line=2):
+        row.corrections = {"dob": "1999-06-05"}
+        row.save()
     code, (line, last), _ = command("replay", f"--batch={refused.pk}", "--json")
     assert (code, list(line), line["key"]) == (0, FIELDS, refused.object_key)
     assert last == {"totals": totals(read=2, inserted=1, rejected=1), "batches": 1}

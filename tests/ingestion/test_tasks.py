@@ -210,6 +210,8 @@ def test_refused_rows_are_tried_again_by_their_ids(bucket):
     deliver("patients.csv", PATIENTS.replace("1988-05-05", "05/05/1988").replace("1975-12-31", "31/12/1975"))
     night()
     rows = RejectedRow.objects.order_by("line")
-    rows.update(corrections={"dob": "1988-05-05"})
+    for row in rows:
+        row.corrections = {"dob": "1988-05-05"}
+        row.save()
     tasks.replay_rows([rows[0].pk])
     assert [*rows.values_list("state", flat=True)] == ["replayed", "open"]

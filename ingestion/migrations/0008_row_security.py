@@ -45,7 +45,7 @@ DROP POLICY scope_delete ON rejected_rows;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ingestion", "0006_rejected_rows_of_a_state"), ("clinical", "0010_row_security")]
+    dependencies = [("ingestion", "0007_sealed_cells"), ("clinical", "0010_row_security")]
     operations = [
         migrations.RunSQL(FOLDERS, "DROP FUNCTION state_in_folder"),
         migrations.RunSQL(POLICIES, NO_POLICIES),

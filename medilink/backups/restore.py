@@ -1,0 +1,170 @@
+"""Puts a backup into an empty database, on this server or another one, and tries out that it would do."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+from django.db import connection
+from environ import Env
+from psycopg2 import sql
+
+from medilink.backups import dump, places, postgres
+from medilink.backups.digests import digests
+
+MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
+RELATIONS = """
+SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+"""
+
+
+class NotPossible(Exception):
+    """Nothing was restored, and why."""
+
+
+@dataclass
+class Drill:
+    """How long each step took, and the tables that are not as they were."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    tables: int = 0
+    rows: int = 0
+    different: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 1)
+
+
+def into(place: str, url: str, drill: Drill | None = None) -> Drill:
+    """Restores into the empty database at `url` and compares. Raises NotPossible, dump.Broken, sealed.NotABackup."""
+    drill, params = drill or Drill(), _params(url)
+    with drill.step("restore"), places.opened(place) as file:
+        proving = places.Proving(file)
+        told, blocks = dump.read(proving)
+        with closing(psycopg2.connect(**params)) as target:
+            _refuse_unfit(target, told)
+            _make_roles(target, told["roles"])
+        program = postgres.program("pg_restore", _server_of(params))
+        argv = [
+            program,
+            "--exit-on-error",
+            "--no-owner",
+            "--no-privileges",
+            "--no-password",
+            f"--dbname={params['dbname']}",
+        ]
+        dump.feed(argv, blocks, params)
+        if (expected := places.expected_sha256(place)) and expected != proving.sha256:
+            raise dump.Broken("The file is not what its .sha256 says.")
+    with drill.step("compare"), closing(psycopg2.connect(**params)) as target, target, target.cursor() as cursor:
+        found = digests(cursor)
+    drill.tables, drill.rows = len(found), sum(rows for rows, _ in found.values())
+    drill.different = sorted(
+        name for name in found.keys() | told["digests"] if found.get(name) != told["digests"].get(name)
+    )
+    return drill
+
+
+def rehearse(place: str, tell: Callable[[str], object] = lambda _: None) -> Drill:
+    """Into a database of its own on this server, which is dropped again: restored, looked at, marts made anew."""
+    drill = Drill()
+    with _database() as url:
+        tell("restore")
+        into(place, url, drill)
+        for name, words in (("migrate --check", ("migrate", "--check")), ("marts", ("refresh_marts", "--force"))):
+            tell(name)
+            with drill.step(name):
+                _manage(url, *words)
+    return drill
+
+
+def settle(url: str) -> None:
+    """After a restore: what migrations give besides tables, roles' rights among it; and the marts."""
+    _manage(url, "migrate", "--noinput")
+    _manage(url, "refresh_marts", "--force")
+
+
+def _manage(url: str, *words: str) -> None:
+    done = subprocess.run(  # noqa: S603  our own commands
+        [sys.executable, MANAGE, *words],
+        env=os.environ | {"DATABASE_URL": url},
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise dump.Broken(f"`{' '.join(words)}` says no (exit code {done.returncode}) of the restored database.")
+
+
+@contextmanager
+def _database() -> Iterator[str]:
+    name = f"medilink_drill_{os.getpid()}"
+    params = connection.get_connection_params()
+    with closing(psycopg2.connect(**_of(params, params["dbname"]))) as server:
+        server.autocommit = True
+        with server.cursor() as cursor:
+            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+            try:
+                yield _url(_of(params, name))
+            finally:
+                cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _of(params: dict[str, Any], database: str) -> dict[str, Any]:
+    names = ("host", "port", "user", "password", "sslmode", "sslrootcert")
+    return {name: params[name] for name in names if params.get(name)} | {"dbname": database}
+
+
+def _params(url: str) -> dict[str, Any]:
+    config = Env.db_url_config(url)
+    named = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    told = {name: config[ours] for name, ours in named.items() if config.get(ours)}
+    options = config.get("OPTIONS", {})
+    return told | {name: options[name] for name in ("sslmode", "sslrootcert", "host") if options.get(name)}
+
+
+def _url(params: dict[str, Any]) -> str:
+    """With the host behind, where a folder may stand as well."""
+    who = quote(params.get("user", ""), safe="") + (
+        f":{quote(params['password'], safe='')}" if "password" in params else ""
+    )
+    rest = {name: params[name] for name in ("host", "port", "sslmode", "sslrootcert") if name in params}
+    return f"postgres://{who}@/{params['dbname']}?" + "&".join(
+        f"{name}={quote(str(v), safe='/')}" for name, v in rest.items()
+    )
+
+
+def _server_of(params: dict[str, Any]) -> int:
+    with closing(psycopg2.connect(**params)) as target:
+        return int(target.server_version)
+
+
+def _refuse_unfit(target: Any, told: dict[str, Any]) -> None:
+    if target.server_version // 10_000 < told["server_version"] // 10_000:
+        raise NotPossible("The server is older than the one that the backup is of.")
+    with target.cursor() as cursor:
+        cursor.execute(RELATIONS)
+        if cursor.fetchone()[0]:
+            raise NotPossible("The database is not empty; make a new one for the restore.")
+    target.rollback()
+
+
+def _make_roles(target: Any, roles: list[str]) -> None:
+    """Without any power: who may log in as them is said where they are used."""
+    with target, target.cursor() as cursor:
+        for role in roles:
+            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [role])
+            if not cursor.rowcount:
+                cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))

@@ -1,0 +1,93 @@
+import hashlib
+import io
+import os
+
+import pytest
+from django.core.management import call_command
+
+from medilink.backups import dump, places, postgres, restore, sealed
+from medilink.models import Backup
+from tests.deliveries import deliver_all, night
+
+CANARY = "Zainab Canary-Backup"
+
+
+def whole(blocks):
+    return b"".join(blocks)
+
+
+@pytest.mark.parametrize("size", [0, 1, sealed.CHUNK - 1, sealed.CHUNK, sealed.CHUNK + 1, 3 * sealed.CHUNK])
+def test_what_was_sealed_comes_back(size):
+    plain = os.urandom(size)
+    assert whole(sealed.unseal(io.BytesIO(whole(sealed.seal([plain[:7], plain[7:]]))))) == plain
+
+
+def test_a_file_that_was_cut_anywhere_is_not_opened():
+    file = whole(sealed.seal([b"x" * (2 * sealed.CHUNK + 5)]))
+    chunk, header = sealed.CHUNK + sealed.TAG, len(file) - 2 * (sealed.CHUNK + sealed.TAG) - 5 - sealed.TAG
+    for end in (0, 5, header, header + chunk, header + 2 * chunk, len(file) - 1):
+        with pytest.raises(sealed.NotABackup):
+            whole(sealed.unseal(io.BytesIO(file[:end])))
+
+
+def test_chunks_in_another_order_are_not_opened():
+    file = whole(sealed.seal([bytes(3 * sealed.CHUNK)]))
+    chunk, header = sealed.CHUNK + sealed.TAG, len(file) - 3 * (sealed.CHUNK + sealed.TAG)
+    swapped = file[:header] + file[header + chunk : header + 2 * chunk] + file[header : header + chunk]
+    with pytest.raises(sealed.NotABackup, match="damaged, cut or changed"):
+        whole(sealed.unseal(io.BytesIO(swapped + file[header + 2 * chunk :])))
+
+
+def test_a_changed_byte_is_found():
+    file = bytearray(whole(sealed.seal([b"rows"])))
+    for at in range(len(file)):
+        changed = bytes([*file[:at], file[at] ^ 1, *file[at + 1 :]])
+        with pytest.raises(sealed.NotABackup):
+            whole(sealed.unseal(io.BytesIO(changed)))
+
+
+def test_the_key_of_a_backup_is_named_where_it_is_missing(settings):
+    file = whole(sealed.seal([b"rows"]))
+    settings.DATA_KEYS = {"another": os.urandom(32)}
+    with pytest.raises(sealed.NotABackup, match="the key 'embedded', which DATA_KEYS does not have"):
+        whole(sealed.unseal(io.BytesIO(file)))
+
+
+@pytest.mark.parametrize("version", [170003, 190001])
+def test_programs_of_another_version_are_refused(version):
+    with pytest.raises(postgres.NoProgram, match=f"pg_dump of PostgreSQL {version // 10_000} is needed"):
+        postgres.program("pg_dump", version)
+
+
+def test_a_password_stands_in_no_command_line():
+    told = postgres.environment(
+        {"host": "db", "user": "m", "password": "secret", "dbname": "medilink", "cursor": object}
+    )
+    assert told["PGPASSWORD"] == "secret"
+    assert "cursor" not in str(told)
+
+
+@pytest.fixture
+def rows(transactional_db, bucket):
+    """A night's rows; a refused one has the canary in its cells."""
+    deliver_all()
+    night()
+
+
+def test_a_backup_is_restored_with_every_row(rows, tmp_path, capsys):
+    place = tmp_path / "night.backup"
+    call_command("backup", str(place))
+    body = place.read_bytes()
+    assert hashlib.sha256(body).hexdigest() == places.expected_sha256(str(place)) == Backup.objects.get().sha256
+    assert b"Okafor" not in body
+    assert b"PGDMP" not in body
+    assert place.stat().st_mode & 0o077 == 0
+    done = restore.rehearse(str(place))
+    assert (done.different, done.tables > 40, done.rows > 20) == ([], True, True)
+    assert [*done.seconds] == ["restore", "compare", "migrate --check", "marts"]
+
+
+def test_a_backup_goes_into_the_bucket_and_comes_back(rows, bucket):
+    place = f"s3://{bucket}/backups/night.backup"
+    assert dump.make(place).bytes > 10_000
+    assert restore.rehearse(place).different == []
