@@ -162,6 +162,8 @@ SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS_ONLY els
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
 SECURE_REDIRECT_EXEMPT = [r"^(health|livez|readyz)$"]  # probes come from inside, in plain HTTP
+# How many proxies of our own stand before the site: each one's X-Forwarded-For is believed, and no other.
+NUM_PROXIES = env.int("NUM_PROXIES", default=0)
 X_FRAME_OPTIONS = "DENY"
 
 REST_FRAMEWORK = {

@@ -65,7 +65,7 @@ class LogIn(Public):
     def post(self, request: Request) -> Response:
         """Name and password for a pair of tokens."""
         given = judged(request, Credentials)
-        wait = seconds_locked(request, given["username"])
+        wait = seconds_locked(request._request, given["username"])
         if wait:
             raise Throttled(wait)
         user = authenticate(request._request, **given)

@@ -19,6 +19,8 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from medilink.requests import address
+
 if TYPE_CHECKING:  # it reads the settings that name this module
     from rest_framework.views import APIView
 
@@ -74,7 +76,7 @@ class PerUser(BaseThrottle):
         limit = rate("THROTTLE_USER")
         if limit is None:
             return True
-        who = f"user {request.user.pk}" if request.user and request.user.pk else address(request)
+        who = f"user {request.user.pk}" if request.user and request.user.pk else address(request._request)
         count, self.left = _count("asked", who, limit[1], 1)
         return count <= limit[0]
 
@@ -82,18 +84,10 @@ class PerUser(BaseThrottle):
         return self.left
 
 
-def address(request: "HttpRequest | Request | None") -> str:
-    """Of the caller: behind a proxy that we trust with the scheme, what it has written last."""
-    if request is None:
-        return ""
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.SECURE_PROXY_SSL_HEADER else ""
-    return forwarded.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR", ""))
-
-
 # --- Failed log-ins, those of the admin among them
 
 
-def seconds_locked(request: "HttpRequest | Request | None", username: str) -> float:
+def seconds_locked(request: HttpRequest | None, username: str) -> float:
     """How long this account, or this address, has to wait; 0 where it may try."""
     limit = rate("THROTTLE_LOGIN")
     if limit is None:

@@ -119,7 +119,7 @@ def test_five_failures_lock_an_account_for_a_while_and_nobody_else(client, clerk
 
 
 def test_behind_a_proxy_one_address_locks_no_other(client, clerk, settings):
-    settings.THROTTLE_LOGIN, settings.SECURE_PROXY_SSL_HEADER = "1/15min", ("HTTP_X_FORWARDED_PROTO", "https")
+    settings.THROTTLE_LOGIN, settings.NUM_PROXIES = "1/15min", 1
     client.defaults["HTTP_X_FORWARDED_FOR"] = "10.0.0.1, 41.58.0.7"
     for number in range(throttling.AN_ADDRESS_HAS):
         assert log_in(client, f"guess-{number}", "wrong").status_code == 401
