@@ -5,6 +5,7 @@ process that started them; another command of the same project uses them meanwhi
 """
 
 import atexit
+import base64
 import fcntl
 import importlib.util
 import json
@@ -80,7 +81,7 @@ class Servers:
         (folder / "logs").mkdir(mode=0o700, exist_ok=True)
 
     def start(self, missing: list[str], meanwhile: Callable[[], None]) -> None:
-        found = {"MEDILINK_EMBEDDED": "true", "SECRET_KEY": _secret_key(self.folder)}
+        found = {"MEDILINK_EMBEDDED": "true", **_secrets(self.folder)}
         # The stand-in for S3 takes longest: it starts while PostgreSQL is set up.
         for name in sorted(missing, key=["s3", "valkey", "postgres"].index):
             self._running.append(STARTERS[name](self))
@@ -419,11 +420,18 @@ def _adopt(found: dict[str, str]) -> None:
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost")))
 
 
-def _secret_key(folder: Path) -> str:
-    """One for all processes, kept so that a restart logs nobody out."""
-    path = folder / "secret-key"
+def _secrets(folder: Path) -> dict[str, str]:
+    """One for all processes, kept so that a restart logs nobody out and can read what was sealed."""
+    data_key = "embedded:" + base64.b64encode(secrets.token_bytes(32)).decode()
+    return {
+        "SECRET_KEY": _kept(folder / "secret-key", secrets.token_urlsafe(64)),
+        "DATA_KEYS": _kept(folder / "data-key", data_key),
+    }
+
+
+def _kept(path: Path, new: str) -> str:
     if not path.is_file():
-        _write_private(path, secrets.token_urlsafe(64))
+        _write_private(path, new)
     return path.read_text()
 
 

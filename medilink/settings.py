@@ -4,6 +4,9 @@ Where DATABASE_URL, REDIS_URL or an S3 endpoint is missing, `manage.py` starts a
 address into the environment before this file is read: `medilink/embedded.py`. This file starts nothing.
 """
 
+import base64
+import binascii
+import re
 import secrets
 from datetime import timedelta
 from pathlib import Path
@@ -55,7 +58,35 @@ def _secret_key() -> str:
     return key
 
 
+def _data_keys() -> dict[str, bytes]:
+    """DATA_KEYS, `id:key,older:key`: the first seals (clinical/sealing.py). Losing one loses what it has sealed."""
+    text = env.str("DATA_KEYS", default="")
+    if EMBEDDED and not text:
+        return {"embedded": secrets.token_bytes(32)}
+    keys: dict[str, bytes] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        key_id, _, encoded = part.partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if not re.fullmatch("[a-z0-9_-]{1,32}", key_id) or key_id in keys or len(key) != 32 or len(set(key)) < 8:
+            raise ImproperlyConfigured(
+                "DATA_KEYS is not `id:key,older:key`: each id once, of small letters, digits, - and _, "
+                "each key 32 random bytes in base64."
+            )
+        keys[key_id] = key
+    if not keys:
+        raise ImproperlyConfigured(
+            "DATA_KEYS is missing: refused rows and second factors are stored sealed with it. Make one with `python -c "
+            "'import base64, os; print(\"first:\" + base64.b64encode(os.urandom(32)).decode())'` "
+            "and keep a copy apart from the backups."
+        )
+    return keys
+
+
 SECRET_KEY = _secret_key()
+DATA_KEYS = _data_keys()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
 if not EMBEDDED and DEBUG:
     raise ImproperlyConfigured("DEBUG is for the embedded mode only: error pages would show patients' data.")

@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 
 from medilink import embedded
 
-OURS = ("DATABASE_URL", "POSTGRES_HOST", "REDIS_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY")
+OURS = ("DATABASE_URL", "POSTGRES_HOST", "REDIS_URL", "SECRET_KEY", "DATA_KEYS", "DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY")
 
 
 def _start_servers() -> embedded.Servers | None:

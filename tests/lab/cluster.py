@@ -134,6 +134,7 @@ class Cluster:
             | {
                 "MEDILINK_EMBEDDED": "true",
                 "SECRET_KEY": "k" * 20 + "lab-only-0123456789-and-some-more",
+                "DATA_KEYS": os.environ["DATA_KEYS"],
                 "DATABASE_URL": f"postgres://medilink@127.0.0.1:{self.database.port}/{self.database_name}",
                 "REDIS_URL": f"redis://:{self._password}@127.0.0.1:{self.broker.port}/0",
                 "AWS_ENDPOINT_URL_S3": self.store_url,

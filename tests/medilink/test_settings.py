@@ -1,3 +1,4 @@
+import base64
 import runpy
 from pathlib import Path
 
@@ -6,8 +7,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 SETTINGS = Path(__file__).resolve().parents[2] / "medilink" / "settings.py"
 STRONG = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+KEY = base64.b64encode(bytes(range(32))).decode()
+OLDER_KEY = base64.b64encode(bytes(range(100, 132))).decode()
 PRODUCTION = {
     "SECRET_KEY": STRONG,
+    "DATA_KEYS": f"second:{KEY},first:{OLDER_KEY}",
     "ALLOWED_HOSTS": "medilink.example",
     "POSTGRES_HOST": "database.example",
     "POSTGRES_PASSWORD": "p@ss/word:with#signs",
@@ -17,6 +21,7 @@ CONFIGURING = (
     "DATABASE_URL",
     "POSTGRES_HOST",
     "SECRET_KEY",
+    "DATA_KEYS",
     "ALLOWED_HOSTS",
     "MEDILINK_EMBEDDED",
     "HTTPS_ONLY",
@@ -63,6 +68,11 @@ def test_plain_http_is_served_when_https_is_turned_off(settings_with):
         ({"SECRET_KEY": STRONG[:49]}, "SECRET_KEY is missing or weak"),
         ({"SECRET_KEY": "a" * 60}, "SECRET_KEY is missing or weak"),
         ({"SECRET_KEY": f"django-insecure-{STRONG}"}, "SECRET_KEY is missing or weak"),
+        ({"DATA_KEYS": ""}, "DATA_KEYS is missing"),
+        ({"DATA_KEYS": f"first:{KEY},first:{OLDER_KEY}"}, "each id once"),
+        ({"DATA_KEYS": KEY}, "DATA_KEYS is not"),
+        ({"DATA_KEYS": f"first:{KEY[:-4]}"}, "32 random bytes"),
+        ({"DATA_KEYS": "first:" + base64.b64encode(bytes(32)).decode()}, "32 random bytes"),
         ({"DEBUG": "true"}, "DEBUG is for the embedded mode only"),
         ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name the hosts"),
         ({"ALLOWED_HOSTS": "medilink.example,*"}, "ALLOWED_HOSTS must name the hosts"),
@@ -79,3 +89,13 @@ def test_the_embedded_mode_needs_no_secret(settings_with):
     read = settings_with(DATABASE_URL="postgres:///medilink", MEDILINK_EMBEDDED="true")
     assert len(read["SECRET_KEY"]) >= 50
     assert not read["SECURE_SSL_REDIRECT"]
+
+
+def test_the_first_data_key_is_the_one_that_seals(settings_with):
+    keys = settings_with(**PRODUCTION)["DATA_KEYS"]
+    assert [*keys] == ["second", "first"]
+    assert keys["first"] == bytes(range(100, 132))
+
+
+def test_the_embedded_mode_needs_no_data_key(settings_with):
+    assert len(settings_with(DATABASE_URL="postgres:///medilink", MEDILINK_EMBEDDED="true")["DATA_KEYS"]) == 1
