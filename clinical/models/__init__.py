@@ -4,9 +4,10 @@ Files and dashboards are unknown here. What "always" holds is a constraint of th
 the key columns that PostgreSQL generates, never by Python.
 """
 
-from clinical.models.accounts import IdempotencyKey, Membership, ProgramToken, User
+from clinical.models.accounts import IdempotencyKey, Membership, User
 from clinical.models.columns import key_of
 from clinical.models.history import AuditEvent, Merge, Revision
+from clinical.models.logins import Login, LoginFailures, ProgramToken, RecoveryCode, SecondFactor
 from clinical.models.pairs import DuplicatePair, DuplicateSearch, Table
 from clinical.models.rows import (
     ClinicalQuerySet,
@@ -37,6 +38,8 @@ __all__ = [
     "IdempotencyKey",
     "Kept",
     "LagosDate",
+    "Login",
+    "LoginFailures",
     "MedicalRecord",
     "Membership",
     "Merge",
@@ -44,7 +47,9 @@ __all__ = [
     "PatientAlias",
     "PatientName",
     "ProgramToken",
+    "RecoveryCode",
     "Revision",
+    "SecondFactor",
     "Table",
     "TriageVisit",
     "User",
