@@ -135,6 +135,17 @@ def living(tokens: "QuerySet[ProgramToken]") -> "QuerySet[ProgramToken]":
     return tokens.filter(revoked_at=None, expires_at__gt=timezone.now())
 
 
+def limits_of(token: ProgramToken) -> str:
+    """In words; a token that has none allows what its user may do."""
+    where = token.facility or ", ".join(filter(None, (token.lga, token.state)))
+    said = [token.role, str(where), "reading only" if token.is_read_only else "", " ".join(token.networks)]
+    return ", ".join(filter(None, said)) or "all that its user may do"
+
+
+def state_of(token: ProgramToken) -> str:
+    return "ended" if token.revoked_at else "expired" if token.expires_at <= timezone.now() else "alive"
+
+
 def is_from(address: str, networks: Iterable[str]) -> bool:
     return bool(address) and any(ip_address(address) in _network(network) for network in networks)
 
@@ -162,7 +173,8 @@ def known_user(name: str) -> User:
 @transaction.atomic
 def disable(user: User, *, by: User | None, reason: str) -> None:
     """Ends at once all that the user has open; the log-ins and tokens by a trigger, whoever disables."""
-    _ask_for_another_superuser(user)
+    if is_last_superuser(user):
+        raise Refused("This is the last superuser; make another one first.")
     User.objects.filter(pk=user.pk).update(is_active=False)
     audit.note(by, "disable", USERS, user.pk, reason=reason)
 
@@ -198,7 +210,6 @@ def change_password(user: User, password: str, *, by: User | None, is_first: boo
     audit.note(by, "change password", USERS, user.pk, is_first=is_first)
 
 
-def _ask_for_another_superuser(user: User) -> None:
+def is_last_superuser(user: User) -> bool:
     others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
-    if user.is_superuser and user.is_active and not others.exists():
-        raise Refused("This is the last superuser; make another one first.")
+    return user.is_superuser and user.is_active and not others.exists()

@@ -6,8 +6,7 @@ its user (medilink/api/authentication.py).
 
 import hashlib
 import secrets
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -102,11 +101,3 @@ def rotate(login_id: int, key: str) -> str | None:
 def digest_of(token: str) -> bytes:
     """Of 256 random bits, which need no salt and no slowness."""
     return hashlib.sha256(token.encode()).digest()
-
-
-def last_seen(users: Sequence[User]) -> dict[int, datetime]:
-    """Per user who has been seen at all."""
-    found: dict[int, datetime] = {}
-    for user, seen in Login.objects.filter(user__in=users).values_list("user_id", "seen_at"):
-        found[user] = max(seen, found.get(user, seen))
-    return found
