@@ -8,17 +8,19 @@ import hashlib
 import secrets
 from datetime import timedelta
 
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from clinical.models import Login, ProgramToken, User
+from clinical.models import Login, LoginFailures, ProgramToken, User
 from clinical.requests import client_address
 
 IDLE = timedelta(minutes=15)
 LONGEST = timedelta(hours=12)
 AT_MOST = 3  # browsers of one user at the same time
 REFRESHED_WITHIN = timedelta(days=14)
+KEPT = timedelta(days=90)  # after its end; the audit knows for longer who was in
 NOTED_EVERY = timedelta(minutes=1)  # reading pages writes no more often
 
 
@@ -101,3 +103,11 @@ def rotate(login_id: int, key: str) -> str | None:
 def digest_of(token: str) -> bytes:
     """Of 256 random bits, which need no salt and no slowness."""
     return hashlib.sha256(token.encode()).digest()
+
+
+def forget_old() -> int:
+    """What nobody can log in with and nobody looks at any more."""
+    now = timezone.now()
+    LoginFailures.objects.filter(since__lt=now - timedelta(days=1)).delete()
+    Session.objects.filter(expire_date__lt=now).delete()
+    return Login.objects.filter(seen_at__lt=now - KEPT).delete()[0]

@@ -10,3 +10,4 @@ class MedilinkConfig(AppConfig):
         # Tasks are declared apart from the application; without it they would be queued nowhere.
         import_module("medilink.celery")
         import_module("medilink.browsers")  # a log-in begins wherever Django says so
+        import_module("medilink.default_accounts")
