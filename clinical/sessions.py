@@ -58,8 +58,9 @@ def alive() -> "QuerySet[Login]":
 
 
 def browser(login_id: int, user_id: int) -> Login | None:
-    """The browser's log-in, where it is alive; that it was seen is noted."""
-    login = alive().filter(pk=login_id, user_id=user_id, kind=Login.Kind.BROWSER).first()
+    """The browser's log-in with its user, where it is alive; that it was seen is noted."""
+    known = alive().filter(pk=login_id, user=user_id, kind=Login.Kind.BROWSER, user__is_active=True)
+    login = known.select_related("user").first()
     if login and login.seen_at < (now := timezone.now()) - NOTED_EVERY:
         Login.objects.filter(pk=login.pk, ended_at=None).update(seen_at=now)
     return login

@@ -48,14 +48,14 @@ def visitor(request: HttpRequest) -> Visitor | None:
 
 
 def _visitor(request: HttpRequest) -> Visitor | None:
-    user = auth.get_user(request)
-    if not isinstance(user, User):
+    """In one query, as Django itself asks for the user; a new password has ended the log-in, so no hash is compared."""
+    if auth.SESSION_KEY not in request.session:
         return None
-    login = sessions.browser(request.session.get(LOGIN, 0), user.pk)
+    login = sessions.browser(request.session.get(LOGIN, 0), int(request.session[auth.SESSION_KEY]))
     if login is None:
         request.session.flush()
         return None
-    return Visitor(user, login)
+    return Visitor(login.user, login)
 
 
 @receiver(user_logged_in)
