@@ -132,10 +132,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     list_filter = (RoleFilter, "is_active", "is_staff")
     list_filter_sheet = True
     search_fields = ("username", "first_name", "last_name", "email")
-    readonly_fields = ("is_active", "last_login", "date_joined")
+    readonly_fields = ("last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("username", ("first_name", "last_name"), "email")}),
-        ("What the user is", {"fields": (("is_active", "is_staff", "is_superuser"), ("last_login", "date_joined"))}),
+        ("What the user is", {"fields": ("is_staff", "is_superuser", ("last_login", "date_joined"))}),
     )
     filter_horizontal = ()
     inlines = (MembershipInline,)
