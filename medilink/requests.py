@@ -45,7 +45,7 @@ def address(request: HttpRequest | None) -> str:
     """
     if request is None:
         return ""
-    direct = str(request.META.get("REMOTE_ADDR", ""))
+    direct = _plain(str(request.META.get("REMOTE_ADDR", "")))
     if not settings.NUM_PROXIES:
         return direct
     seen = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")[-settings.NUM_PROXIES :]
@@ -56,8 +56,8 @@ WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?")  # 
 
 
 def _plain(written: str) -> str:
-    """The address alone; empty for what is none."""
-    host = written.strip()
+    """The address alone, without port and zone; empty for what is none, as of a socket of this machine."""
+    host = written.strip().partition("%")[0]
     if parts := WITH_PORT.fullmatch(host):
         host = parts[1] or parts[2]
     try:
