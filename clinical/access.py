@@ -120,6 +120,7 @@ class Access:
     """What one user may do. A superuser may do everything everywhere, as a national steward and auditor."""
 
     grants: tuple[Grant, ...] = ()
+    is_read_only: bool = False
     _scopes: dict[tuple[str, str], Scope] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -127,7 +128,7 @@ class Access:
         return frozenset(grant.role for grant in self.grants)
 
     def may(self, action: str, resource: str) -> bool:
-        return any(action in ALLOWED[role][resource] for role in self.roles)
+        return any(self._allows(role, action, resource) for role in self.roles)
 
     def scope(self, action: str, resource: str) -> Scope:
         """Where the user may do it."""
@@ -148,12 +149,36 @@ class Access:
             self._scopes[action, resource] = found
         return found
 
-    @staticmethod
-    def _allows(role: Role, action: str, resource: str) -> bool:
+    def _allows(self, role: Role, action: str, resource: str) -> bool:
         if action == "clear":
             return READ in ALLOWED[role][resource] and resource not in MASKED[role]
+        if self.is_read_only and action != READ:
+            return False
         return action in ALLOWED[role][resource]
 
 
 NOBODY = Access()
 EVERYTHING = Access((Grant(Role.STEWARD), Grant(Role.AUDITOR)))
+
+
+def narrowed(
+    pairs: Iterable[Grant], role: str, state: str, lga: str, facility_id: int | None, *, is_read_only: bool
+) -> Access:
+    """What is left of the pairs within this role (empty: any) and place; facilities come with their state and LGA."""
+    limit = Grant(Role.STEWARD, state, lga, facility_id)
+    met = []
+    for pair in pairs:
+        if role in ("", pair.role):
+            met += [one._replace(role=pair.role) for one in _meet(pair, limit)]
+    return Access(tuple(one._replace(state="", lga="") if one.facility_id else one for one in met), is_read_only)
+
+
+def _meet(one: Grant, other: Grant) -> list[Grant]:
+    """The narrower of two places, where it lies in the other."""
+    return [other] if _lies_in(other, one) else [one] if _lies_in(one, other) else []
+
+
+def _lies_in(inner: Grant, outer: Grant) -> bool:
+    if outer.facility_id is not None:
+        return inner.facility_id == outer.facility_id
+    return outer.state in ("", inner.state) and outer.lga in ("", inner.lga)

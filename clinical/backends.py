@@ -1,16 +1,21 @@
-"""What a role means in the admin: Django's permissions, for stewards, beside those of superusers."""
+"""Who is let in by name and password, and what a role means in the admin: Django's permissions, for stewards."""
 
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 
+from clinical import factors, lockout
 from clinical.access import READ, Role
 from clinical.models import User
 
 APPS = frozenset({"clinical", "ingestion", "analytics", "medilink"})
 FOR_SUPERUSERS = frozenset(
-    {"user", "group", "membership", "programtoken", "idempotencykey", "auditevent", "outstandingtoken"}
+    {
+        *("user", "group", "membership", "programtoken", "idempotencykey", "auditevent"),
+        *("login", "loginfailures", "secondfactor", "recoverycode"),
+    }
 )
 SCHEDULE = frozenset({"django_celery_beat.view_periodictask", "django_celery_beat.change_periodictask"})
 
@@ -23,6 +28,22 @@ class RoleBackend(ModelBackend):
 
     A national auditor reads who did what.
     """
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
+    ) -> User | None:
+        """Raises lockout.Locked. Django lets a wrong name, a wrong password and a disabled user take the same time."""
+        if username is None or password is None:
+            return None
+        lockout.take_a_try(username)
+        user: User | None = super().authenticate(request, username, password)
+        if user is None:
+            return None
+        if factors.is_set(user):  # only both together are a log-in that went well
+            lockout.give_back(username)
+        else:
+            lockout.forgive(username)
+        return user
 
     def has_perm(self, user_obj: User | AnonymousUser, perm: str, obj: Any = None) -> bool:
         if super().has_perm(user_obj, perm, obj) or (_is_steward(user_obj) and _is_of_the_desk(perm)):

@@ -1,9 +1,10 @@
-"""Celery's door to the search for duplicates."""
+"""Celery's door to the search for duplicates, and to what is forgotten of log-ins."""
 
 import logging
 
 from celery import shared_task
 
+from clinical import sessions
 from clinical.duplicates import search
 
 logger = logging.getLogger(__name__)
@@ -16,3 +17,8 @@ def find_duplicates() -> None:
         search.search_all()
     except search.AlreadyRunning as error:
         logger.info("%s", error)
+
+
+@shared_task
+def forget_log_ins() -> None:
+    logger.info("%s old log-ins forgotten", sessions.forget_old())

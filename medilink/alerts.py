@@ -22,6 +22,8 @@ from django.utils import timezone
 
 from analytics import marts
 from analytics.history import CheckRun
+from clinical import logins
+from clinical.models import ProgramToken
 from clinical.values import LAGOS
 from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestRun, Kind
 from medilink.models import Alert, Backup
@@ -31,6 +33,7 @@ LOCK = 7_340_212
 NIGHT_ENDS = time(5)  # Africa/Lagos
 NO_GOOD_RUN = NO_BACKUP = timedelta(hours=26)
 PENDING = timedelta(hours=1)
+TOKEN_ENDS = timedelta(days=14)
 PATIENCE = 10  # seconds for a webhook
 GOOD = (IngestRun.State.DONE, IngestRun.State.SOME_ROWS_REFUSED)
 
@@ -59,6 +62,10 @@ def causes(now: datetime) -> Iterator[Cause]:
         said = f"{last.failed} data checks fail"
         yield Cause("checks-failed", said, _page("analytics_checkrun_change", last.pk))
     yield from _pending(now)
+    ending = ProgramToken.objects.select_related("user").filter(expires_at__lt=now + TOKEN_ENDS)
+    for token in logins.living(ending).filter(user__is_active=True).order_by("id"):
+        said = f"A token of {token.user.username} ends on {_told(token.expires_at)}; its program needs another one"
+        yield Cause(f"token-ends:{token.pk}", said, _page("clinical_programtoken_changelist"))
     yield from _backups(now)
 
 

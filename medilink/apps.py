@@ -11,6 +11,8 @@ class MedilinkConfig(AppConfig):
     def ready(self) -> None:
         # Tasks are declared apart from the application; without it they would be queued nowhere.
         import_module("medilink.celery")
+        import_module("medilink.browsers")  # a log-in begins wherever Django says so
+        import_module("medilink.default_accounts")
         post_migrate.connect(_prepare_web_role, sender=self)
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -86,6 +87,7 @@ def _data_keys() -> dict[str, bytes]:
 
 
 SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # former ones; what they have signed still holds
 DATA_KEYS = _data_keys()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
 if not EMBEDDED and DEBUG:
@@ -97,7 +99,6 @@ if not EMBEDDED and env.bool("DEBUG_FAILPOINTS", default=False):
     raise ImproperlyConfigured("DEBUG_FAILPOINTS is for tests only: it lets a variable kill or stop any process.")
 
 INSTALLED_APPS = [
-    "rest_framework_simplejwt.token_blacklist",  # before medilink, which takes its pages out of the admin
     "medilink",
     "clinical",
     "ingestion",
@@ -167,12 +168,13 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
-AUTHENTICATION_BACKENDS = [
-    "medilink.api.throttling.LockOut",
-    "clinical.backends.RoleBackend",
-]
+AUTHENTICATION_BACKENDS = ["clinical.backends.RoleBackend"]
+# Whoever may enter the desk has a second factor. The demo, on one person's machine, is entered with a password.
+REQUIRE_TOTP = env.bool("REQUIRE_TOTP", default=not EMBEDDED)
+SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())  # as clinical/sessions.py
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
@@ -191,10 +193,14 @@ WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = EMBEDDED
 
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not EMBEDDED)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+if HTTPS_ONLY:  # browsers take such a cookie from this very host alone, in HTTPS
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
 SECURE_REDIRECT_EXEMPT = [r"^(health|livez|readyz)$"]  # probes come from inside, in plain HTTP
+# How many proxies of our own stand before the site: each one's X-Forwarded-For is believed, and no other.
+NUM_PROXIES = env.int("NUM_PROXIES", default=0)
 X_FRAME_OPTIONS = "DENY"
 
 REST_FRAMEWORK = {
@@ -215,19 +221,12 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": False,
     "URL_FORMAT_OVERRIDE": None,  # clinical/api/rendering.py
 }
-# How often a user may ask, and how often log-ins may fail; `off` turns either off.
+# How often a user may ask (medilink/api/throttling.py), and how often log-ins may fail (clinical/lockout.py); or `off`.
 THROTTLE_USER = env.str("THROTTLE_USER", default="600/min")
 THROTTLE_LOGIN = env.str("THROTTLE_LOGIN", default="5/15min")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # Of the web alone (medilink/wsgi.py): a load may take longer.
 DB_STATEMENT_TIMEOUT_MS = env.int("DB_STATEMENT_TIMEOUT_MS", default=5000)
-SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
-    "SIGNING_KEY": SECRET_KEY,
-}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Medilink",
     "VERSION": "1.0.0",
@@ -264,6 +263,7 @@ UNFOLD = {
             "950": "oklch(27.7% .046 192.524)",
         }
     },
+    "ACCOUNT": {"navigation": [{"title": "My account", "link": reverse_lazy("account")}]},
     "SIDEBAR": {"navigation": "medilink.desk.navigation"},
 }
 

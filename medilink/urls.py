@@ -22,7 +22,7 @@ from ingestion.api.passports import (
     TriageVisitPassport,
 )
 from ingestion.api.rejected import RejectedRowViewSet
-from medilink import health, metrics
+from medilink import account, health, metrics
 from medilink.api import index, login
 
 admin.autodiscover()
@@ -70,6 +70,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/docs/dictionary/?$", Dictionary.as_view(), name="dictionary"),
     re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
     path("", index.Index.as_view()),
+    path("admin/login/", account.log_in),
+    path("admin/logout/", account.log_out),
+    path("admin/second-factor/", account.SecondFactorStep.as_view(), name="second_factor"),
+    path("admin/first-password/", account.FirstPasswordStep.as_view(), name="first_password"),
+    path("admin/password_change/", account.change_password),
+    path("admin/account/", account.account, name="account"),
+    path("admin/account/second-factor/", account.set_up_factor, name="set_up_factor"),
+    path("admin/account/end-login/", account.end_login, name="end_login"),
     path("admin/", admin.site.urls),
     path("metrics", metrics.Metrics.as_view()),
     path("health", health.health),

@@ -165,10 +165,11 @@ def _fill(patients: int) -> str:
     django.setup()
     from django.core.management import call_command
     from django.db import connection
-    from rest_framework_simplejwt.tokens import AccessToken
 
     from analytics import marts
-    from clinical.models import Membership, User
+    from clinical import sessions
+    from clinical.models import Login, Membership, User
+    from medilink.api import signing
 
     print(f"Filling in {patients:,} patients")
     call_command("migrate", verbosity=0)
@@ -181,8 +182,9 @@ def _fill(patients: int) -> str:
     _copy_for_peers()
     user = User.objects.create_user("bench")
     Membership.objects.create(user=user, role="steward")
+    login = sessions.begin(user, Login.Kind.APP, is_verified=False, key=sessions.new_key())
     connection.close()
-    return str(AccessToken.for_user(user))
+    return signing.signed(signing.ACCESS, login.pk)
 
 
 def _copy_for_peers() -> None:

@@ -17,12 +17,14 @@ from clinical.models import (
     FacilityAlias,
     IdempotencyKey,
     IndexKey,
+    Login,
     MedicalRecord,
     Membership,
     Merge,
     Patient,
     PatientAlias,
     ProgramToken,
+    RecoveryCode,
     Revision,
     TriageVisit,
     User,
@@ -200,6 +202,12 @@ BROKEN = {
     "memberships_one_scope": lambda: member(facility=facility()),
     "program_tokens_digest_key": lambda: twice(ProgramToken.objects.create, user=someone(), digest=b"x", expires_at=AT),
     "index_keys_only_one": lambda: IndexKey.objects.create(id=2, key=b""),
+    "program_tokens_role_is_known": lambda: program_token(role="king"),
+    "program_tokens_lga_of_a_state": lambda: program_token(lga="Dala"),
+    "program_tokens_one_scope": lambda: program_token(facility=facility(), state="KANO"),
+    "logins_kind_is_known": lambda: log_in(kind="bird"),
+    "logins_of_apps_have_a_refresh_token": lambda: log_in(kind="app"),
+    "recovery_codes_identity": lambda: twice(RecoveryCode.objects.create, user=someone(), digest=b"x"),
     "idempotency_keys_identity": lambda: twice(
         IdempotencyKey.objects.create, user=someone(), route="/", key="k", body_digest=b"", status=200, body=b""
     ),
@@ -233,6 +241,14 @@ def someone():
 
 def member(**columns):
     return Membership.objects.create(**{"user": someone(), "role": "clerk", "state": "KANO"} | columns)
+
+
+def program_token(**columns):
+    return ProgramToken.objects.create(**{"user": someone(), "digest": b"x", "expires_at": AT} | columns)
+
+
+def log_in(**columns):
+    return Login.objects.create(**{"user": someone(), "began_at": AT, "seen_at": AT} | columns)
 
 
 def _other():

@@ -4,10 +4,11 @@ Files and dashboards are unknown here. What "always" holds is a constraint of th
 the key columns that PostgreSQL generates, never by Python.
 """
 
-from clinical.models.accounts import IdempotencyKey, Membership, ProgramToken, User
+from clinical.models.accounts import IdempotencyKey, Membership, User
 from clinical.models.columns import key_of
 from clinical.models.history import AuditEvent, Merge, Revision
 from clinical.models.keys import IndexKey
+from clinical.models.logins import Login, LoginFailures, ProgramToken, RecoveryCode, SecondFactor
 from clinical.models.pairs import DuplicatePair, DuplicateSearch, Table
 from clinical.models.rows import (
     ClinicalQuerySet,
@@ -39,6 +40,8 @@ __all__ = [
     "IndexKey",
     "Kept",
     "LagosDate",
+    "Login",
+    "LoginFailures",
     "MedicalRecord",
     "Membership",
     "Merge",
@@ -46,7 +49,9 @@ __all__ = [
     "PatientAlias",
     "PatientName",
     "ProgramToken",
+    "RecoveryCode",
     "Revision",
+    "SecondFactor",
     "Table",
     "TriageVisit",
     "User",

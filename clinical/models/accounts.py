@@ -14,7 +14,14 @@ from clinical.sealing import SealedField
 
 
 class User(AbstractUser):
-    """A person or program that may log in."""
+    """A person or program that may log in.
+
+    Whoever is disabled, or whose password changes, is logged out everywhere by a trigger (migration 0010).
+    """
+
+    must_change_password = models.BooleanField(
+        default=False, help_text="the password is somebody else's choice: it lets in to choose another, and no further"
+    )
 
     @cached_property
     def access(self) -> access.Access:
@@ -60,23 +67,6 @@ class Membership(models.Model):
         if self.lga:
             self.lga = values.lga(self.lga, self.state) or self.lga
         super().save(*args, **kwargs)
-
-
-class ProgramToken(models.Model):
-    """A long random token by which a program logs in as its user; only its hash is kept."""
-
-    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
-    digest = models.BinaryField(max_length=32, unique=True, editable=False)
-    created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
-    expires_at = models.DateTimeField()
-    revoked_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        db_table = "program_tokens"
-        ordering = ["-id"]
-
-    def __str__(self) -> str:
-        return f"Token {self.pk}"
 
 
 class IdempotencyKey(models.Model):

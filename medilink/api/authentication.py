@@ -4,37 +4,44 @@ Every request asks the database once for the user and what they may do now, so t
 a revoked token counts at once.
 """
 
-import hashlib
-import time
-from functools import lru_cache
 from typing import Any
 
-import jwt
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from clinical import row_security
-from clinical.access import EVERYTHING, Access, Grant, Role
+from clinical import logins, row_security, sessions
+from clinical.access import EVERYTHING, Access, Grant, Role, narrowed
 from clinical.api import statements
 from clinical.models import User
+from clinical.requests import client_address
+from medilink.api import signing
 
 REFUSAL = "The token is unknown, expired or revoked; log in again."
-PROGRAM = "ml_"  # how the tokens of `issue_token` begin
 
 # One row per membership; a user without any has one row of nulls. The snapshot tells clinical/api/counting.py for free
 # whether anything at all has been written since a count was taken.
 _USER = """
-SELECT pg_current_snapshot()::text,
-       u.id, u.is_superuser, u.username, u.is_staff, m.role, m.state, m.lga_key, m.facility_id
-FROM clinical_user u LEFT JOIN memberships m ON m.user_id = u.id
-WHERE u.is_active AND u.id = {}
+SELECT pg_current_snapshot()::text, u.id, u.is_superuser, u.username, u.is_staff, u.is_active,
+       m.role, m.state, m.lga_key, m.facility_id{more}
+FROM {by} JOIN clinical_user u ON u.id = {by_user} LEFT JOIN memberships m ON m.user_id = u.id{places}
+WHERE u.is_active AND {known}
 """
-BY_ID = _USER.format("%s")
+BY_LOGIN = _USER.format(
+    by="logins l", by_user="l.user_id", more="", places="", known="l.id = %s AND l.ended_at IS NULL"
+)
+# A token may be narrower than its user: then the place of a facility, the token's or a pair's, decides what is left.
 BY_TOKEN = _USER.format(
-    "(SELECT user_id FROM program_tokens WHERE digest = %s AND revoked_at IS NULL AND expires_at > now())"
+    by="program_tokens t",
+    by_user="t.user_id",
+    more=""", coalesce(b.state, m.state), coalesce(b.lga_key, m.lga_key),
+       t.id, t.is_read_only, t.networks, coalesce(t.last_used_at < now() - interval '1 hour', true),
+       t.role, coalesce(a.state, t.state), coalesce(a.lga_key, t.lga_key), t.facility_id""",
+    places="""
+    LEFT JOIN LATERAL place_of_facility(t.facility_id) a ON t.facility_id IS NOT NULL
+    LEFT JOIN LATERAL place_of_facility(m.facility_id) b ON m.facility_id IS NOT NULL AND t.state <> ''""",
+    known="t.digest = %s AND t.revoked_at IS NULL AND t.expires_at > now()",
 )
 
 
@@ -44,10 +51,7 @@ class Bearer(BaseAuthentication):
         if kind.lower() != "bearer":
             return None
         token = token.strip()
-        if token.startswith(PROGRAM):
-            found = _user(BY_TOKEN, hashlib.sha256(token.encode()).digest())
-        else:
-            found = _user(BY_ID, _subject(token))
+        found = _of_program(token) if token.startswith(logins.PREFIX) else _of_app(token)
         if found is None:
             raise AuthenticationFailed(REFUSAL)
         return found
@@ -60,40 +64,50 @@ class BrowserSession(SessionAuthentication):
     """Django's own: whoever writes must show the CSRF token."""
 
 
-def _subject(token: str) -> int:
-    try:
-        subject, expires_at = _claims(token)
-    except (jwt.InvalidTokenError, KeyError, ValueError, UnicodeError) as error:
-        raise AuthenticationFailed(REFUSAL) from error
-    if expires_at <= time.time():
-        raise AuthenticationFailed(REFUSAL)
-    return subject
-
-
-@lru_cache(maxsize=1024)
-def _claims(token: str) -> tuple[int, float]:
-    """Whose token it is and when it ends. A signature that was right stays right; only time is looked at anew."""
-    claims = jwt.decode(token, settings.SECRET_KEY, algorithms=["HS256"], options=OPTIONS)
-    if claims["token_type"] != "access":  # noqa: S105  # the kind of a token
-        raise jwt.InvalidTokenError
-    return int(claims["user_id"]), float(claims["exp"])
-
-
-OPTIONS: Any = {"require": ["exp"], "verify_iat": False}  # the clocks of two servers may differ
 FIELDS = ("id", "is_superuser", "username", "is_staff", "is_active")  # in the order of the model
 
 
-def _user(query: str, key: Any) -> tuple[User, str] | None:
+def _of_app(token: str) -> tuple[User, str] | None:
     """The user, and the snapshot in which this was so."""
-    rows = _asked_first(query, key)
+    try:
+        login_id = signing.opened(signing.ACCESS, token).login_id
+    except signing.NotSigned:
+        return None
+    rows = _asked_first(BY_LOGIN, login_id)
     if not rows:
         return None
-    snapshot, *fields = rows[0][:5]
-    user = User.from_db("default", FIELDS, (*fields, True))
-    grants = tuple(Grant(Role(row[5]), *row[6:]) for row in rows if row[5])
-    user.access = EVERYTHING if user.is_superuser else Access(grants)
+    user = _user(rows)
+    user.access = EVERYTHING if user.is_superuser else Access(_pairs(rows))
+    return user, rows[0][0]
+
+
+def _of_program(token: str) -> tuple[User, str] | None:
+    rows = _asked_first(BY_TOKEN, sessions.digest_of(token))
+    if not rows:
+        return None
+    token_id, is_read_only, networks, is_news, role, *place = rows[0][12:]
+    if networks and not logins.is_from(client_address.get(), networks):
+        return None
+    user = _user(rows)
+    pairs = [Grant(Role(row[6]), row[10], row[11], row[9]) for row in rows if row[6]]
+    if user.is_superuser:
+        pairs = [Grant(Role(role))] if role else [*EVERYTHING.grants]
+    user.access = narrowed(pairs, role, *place, is_read_only=is_read_only)
+    user.is_superuser = user.is_superuser and user.access == EVERYTHING
+    if is_news:
+        logins.note_use(token_id)
+    return user, rows[0][0]
+
+
+def _pairs(rows: list[Any]) -> tuple[Grant, ...]:
+    return tuple(Grant(Role(row[6]), row[7], row[8], row[9]) for row in rows if row[6])
+
+
+def _user(rows: list[Any]) -> User:
+    """From now on this request's statements stand for them."""
+    user = User.from_db("default", FIELDS, rows[0][1:6])
     row_security.stand_for(user.pk)
-    return user, snapshot
+    return user
 
 
 def _asked_first(query: str, key: Any) -> list[Any]:

@@ -10,17 +10,19 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.serializers import TokenBlacklistSerializer, TokenRefreshSerializer
-from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.tokens import RefreshToken
 
+from clinical import factors, lockout, sessions
 from clinical.api.fields import Verbatim
 from clinical.api.writing import Strict, judged
-from medilink.api.throttling import seconds_locked
+from clinical.models import Login, User
+from medilink.api import signing
 
 WRONG = "The name or the password is wrong, or the account is disabled."
 DEAD = "The refresh token is unknown, expired, revoked or used already; log in again."
+CODE_NEEDED = "Send the code of your second factor as `otp`, too."
+CODE_WRONG = "The code is wrong, too old or used already."
+NO_FACTOR = "This account needs a second factor: log in at /admin/ and set one up."
+NOT_YOURS = "This password is somebody else's choice: log in at /admin/ and choose your own."
 
 
 @extend_schema_serializer(
@@ -31,6 +33,7 @@ DEAD = "The refresh token is unknown, expired, revoked or used already; log in a
 class Credentials(Strict):
     username = Verbatim(max_length=150)
     password = Verbatim(max_length=1024, trim_whitespace=False)
+    otp = Verbatim(max_length=20, required=False, help_text="of who has a second factor: its code, or a recovery code")
 
 
 class RefreshBody(Strict):
@@ -54,46 +57,70 @@ class Public(APIView):
         return "Bearer"
 
 
-def _tokens(refresh: str, access: str) -> Response:
-    seconds = int(api_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
-    answer = {"access": access, "refresh": refresh, "token_type": "Bearer", "expires_in": seconds}
+def _tokens(login_id: int, key: str) -> Response:
+    answer = {
+        "access": signing.signed(signing.ACCESS, login_id),
+        "refresh": signing.signed(signing.REFRESH, login_id, key),
+        "token_type": "Bearer",
+        "expires_in": int(signing.LIFETIME[signing.ACCESS].total_seconds()),
+    }
     return Response(answer, headers={"Cache-Control": "no-store"})
 
 
 class LogIn(Public):
     @extend_schema(request=Credentials, responses=Tokens, tags=["auth"], operation_id="log_in")
     def post(self, request: Request) -> Response:
-        """Name and password for a pair of tokens."""
+        """Name and password for a pair of tokens; 401 `otp_required` where the code of a second factor is missing."""
         given = judged(request, Credentials)
-        wait = seconds_locked(request, given["username"])
-        if wait:
-            raise Throttled(wait)
-        user = authenticate(request._request, **given)
-        if user is None:
-            raise AuthenticationFailed(WRONG)
-        refresh = RefreshToken.for_user(user)
-        return _tokens(str(refresh), str(refresh.access_token))
+        code = given.pop("otp", "")
+        try:
+            user = authenticate(request._request, **given)
+            if user is None:
+                raise AuthenticationFailed(WRONG)
+            _ask_for_more(user, code)
+        except lockout.Locked as error:
+            raise Throttled(error.seconds) from error
+        key = sessions.new_key()
+        login = sessions.begin(user, Login.Kind.APP, is_verified=bool(code), key=key)
+        return _tokens(login.pk, key)
+
+
+def _ask_for_more(user: User, code: str) -> None:
+    """What a right password is not enough for."""
+    if factors.is_set(user):
+        if not code:
+            raise AuthenticationFailed(CODE_NEEDED, code="otp_required")
+        if not factors.check(user, code):
+            raise AuthenticationFailed(CODE_WRONG)
+    elif factors.is_required(user):
+        raise AuthenticationFailed(NO_FACTOR, code="otp_required")
+    if user.must_change_password:
+        raise AuthenticationFailed(NOT_YOURS, code="password_change_required")
+
+
+def _claims(request: Request) -> signing.Claims:
+    try:
+        return signing.opened(signing.REFRESH, judged(request, RefreshBody)["refresh"])
+    except signing.NotSigned as error:
+        raise AuthenticationFailed(DEAD) from error
 
 
 class Refresh(Public):
     @extend_schema(request=RefreshBody, responses=Tokens, tags=["auth"], operation_id="refresh")
     def post(self, request: Request) -> Response:
-        """A refresh token for a new pair; the old one is dead from now on."""
-        body = TokenRefreshSerializer(data=judged(request, RefreshBody))
-        try:
-            body.is_valid(raise_exception=True)
-        except TokenError as error:
-            raise AuthenticationFailed(DEAD) from error
-        return _tokens(body.validated_data["refresh"], body.validated_data["access"])
+        """A refresh token for a new pair; the old one is dead from now on, and used again ends the whole log-in."""
+        claims = _claims(request)
+        key = sessions.rotate(claims.login_id, claims.key)
+        if key is None:
+            raise AuthenticationFailed(DEAD)
+        return _tokens(claims.login_id, key)
 
 
 class Revoke(Public):
     @extend_schema(request=RefreshBody, responses={204: None}, tags=["auth"], operation_id="revoke")
     def post(self, request: Request) -> Response:
-        """Ends a refresh token."""
-        body = TokenBlacklistSerializer(data=judged(request, RefreshBody))
-        try:
-            body.is_valid(raise_exception=True)
-        except TokenError as error:
-            raise AuthenticationFailed(DEAD) from error
+        """Logs out: ends the refresh token and the access tokens that came with it."""
+        login = Login.objects.filter(pk=_claims(request).login_id, kind=Login.Kind.APP)
+        if not sessions.end(login):
+            raise AuthenticationFailed(DEAD)
         return Response(status=204)

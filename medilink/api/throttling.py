@@ -1,44 +1,28 @@
-"""How often somebody may ask, and how often fail to log in: counted in Redis, one window after the other.
+"""How often somebody may ask: counted in Redis, one window after the other.
 
 One INCR per request, so that parallel requests cannot slip through. Without Redis nobody is refused.
 """
 
 import hashlib
 import logging
-import re
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import redis
 from django.conf import settings
-from django.contrib.auth.signals import user_login_failed
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.dispatch import receiver
-from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
+
+from clinical.lockout import rate
+from clinical.requests import client_address
 
 if TYPE_CHECKING:  # it reads the settings that name this module
     from rest_framework.views import APIView
 
 logger = logging.getLogger(__name__)
-SECONDS = {"s": 1, "sec": 1, "min": 60, "hour": 3600, "day": 86400}
-RATE = re.compile(r"([0-9]+)/([0-9]*)(s|sec|min|hour|day)")
 PATIENCE = 0.25  # seconds for Redis to answer
 REST = 5.0  # seconds without asking a Redis that did not answer
-AN_ADDRESS_HAS = 10  # accounts; a whole clinic may come from one
-
-
-def rate(name: str) -> tuple[int, int] | None:
-    """(how many, in how many seconds) of a setting such as `600/min` or `5/15min`; None where it is off."""
-    text = getattr(settings, name)
-    if text == "off":
-        return None
-    parts = RATE.fullmatch(text)
-    if parts is None:
-        raise ImproperlyConfigured(f"{name} is {text!r}; write it as 600/min or 5/15min, or off.")
-    return int(parts[1]), int(parts[2] or 1) * SECONDS[parts[3]]
 
 
 @cache
@@ -74,50 +58,9 @@ class PerUser(BaseThrottle):
         limit = rate("THROTTLE_USER")
         if limit is None:
             return True
-        who = f"user {request.user.pk}" if request.user and request.user.pk else address(request)
+        who = f"user {request.user.pk}" if request.user and request.user.pk else client_address.get()
         count, self.left = _count("asked", who, limit[1], 1)
         return count <= limit[0]
 
     def wait(self) -> float:
         return self.left
-
-
-def address(request: "HttpRequest | Request | None") -> str:
-    """Of the caller: behind a proxy that we trust with the scheme, what it has written last."""
-    if request is None:
-        return ""
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.SECURE_PROXY_SSL_HEADER else ""
-    return forwarded.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR", ""))
-
-
-# --- Failed log-ins, those of the admin among them
-
-
-def seconds_locked(request: "HttpRequest | Request | None", username: str) -> float:
-    """How long this account, or this address, has to wait; 0 where it may try."""
-    limit = rate("THROTTLE_LOGIN")
-    if limit is None:
-        return 0
-    for who, most in ((f"name {username.casefold()}", limit[0]), (address(request), limit[0] * AN_ADDRESS_HAS)):
-        count, left = _count("failed", who, limit[1], 0)
-        if count >= most:
-            return left
-    return 0
-
-
-@receiver(user_login_failed)
-def _note_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    limit = rate("THROTTLE_LOGIN")
-    if limit is not None:
-        for who in (f"name {str(credentials.get('username', '')).casefold()}", address(request)):
-            _count("failed", who, limit[1], 1)
-
-
-class LockOut:
-    """The first of AUTHENTICATION_BACKENDS: ends the matter for who has failed too often, and knows no user."""
-
-    def authenticate(
-        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
-    ) -> None:
-        if username and seconds_locked(request, username):
-            raise PermissionDenied

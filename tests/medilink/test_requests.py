@@ -5,9 +5,12 @@ import re
 
 import pytest
 from django.db import OperationalError
+from django.http import HttpResponse
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from clinical.api.patients import PatientViewSet
+from clinical.requests import client_address
+from medilink.requests import identified
 from tests.callers import Caller, codes
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +47,29 @@ def test_every_answer_has_an_id(steward, path):
 @pytest.mark.parametrize(("given", "is_kept"), [("abc-123", True), ("a" * 37, False), ("a b", False), ("<x>", False)])
 def test_a_well_formed_id_of_the_caller_is_kept(client, given, is_kept):
     assert (client.get("/health", headers={"X-Request-ID": given})["X-Request-ID"] == given) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "seen"),
+    [
+        (0, "41.58.0.7", "127.0.0.1"),
+        (1, "41.58.0.7", "41.58.0.7"),
+        (1, "10.9.9.9, 41.58.0.7", "41.58.0.7"),
+        (2, "10.9.9.9, 41.58.0.7, 10.0.0.1", "41.58.0.7"),
+        (1, "41.58.0.7:4711", "41.58.0.7"),
+        (1, "[2001:DB8::1]:4711", "2001:db8::1"),
+        (1, "fe80::1%eth0", "fe80::1"),
+        (1, "", "127.0.0.1"),
+        (1, "41.58.0.7, <script>", "127.0.0.1"),
+    ],
+)
+def test_the_address_is_what_our_own_proxies_have_seen(rf, settings, proxies, forwarded, seen):
+    settings.NUM_PROXIES = proxies
+    noted = []
+    middleware = identified(lambda _: noted.append(client_address.get()) or HttpResponse())
+    middleware(rf.get("/", headers={"X-Forwarded-For": forwarded} if forwarded else {}))
+    assert noted == [seen]
+    assert client_address.get() == ""
 
 
 @pytest.mark.parametrize(
