@@ -215,6 +215,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Stewards' desk",
     "SITE_SYMBOL": "monitor_heart",
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "medilink.desk.icon"}],
     "STYLES": ["medilink.desk.style_sheet"],
     "DASHBOARD_CALLBACK": "medilink.first_page.first_page",
     "COLORS": {

@@ -67,7 +67,8 @@ class Browser:
         if method == "Page.loadEventFired":
             self._loaded = True
         elif method == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
-            self.told.append(said["entry"]["text"])
+            if not said["entry"].get("url", "").endswith("/favicon.ico"):  # Chromium's own idea
+                self.told.append(said["entry"]["text"])
         elif method == "Runtime.exceptionThrown":
             details = said["exceptionDetails"]
             self.told.append(details.get("exception", {}).get("description", details["text"]))

@@ -1,7 +1,9 @@
 """Rows whose every text would run if a page believed it, and the address of every page of the desk that shows one."""
 
 from datetime import date
+from importlib import import_module
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.management import call_command
 from django.urls import reverse
@@ -38,7 +40,9 @@ def fill(by) -> None:
     night()
     there = Facility.objects.order_by("pk").first()
     people = [
-        Patient.objects.create(facility=there, first_name=RUNS, last_name=payload, sex="F", dob=DAY, patient_number=RUNS)
+        Patient.objects.create(
+            facility=there, first_name=RUNS, last_name=payload, sex="F", dob=DAY, patient_number=RUNS
+        )
         for payload in PAYLOADS
     ]
     record(people[0], DAY, diagnosis=RUNS, treatment=RUNS, medications=RUNS, notes=RUNS, record_type=RUNS)
@@ -47,7 +51,7 @@ def fill(by) -> None:
     rulemaking.save(Proposal("facility", RUNS, facility=there, why=RUNS), by=by)
     RejectedRow.objects.update(settled_why=RUNS)
     Source.objects.get_or_create(source=RUNS)
-    Alert.objects.create(cause="x", what=RUNS, link="javascript:alert(1)")
+    Alert.objects.create(cause="x", what=RUNS, link=f"/admin/{PAYLOADS[1]}")
     AuditEvent.objects.create(actor=by, action="update", table=RUNS, object_id="1", details={RUNS: RUNS})
     by.first_name = by.last_name = RUNS[:24]
     by.save()
@@ -56,14 +60,13 @@ def fill(by) -> None:
 
 def pages():
     """Every list, and each kind of page of its first row."""
+    import_module(settings.ROOT_URLCONF)  # which fills the registry
     yield from ("/admin/", "/admin/ingestion/rejectedrow/causes/", "/admin/ingestion/rejectedrow/corrections/upload")
     for model, desk in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         yield reverse(f"{name}_changelist")
-        first = model._default_manager.order_by("pk").last()
-        for kind in NAMES if first or True else ():
-            args = [] if kind == "add" else [first.pk] if first else None
-            if args is not None:
-                yield reverse(f"{name}_{kind}", args=args)
+        first = model._default_manager.order_by("pk").first()
+        for kind in NAMES if first else NAMES[:1]:
+            yield reverse(f"{name}_{kind}", args=[first.pk] if kind != "add" else [])
         if first and hasattr(desk, "check_undo"):
-            yield reverse(f"{name}_change", args=[first.pk]) + "origin/"
+            yield reverse(f"{name}_change", args=[first.pk]).replace("change/", "origin/")
