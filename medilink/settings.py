@@ -12,6 +12,8 @@ from urllib.parse import quote
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from medilink.weaknesses import is_near, weaknesses
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 if (BASE_DIR / ".env").is_file():
@@ -57,10 +59,9 @@ def _secret_key() -> str:
 
 SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
-if not EMBEDDED and DEBUG:
-    raise ImproperlyConfigured("DEBUG is for the embedded mode only: error pages would show patients' data.")
-if not EMBEDDED and "*" in ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts that this site answers for; '*' is refused.")
+# Former keys, while people are still logged in by them: signed with the new one, read with any.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not EMBEDDED)
 
 if not EMBEDDED and env.bool("DEBUG_FAILPOINTS", default=False):
     raise ImproperlyConfigured("DEBUG_FAILPOINTS is for tests only: it lets a variable kill or stop any process.")
@@ -128,6 +129,8 @@ DATABASES["default"]["OPTIONS"] = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 } | DATABASES["default"].get("OPTIONS", {})
+if HTTPS_ONLY and not is_near(DATABASES["default"]["HOST"]):
+    DATABASES["default"]["OPTIONS"].setdefault("sslmode", env.str("PGSSLMODE", default="require"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "clinical.User"
@@ -157,7 +160,6 @@ STORAGES = {
 # The demo serves the packages' own files and needs no collectstatic.
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = EMBEDDED
 
-HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not EMBEDDED)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
@@ -274,6 +276,9 @@ ALERT_EMAIL = env.list("ALERT_EMAIL", default=[])
 ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
 if ALERT_WEBHOOK_URL and not ALERT_WEBHOOK_URL.startswith(("http://", "https://")):
     raise ImproperlyConfigured("ALERT_WEBHOOK_URL must begin with https:// (or http://).")
+if not EMBEDDED:
+    for reason in weaknesses(globals()):
+        raise ImproperlyConfigured(reason)
 vars().update(env.email_url("EMAIL_URL", default="consolemail://" if EMBEDDED else "smtp://localhost:25"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medilink@localhost")
 PORT = env.int("PORT", default=5000)
