@@ -1,4 +1,4 @@
-"""What the wiring itself remembers: whom it has told what."""
+"""What the wiring itself remembers: whom it has told what, and which database this is."""
 
 from django.db import models
 from django.db.models import Q
@@ -27,3 +27,34 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return self.what
+
+
+class Environment(models.Model):
+    """Which of our databases this is: one row, written by the first `migrate`, changed by nobody's page.
+
+    A copy of production remains production until somebody says otherwise in SQL.
+    """
+
+    class Name(models.TextChoices):
+        PRODUCTION = "production"
+        STAGING = "staging"
+        DEVELOPMENT = "development"
+
+    id = models.BigIntegerField(primary_key=True, default=1)
+    name = models.TextField(choices=Name.choices)
+
+    class Meta:
+        db_table = "environment"
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="environment_one_row"),
+            models.CheckConstraint(
+                condition=Q(name__in=["production", "staging", "development"]), name="environment_name"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def is_production() -> bool:
+    return Environment.objects.filter(name=Environment.Name.PRODUCTION).exists()

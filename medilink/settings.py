@@ -63,6 +63,11 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not EMBEDDED)
 
+# Written into the database by its first migration; invented patients are refused where it says production.
+ENVIRONMENT = env.str("MEDILINK_ENV", default="production" if HTTPS_ONLY else "development")
+if ENVIRONMENT not in ("production", "staging", "development"):
+    raise ImproperlyConfigured(f"MEDILINK_ENV is {ENVIRONMENT!r}; it is production, staging or development.")
+
 if not EMBEDDED and env.bool("DEBUG_FAILPOINTS", default=False):
     raise ImproperlyConfigured("DEBUG_FAILPOINTS is for tests only: it lets a variable kill or stop any process.")
 
