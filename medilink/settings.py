@@ -247,6 +247,7 @@ UNFOLD = {
 REDIS_URL = env.str("REDIS_URL", default="")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT = "medilink.broker:Transport"
+CELERY_WORKER_CONSUMER = "medilink.broker:Refusing"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
@@ -292,11 +293,22 @@ SITE_URL = env.str("SITE_URL", default=f"http://127.0.0.1:{PORT}")  # for links 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}},
+    "formatters": {
+        # Outside the embedded mode, where patients are real.
+        "json": {"()": "medilink.logs.Line"},
+        "text": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"},
+    },
     "filters": {"request": {"()": "medilink.requests.RequestFilter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "text" if EMBEDDED else "json",
+            "filters": ["request"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        "django.db.backends": {"level": "WARNING"},  # statements and what was put into them
         "botocore": {"level": "WARNING"},
         "boto3": {"level": "WARNING"},
         "s3transfer": {"level": "WARNING"},

@@ -35,7 +35,7 @@ def _in_the_clear(said: Mapping[str, Any]) -> Iterator[str]:
         yield "REDIS_URL is on another machine and not encrypted: give a rediss:// address."
     for name in ("S3_ENDPOINT_URL", "ALERT_WEBHOOK_URL"):
         if (said[name] or "").startswith("http:") and not is_near(_host(said[name])):
-            yield f"{name.replace('S3_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3')} is not encrypted: give an https:// address."
+            yield f"{'AWS_ENDPOINT_URL_S3' if name[0] == 'S' else name} is not encrypted: give an https:// address."
     for origin in said["CORS_ALLOWED_ORIGINS"]:
         if not origin.startswith("https://"):
             yield f"CORS_ALLOWED_ORIGINS names {origin!r}; a site that is not encrypted may be anybody's."
