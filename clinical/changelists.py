@@ -20,6 +20,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.utils import parse_date_str
 from unfold.views import ChangeList
 
+from clinical import reading
 from clinical.access import READ, Scope
 from clinical.api.counting import estimated
 from clinical.models import Facility
@@ -128,6 +129,7 @@ class List(ChangeList):
             self.result_list = pages.page(self.page_num).object_list
         except InvalidPage as error:
             raise IncorrectLookupParameters from error
+        reading.shown(request.user, getattr(self.model, "RESOURCE", ""), len(self.result_list))
         self.paginator, self.result_count = pages, pages.count
         self.multi_page = pages.count > self.list_per_page
         # The header tells a count that differs from the full one, and links to the whole list.

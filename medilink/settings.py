@@ -106,6 +106,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "medilink.browsers.Users",
     "medilink.browsers.Messages",
+    "medilink.limits.Limits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [
@@ -190,10 +191,14 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": False,
     "URL_FORMAT_OVERRIDE": None,  # clinical/api/rendering.py
 }
-# How often a user may ask, and how often log-ins may fail; `off` turns either off.
+# How often a user may ask (or an address without one), how many rows of patients one is shown, how often log-ins may
+# fail; `off` turns either off.
 THROTTLE_USER = env.str("THROTTLE_USER", default="600/min")
+THROTTLE_PATIENTS = env.str("THROTTLE_PATIENTS", default="20000/min")
+PATIENTS_COUNTER = "medilink.api.throttling.count_patients"
 THROTTLE_LOGIN = env.str("THROTTLE_LOGIN", default="5/15min")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
 # Of the web alone (medilink/wsgi.py): a load may take longer.
 DB_STATEMENT_TIMEOUT_MS = env.int("DB_STATEMENT_TIMEOUT_MS", default=5000)
 SIMPLE_JWT = {

@@ -66,6 +66,13 @@ def _is_for_people(request: HttpRequest) -> bool:
     return "text/html" in request.META.get("HTTP_ACCEPT", "") and not request.path.startswith("/api/")
 
 
+def refused(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    """Of a middleware: in words for people, in the one shape for programs."""
+    return (
+        HttpResponse(f"<h1>{detail}</h1>", status=status) if _is_for_people(request) else _answer(status, code, detail)
+    )
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
         return _answer(413, "too_large", "The body is larger than 1 MiB.")

@@ -133,9 +133,10 @@ def test_what_a_caller_writes_is_written_nowhere(lines, desk):
 
 @pytest.mark.django_db
 def test_a_statement_that_takes_too_long_is_told_without_what_was_asked(lines):
-    with pytest.raises(OperationalError) as slow, transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 20")
-        cursor.execute("SELECT pg_sleep(1), %s", [CANARY])
+        with pytest.raises(OperationalError) as slow, transaction.atomic():
+            cursor.execute("SELECT pg_sleep(1), %s", [CANARY])
     logger.error("Too slow", exc_info=slow.value)
     assert last(lines)["sqlstate"] == "57014"
     assert CANARY not in lines[-1]
