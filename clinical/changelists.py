@@ -18,12 +18,12 @@ from django.utils.functional import cached_property
 from psycopg2.errors import QueryCanceled
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.utils import parse_date_str
-from unfold.views import ChangeList
 
 from clinical import reading
 from clinical.access import READ, Scope
 from clinical.api.counting import estimated
 from clinical.models import Facility
+from clinical.searches import FoundList, Searched
 from clinical.values import LAGOS
 
 EXACT_UP_TO = 10_000
@@ -111,7 +111,7 @@ def _first_column(rows: "QuerySet[Any]") -> str:
     return next(map(str, rows.query.order_by), "")
 
 
-class List(ChangeList):
+class List(FoundList):
     """A changelist over Pages."""
 
     queryset: "QuerySet[Any]"
@@ -151,7 +151,7 @@ class ReadOnly:
         return False
 
 
-class Listed:
+class Listed(Searched):
     """What an admin of a table without bounds is mixed with."""
 
     show_full_result_count = False
@@ -166,7 +166,7 @@ class Listed:
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """What the web's limit of a statement (medilink/wsgi.py) breaks off is said in words."""
         try:
-            return super().changelist_view(request, extra_context)  # type: ignore[misc]  # of the admin
+            return super().changelist_view(request, extra_context)
         except OperationalError as error:
             if not isinstance(error.__cause__, QueryCanceled) or not request.GET:
                 raise

@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from clinical.models import Membership, User
+from clinical.searches import Searched
 
 admin.site.unregister(Group)
 
@@ -31,7 +32,7 @@ class MembershipInline(TabularInline):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(Searched, DjangoUserAdmin, ModelAdmin):
     """A person who leaves is made inactive, so that what they decided keeps their name."""
 
     form = UserChangeForm
