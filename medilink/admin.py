@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django_celery_beat import admin as beat
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold import fields
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
@@ -18,6 +19,8 @@ from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 from clinical.changelists import ReadOnly
 from medilink.models import Alert
 
+# JSON that is only read stays plain: its colours would be inline styles, which medilink/headers.py refuses.
+fields.prettify_json = lambda *_: None
 for tokens in (BlacklistedToken, OutstandingToken):  # nobody has to look at those
     admin.site.unregister(tokens)
 for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):

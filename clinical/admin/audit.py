@@ -47,8 +47,6 @@ class AuditEventAdmin(Listed, ReadOnly, ModelAdmin):
     list_select_related = ("actor",)
     list_filter = (ActionFilter, TableFilter, ("actor", AutocompleteSelectFilter), ("at", DayFilter))
     sortable_by = ()
-    exclude = ("details",)  # which unfold would colour by inline styles
-    readonly_fields = ("said",)
     search_fields = ("object_id__exact", "request_id__exact")
     search_help_text = "The id of a row or of a request"
 

@@ -3,6 +3,7 @@
 import hashlib
 from contextlib import closing
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,25 @@ def test_what_files_and_people_wrote_runs_on_no_page(desk):
         text = answer.content.decode()
         assert not [mark for mark in MARKS if mark in text], path
         assert "49${" not in text  # nor is it a template
+        assert _inline(text) == [], path
         assert "no-store" in answer["Cache-Control"], path
         _refuses_inline(answer)
     assert opened > 60
+
+
+def _inline(text):
+    """What a page itself asks to run, and the policy would refuse."""
+    found = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            named = dict(attrs)
+            found.extend((tag, name) for name in named if name == "style" or name.startswith("on"))
+            if tag in ("script", "style") and not {"src", "nonce", "type"} & named.keys():
+                found.append(tag)
+
+    Parser().feed(text)
+    return found
 
 
 def _refuses_inline(answer):
