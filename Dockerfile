@@ -23,4 +23,5 @@ EXPOSE 5000
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s CMD ["python", "-m", "medilink.probe"]
 # Two workers for each of two cores, two threads each: a slow query holds up nobody else, and nobody waits for a lock.
 CMD ["sh", "-c", "exec granian --interface wsgi --host 0.0.0.0 --port \"$PORT\" --no-ws --workers 4 \
-    --blocking-threads 2 --backlog 1024 --access-log medilink.wsgi:application"]
+    --blocking-threads 2 --backlog 1024 --http1-header-read-timeout 10000 --http1-buffer-size 65536 \
+    --access-log --log-config medilink/server_logs.json medilink.wsgi:application"]

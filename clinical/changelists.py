@@ -18,11 +18,12 @@ from django.utils.functional import cached_property
 from psycopg2.errors import QueryCanceled
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.utils import parse_date_str
-from unfold.views import ChangeList
 
+from clinical import reading
 from clinical.access import READ, Scope
 from clinical.api.counting import estimated
 from clinical.models import Facility
+from clinical.searches import FoundList, Searched
 from clinical.values import LAGOS
 
 EXACT_UP_TO = 10_000
@@ -110,7 +111,7 @@ def _first_column(rows: "QuerySet[Any]") -> str:
     return next(map(str, rows.query.order_by), "")
 
 
-class List(ChangeList):
+class List(FoundList):
     """A changelist over Pages."""
 
     queryset: "QuerySet[Any]"
@@ -128,6 +129,7 @@ class List(ChangeList):
             self.result_list = pages.page(self.page_num).object_list
         except InvalidPage as error:
             raise IncorrectLookupParameters from error
+        reading.shown(request.user, getattr(self.model, "RESOURCE", ""), len(self.result_list))
         self.paginator, self.result_count = pages, pages.count
         self.multi_page = pages.count > self.list_per_page
         # The header tells a count that differs from the full one, and links to the whole list.
@@ -149,7 +151,7 @@ class ReadOnly:
         return False
 
 
-class Listed:
+class Listed(Searched):
     """What an admin of a table without bounds is mixed with."""
 
     show_full_result_count = False
@@ -164,7 +166,7 @@ class Listed:
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """What the web's limit of a statement (medilink/wsgi.py) breaks off is said in words."""
         try:
-            return super().changelist_view(request, extra_context)  # type: ignore[misc]  # of the admin
+            return super().changelist_view(request, extra_context)
         except OperationalError as error:
             if not isinstance(error.__cause__, QueryCanceled) or not request.GET:
                 raise

@@ -1,32 +1,27 @@
-"""What beat runs when, for stewards to change, in the look of the desk."""
+"""What beat runs when, for stewards to change, in the look of the desk: when, but neither what nor with what."""
+
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import TextField
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_celery_beat import admin as beat
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from unfold import fields
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
 from clinical.changelists import ReadOnly
 from medilink.models import Alert
 
+# JSON that is only read stays plain: its colours would be inline styles, which medilink/headers.py refuses.
+fields.prettify_json = lambda *_: None
 for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(schedule)
-
-
-class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
-    pass
-
-
-class PeriodicTaskForm(beat.PeriodicTaskForm):
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["task"].widget = UnfoldAdminTextInputWidget()
-        self.fields["regtask"].widget = TaskSelect()
 
 
 @admin.register(Alert)
@@ -53,12 +48,21 @@ class AlertAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
-    form = PeriodicTaskForm
+class PeriodicTaskAdmin(ModelAdmin):
+    """Migrations make the rows: who could name a task and its arguments could have anything done."""
+
+    readonly_fields = ("name", "description", "task", "args", "kwargs", "last_run_at", "total_run_count")
+    fields = ("enabled", "crontab", "interval", "clocked", "solar", *readonly_fields)
     formfield_overrides = {TextField: {"widget": UnfoldAdminExpandableTextareaWidget({"rows": 1})}}
     date_hierarchy = None
     list_display = ("name", "enabled", "scheduler", "last_run_at", "total_run_count")
     list_filter = ("enabled",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(CrontabSchedule)

@@ -2,7 +2,10 @@ from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.db.models.signals import post_migrate
+
+from medilink.logs import catch_last_words
 
 
 class MedilinkConfig(AppConfig):
@@ -13,6 +16,8 @@ class MedilinkConfig(AppConfig):
         import_module("medilink.celery")
         import_module("medilink.browsers")  # a log-in begins wherever Django says so
         import_module("medilink.default_accounts")
+        if not settings.EMBEDDED:
+            catch_last_words()
         post_migrate.connect(_prepare_web_role, sender=self)
 
 

@@ -37,6 +37,7 @@ from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Status
 from ingestion.refusals import code_of
 from medilink import alerts, delivery
 from medilink.embedded import PROJECT, RUN_FOLDER
+from medilink.models import is_production
 from medilink.supervisor import Group
 
 ALREADY_RUNNING, INTERRUPTED = 75, 130
@@ -113,6 +114,8 @@ def _only_one() -> Iterator[None]:
 def _prepare() -> None:
     with console.status("Setting up the database"):
         call_command("migrate", verbosity=0, interactive=False)
+    if is_production():
+        raise CommandError("This database is marked as production; invented patients are refused there.")
     password_file = RUN_FOLDER / "steward-password"
     if not password_file.is_file():
         if IngestBatch.objects.exists():
@@ -279,7 +282,7 @@ def _await_site(group: Group, port: int) -> None:
 
 def _is_healthy(port: int) -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:  # nosec B310  # our own site
             return bool(json.load(answer)["status"] == "healthy")
     except (URLError, ConnectionError, TimeoutError):
         return False

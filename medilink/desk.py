@@ -21,6 +21,10 @@ def style_sheet(request: HttpRequest) -> str:
     return static("ingestion/desk.css")
 
 
+def icon(request: HttpRequest) -> str:
+    return static("medilink/icon.svg")
+
+
 class Waiting:
     """What waits for a user, and how much of each; looked up once for all that one page tells."""
 

@@ -361,7 +361,7 @@ STARTERS = {"postgres": _start_postgres, "valkey": _start_valkey, "s3": _start_s
 
 def short_folder() -> tuple[Path, int]:
     """A new folder with a short path, locked while we live; those whose owners are dead are swept first."""
-    root = Path("/tmp")  # noqa: S108  mkdtemp makes a folder that is ours alone
+    root = Path("/tmp")  # noqa: S108  # nosec B108  # mkdtemp makes a folder that is ours alone
     for old in root.glob(f"{SHORT}*"):
         with suppress(OSError):
             if (lock := _try_lock(old / "lock", must_exist=True)) is not None:

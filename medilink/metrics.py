@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.db import connection
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -15,6 +14,8 @@ from rest_framework.views import APIView
 from analytics import marts
 from clinical.access import READ
 from medilink import alerts
+from medilink.broker import REFUSED as REFUSED_MESSAGES
+from medilink.broker import counters
 from medilink.models import Backup
 
 Sample = tuple[str, dict[str, str], float]
@@ -95,7 +96,8 @@ def _samples() -> Iterator[Sample]:
 def _queue() -> Iterator[Sample]:
     """Absent while the broker is away, which is what an absent series says."""
     try:
-        broker = redis.Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=1, socket_connect_timeout=1)
-        yield "medilink_queue_length", {"queue": "celery"}, float(broker.llen("celery"))
+        kept = counters()
+        yield "medilink_queue_length", {"queue": "celery"}, float(kept.llen("celery"))
+        yield "medilink_refused_messages_total", {}, float(kept.get(REFUSED_MESSAGES) or 0)
     except redis.RedisError:
         return

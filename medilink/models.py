@@ -1,4 +1,4 @@
-"""What the wiring itself remembers: whom it has told what."""
+"""What the wiring itself remembers: whom it has told what, and which database this is."""
 
 from datetime import datetime
 
@@ -53,3 +53,34 @@ class Backup(models.Model):
         """The instant of which its rows are."""
         good = cls.objects.filter(error="", finished_at__isnull=False).order_by("-id")
         return good.values_list("started_at", flat=True).first()
+
+
+class Environment(models.Model):
+    """Which of our databases this is: one row, written by the first `migrate`, changed by nobody's page.
+
+    A copy of production remains production until somebody says otherwise in SQL.
+    """
+
+    class Name(models.TextChoices):
+        PRODUCTION = "production"
+        STAGING = "staging"
+        DEVELOPMENT = "development"
+
+    id = models.BigIntegerField(primary_key=True, default=1)
+    name = models.TextField(choices=Name.choices)
+
+    class Meta:
+        db_table = "environment"
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="environment_one_row"),
+            models.CheckConstraint(
+                condition=Q(name__in=["production", "staging", "development"]), name="environment_name"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def is_production() -> bool:
+    return Environment.objects.filter(name=Environment.Name.PRODUCTION).exists()

@@ -16,6 +16,8 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from medilink.weaknesses import is_near, weaknesses
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 if (BASE_DIR / ".env").is_file():
@@ -90,10 +92,12 @@ SECRET_KEY = _secret_key()
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # former ones; what they have signed still holds
 DATA_KEYS = _data_keys()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
-if not EMBEDDED and DEBUG:
-    raise ImproperlyConfigured("DEBUG is for the embedded mode only: error pages would show patients' data.")
-if not EMBEDDED and "*" in ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts that this site answers for; '*' is refused.")
+HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not EMBEDDED)
+
+# Written into the database by its first migration; invented patients are refused where it says production.
+ENVIRONMENT = env.str("MEDILINK_ENV", default="production" if HTTPS_ONLY else "development")
+if ENVIRONMENT not in ("production", "staging", "development"):
+    raise ImproperlyConfigured(f"MEDILINK_ENV is {ENVIRONMENT!r}; it is production, staging or development.")
 
 if not EMBEDDED and env.bool("DEBUG_FAILPOINTS", default=False):
     raise ImproperlyConfigured("DEBUG_FAILPOINTS is for tests only: it lets a variable kill or stop any process.")
@@ -123,6 +127,7 @@ CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
 MIDDLEWARE = [
     "medilink.requests.identified",
+    "medilink.headers.guarded",
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -131,6 +136,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "medilink.browsers.Users",
     "medilink.browsers.Messages",
+    "medilink.limits.Limits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [
@@ -161,6 +167,8 @@ DATABASES["default"]["OPTIONS"] = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 } | DATABASES["default"].get("OPTIONS", {})
+if HTTPS_ONLY and not is_near(DATABASES["default"]["HOST"]):
+    DATABASES["default"]["OPTIONS"].setdefault("sslmode", env.str("PGSSLMODE", default="require"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "clinical.User"
@@ -191,7 +199,6 @@ STORAGES = {
 # The demo serves the packages' own files and needs no collectstatic.
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = EMBEDDED
 
-HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not EMBEDDED)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 if HTTPS_ONLY:  # browsers take such a cookie from this very host alone, in HTTPS
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
@@ -221,10 +228,14 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": False,
     "URL_FORMAT_OVERRIDE": None,  # clinical/api/rendering.py
 }
-# How often a user may ask (medilink/api/throttling.py), and how often log-ins may fail (clinical/lockout.py); or `off`.
+# How often a user may ask, or an address without one, and how many rows of patients one is shown
+# (medilink/api/throttling.py); how often log-ins may fail (clinical/lockout.py). `off` turns each off.
 THROTTLE_USER = env.str("THROTTLE_USER", default="600/min")
+THROTTLE_PATIENTS = env.str("THROTTLE_PATIENTS", default="20000/min")
+PATIENTS_COUNTER = "medilink.api.throttling.count_patients"
 THROTTLE_LOGIN = env.str("THROTTLE_LOGIN", default="5/15min")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
 # Of the web alone (medilink/wsgi.py): a load may take longer.
 DB_STATEMENT_TIMEOUT_MS = env.int("DB_STATEMENT_TIMEOUT_MS", default=5000)
 SPECTACULAR_SETTINGS = {
@@ -246,6 +257,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Stewards' desk",
     "SITE_SYMBOL": "monitor_heart",
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "medilink.desk.icon"}],
     "STYLES": ["medilink.desk.style_sheet"],
     "DASHBOARD_CALLBACK": "medilink.first_page.first_page",
     "COLORS": {
@@ -271,6 +283,7 @@ UNFOLD = {
 REDIS_URL = env.str("REDIS_URL", default="")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT = "medilink.broker:Transport"
+CELERY_WORKER_CONSUMER = "medilink.broker:Refusing"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
@@ -308,6 +321,9 @@ ALERT_EMAIL = env.list("ALERT_EMAIL", default=[])
 ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
 if ALERT_WEBHOOK_URL and not ALERT_WEBHOOK_URL.startswith(("http://", "https://")):
     raise ImproperlyConfigured("ALERT_WEBHOOK_URL must begin with https:// (or http://).")
+if not EMBEDDED:
+    for reason in weaknesses(globals()):
+        raise ImproperlyConfigured(reason)
 vars().update(env.email_url("EMAIL_URL", default="consolemail://" if EMBEDDED else "smtp://localhost:25"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medilink@localhost")
 PORT = env.int("PORT", default=5000)
@@ -316,11 +332,22 @@ SITE_URL = env.str("SITE_URL", default=f"http://127.0.0.1:{PORT}")  # for links 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}},
+    "formatters": {
+        # Outside the embedded mode, where patients are real.
+        "json": {"()": "medilink.logs.Line"},
+        "text": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"},
+    },
     "filters": {"request": {"()": "medilink.requests.RequestFilter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "text" if EMBEDDED else "json",
+            "filters": ["request"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        "django.db.backends": {"level": "WARNING"},  # statements and what was put into them
         "botocore": {"level": "WARNING"},
         "boto3": {"level": "WARNING"},
         "s3transfer": {"level": "WARNING"},

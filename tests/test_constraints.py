@@ -30,7 +30,7 @@ from clinical.models import (
     User,
 )
 from ingestion.models import Cause, IngestBatch, IngestRun, RejectedRow, Rule, RuleUse, Source
-from medilink.models import Alert
+from medilink.models import Alert, Environment
 
 pytestmark = pytest.mark.django_db
 AT = datetime(2026, 11, 20, 8, tzinfo=UTC)
@@ -228,6 +228,8 @@ BROKEN = {
     "facility_signals_begin_first": lambda: signal(last_on=date(2026, 11, 19)),
     "watched_days_add_up": lambda: WatchedDay.objects.create(day=AT.date(), watched_at=AT, facilities=2, silent=1),
     "alerts_one_open_per_cause": lambda: twice(Alert.objects.create, cause="c", what="w", link="l"),
+    "environment_one_row": lambda: Environment.objects.create(id=2, name="staging"),
+    "environment_name": lambda: Environment.objects.create(name="elsewhere"),
     "ingest_sources_source_key": lambda: twice(Source.objects.create, source="s", delivers="append"),
 }
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin import AllValuesFieldListFilter
 from django.core.exceptions import PermissionDenied
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -60,7 +61,7 @@ class MartStateAdmin(Desk):
 
     @display(description="refreshes")
     def its_refreshes(self, mart: MartState) -> SafeString:
-        url = f"{reverse('admin:analytics_martrefresh_changelist')}?q={mart.mart}"
+        url = f"{reverse('admin:analytics_martrefresh_changelist')}?mart__exact={mart.mart}"
         return format_html('<a class="text-link" href="{}">Refreshes of this mart</a>', url)
 
     @display(description="last refresh")
@@ -90,8 +91,11 @@ class MartStateAdmin(Desk):
 @admin.register(MartRefresh)
 class MartRefreshAdmin(Desk):
     list_display = ("mart", "state", "why", "row_count", "as_of", "seconds", "error")
-    search_fields = ("mart",)
-    list_filter = (("status", ChoicesDropdownFilter), ("why", ChoicesDropdownFilter))
+    list_filter = (
+        ("mart", AllValuesFieldListFilter),
+        ("status", ChoicesDropdownFilter),
+        ("why", ChoicesDropdownFilter),
+    )
 
     @display(description="status", label=COLOURS)
     def state(self, refresh: MartRefresh) -> str:

@@ -35,7 +35,12 @@ class RecordFilter(EventFilter):
 class RecordBody(serializers.ModelSerializer[RecordFact]):
     class Meta:
         model = RecordFact
-        fields = "__all__"
+        fields = (
+            *("record_id", "patient_id", "facility_id", "record_type", "diagnosis", "recorded_at"),
+            *("patient_age", "patient_age_group", "patient_sex", "facility_name", "facility_state"),
+            *("facility_category", "record_date", "record_year", "record_month", "record_day_of_week"),
+            *("record_day_name",),
+        )
 
 
 class RecordFactViewSet(Mart):
@@ -45,7 +50,7 @@ class RecordFactViewSet(Mart):
     relation = "fct_medical_records"
     model = RecordFact
     serializer_class = RecordBody
-    columns = tuple(field.name for field in RecordFact._meta.concrete_fields)
+    columns = RecordBody.Meta.fields
     orders = {name: Order(name, keys=("record_id",)) for name in ("record_id", "recorded_at")}
     tables = ("medical_records", "patients", "facilities")
     filterset_class = RecordFilter
@@ -72,7 +77,13 @@ def _has_condition(text: str) -> Any:
 class VisitBody(serializers.ModelSerializer[VisitFact]):
     class Meta:
         model = VisitFact
-        fields = "__all__"
+        fields = (
+            *("triage_id", "patient_id", "facility_id", "triage_level", "triage_description"),
+            *("priority_category", "likely_conditions", "recommendations", "condition_count"),
+            *("visited_at", "is_time_estimated", "patient_age", "patient_age_group", "patient_sex"),
+            *("facility_name", "facility_state", "facility_category", "visit_date", "visit_year"),
+            *("visit_month", "visit_day_of_week", "visit_day_name", "visit_hour", "time_of_day"),
+        )
 
 
 class VisitFactViewSet(Mart):
@@ -81,7 +92,7 @@ class VisitFactViewSet(Mart):
     relation = "fct_triage_visits"
     model = VisitFact
     serializer_class = VisitBody
-    columns = tuple(field.name for field in VisitFact._meta.concrete_fields)
+    columns = VisitBody.Meta.fields
     masked = frozenset({"recommendations"})
     orders = {name: Order(name, keys=("triage_id",)) for name in ("triage_id", "visited_at", "triage_level")}
     tables = ("triage_visits", "patients", "facilities")

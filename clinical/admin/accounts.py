@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from clinical import audit, factors, lockout, logins, sessions
 from clinical.access import Role
 from clinical.models import Login, Membership, ProgramToken, SecondFactor, User
+from clinical.searches import Searched
 
 admin.site.unregister(Group)  # what somebody may do is a pair of a role and a place, and nothing beside it
 
@@ -121,7 +122,7 @@ DEEDS: dict[str, Deed] = {
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(Searched, DjangoUserAdmin, ModelAdmin):
     """A person who leaves is disabled, so that what they decided keeps their name."""
 
     form = PersonForm

@@ -27,6 +27,8 @@ class EventDesk(Desk):
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
     ) -> "tuple[QuerySet[Any], bool]":
+        if request.path.endswith("/autocomplete/"):
+            return queryset.none(), False  # which is asked by address
         if not search_term.strip():
             return queryset, False
         whose = Patient.objects.visible_to(cast(User, request.user))

@@ -254,6 +254,8 @@ class PatientAdmin(EditedDesk):
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
     ) -> "tuple[QuerySet[Any], bool]":
+        if request.path.endswith("/autocomplete/"):
+            return queryset.none(), False  # which is asked by address
         if not search_term.strip():
             return queryset, False
         try:

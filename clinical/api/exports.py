@@ -1,11 +1,13 @@
 """A whole list as a file: CSV for spreadsheets, NDJSON for programs, row after row from a cursor of the server.
 
-One snapshot, flat memory. It runs in a transaction of its own under a longer time limit than a page has.
+One snapshot, flat memory. It runs in a transaction of its own under a longer time limit than a page has, and holds its
+user's only place: with the transaction the place is free again, however that ends.
 """
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,13 +15,17 @@ import orjson
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
+from rest_framework.exceptions import Throttled
 
 from clinical import row_security
 
 ROWS = 2_000
 SECONDS = 3_600
-# What a spreadsheet would run as a formula. A number or a phone in E.164 is neither.
-RUNS = re.compile(r"[=+\-@\t\r]")
+PLACE = 7_340_213  # of pg_locks: the exports, each user's own
+COME_AGAIN = 30  # seconds
+# What a spreadsheet would run as a formula, in either width; a number or a phone in E.164 is neither. It gets an
+# apostrophe more than it has, so that taking one away gives back every cell.
+RUNS = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 HARMLESS = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 Row = dict[str, Any]
 
@@ -82,21 +88,43 @@ FORMATS: dict[str, tuple[str, Callable[[Sequence[str], Iterable[Row]], Iterator[
 
 
 def stream(
-    kind: str, name: str, columns: Sequence[str], rows: "QuerySet[Any]", represent: Callable[[Any], Row]
+    kind: str,
+    name: str,
+    columns: Sequence[str],
+    rows: "QuerySet[Any]",
+    represent: Callable[[Any], Row],
+    user_id: int,
 ) -> StreamingHttpResponse:
     """All rows, each as `represent` makes it of what the queryset gives."""
     content_type, write = FORMATS[kind]
-    blocks = _blocks(write(columns, map(represent, _read(rows, row_security.who()))))
-    return StreamingHttpResponse(
-        blocks, content_type=content_type, headers={"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
+    found = _read(rows, user_id)
+    next(found)  # the place is taken, or refused, before an answer begins
+    response = StreamingHttpResponse(
+        _blocks(write(columns, map(represent, found))),
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}.{kind}"'},
     )
+    response._resource_closers.append(found.close)  # type: ignore[attr-defined]  # also where nobody reads on
+    return response
 
 
-def _read(rows: "QuerySet[Any]", who: int | None) -> Iterator[Any]:
-    """Read once the request is over, but still for who asked."""
-    with row_security.standing_for(who), transaction.atomic(), connection.cursor() as cursor:
+def _read(rows: "QuerySet[Any]", user_id: int) -> Generator[Any, None, None]:
+    """Nothing first, once it has its place; then the rows."""
+    with only_one(user_id), connection.cursor() as cursor:
+        row_security.say(cursor)  # the rows are read once the request is over, but still for who asked
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(SECONDS * 1000)])
+        yield None
         yield from rows.iterator(chunk_size=ROWS)
+
+
+@contextmanager
+def only_one(user_id: int) -> Iterator[None]:
+    """A transaction in which this user exports; Throttled where another one does so already."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [PLACE, user_id % 2**31])
+        if not cursor.fetchone()[0]:
+            raise Throttled(COME_AGAIN, "Another export of yours is still running.")
+        yield
 
 
 def _blocks(lines: Iterator[Any]) -> Iterator[bytes]:

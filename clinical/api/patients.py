@@ -13,7 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clinical import finding
+from clinical import finding, reading
 from clinical.api import filters, lists, parameters
 from clinical.api.fields import Dob, Id, Name, Phone, Sex, WholeNumber
 from clinical.api.refusals import Duplicate
@@ -149,6 +149,7 @@ class PatientViewSet(Resource):
         cut = lists.Cut(wanted["per_page"], wanted["page"], None)
         best_first = (F("likeness").desc(), "id") if wanted.get("name") else ("id",)
         found, has_next = cut.split([*cut.window(rows.order_by(*best_first))])
+        reading.shown(self.user, self.resource, len(found))
         represent = self.represent()
         return Response(
             {

@@ -23,6 +23,10 @@ class JSON(BaseRenderer):
 class People(BrowsableAPIRenderer):
     """Pages to click through, with JSON that can be read."""
 
+    def get_context(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Without what would bear inline styles: colours for code, and a menu of actions that take a POST alone."""
+        return super().get_context(*args, **options) | {"code_style": "", "extra_actions": None}
+
     def get_content(self, renderer: Any, data: Any, accepted_media_type: Any, renderer_context: Any) -> str:
         return "" if data is None else exports.json_of(data, exports.OPTIONS | orjson.OPT_INDENT_2).decode()
 

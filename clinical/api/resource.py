@@ -6,8 +6,10 @@ Rows go from the database to the answer as tuples, without models or serializers
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from hashlib import blake2b
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
 from django.http import StreamingHttpResponse
 from django_filters import FilterSet
@@ -17,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.viewsets import GenericViewSet
 
-from clinical import access
+from clinical import access, reading
 from clinical.api import counting, exports, lists, parameters, statements, tombstones
 from clinical.api.lists import Cut, Order
 from clinical.api.rendering import CSV, JSON, NDJSON
@@ -210,6 +212,7 @@ class Listing(GenericViewSet[Any]):
         selected: Callable[[], "QuerySet[Any]"],
     ) -> Response:
         found, has_next = cut.split(rows)
+        reading.shown(self.user, self.resource, len(found))
         results = [represent(row) for row in found]
         if cut.cursor is not None:
             following = lists.link(self.request, cursor=self._cursor(order, found[-1])) if has_next else None
@@ -260,7 +263,8 @@ class Listing(GenericViewSet[Any]):
     def _stream(
         self, kind: str, rows: "QuerySet[Any]", represent: Callable[[Any], Row], *more: str
     ) -> StreamingHttpResponse:
-        return exports.stream(kind, self.basename, [*self._flat_columns(), *more], rows, represent)
+        columns = [*self._flat_columns(), *more]
+        return exports.stream(kind, self.basename, columns, rows, represent, self.user.pk)
 
     def _flat_columns(self) -> Sequence[str]:
         """The columns of a CSV file."""
@@ -314,6 +318,7 @@ class Readable(Listing):
     def retrieve(self, request: Request, pk: str) -> Response:
         self.given = parameters.read(request.GET, ("format",))
         row = self.find(pk)
+        reading.shown(self.user, self.resource, 1)
         tag = self.etag(row)
         if tag in tags_in(request, "HTTP_IF_NONE_MATCH"):
             return Response(status=304, headers={"ETag": tag})
@@ -352,9 +357,10 @@ def id_of(text: str | int) -> int:
 
 
 def etag_of(row: Row) -> str:
-    """Changes with every write of the row; and with what the caller may see of it."""
+    """Changes with every write of the row, and with what the caller may see of it; nobody else can work it out."""
     shape = "m" if "birth_year" in row else ""
-    return f'"{row["id"]:x}-{int(row["updated_at"].timestamp() * 1_000_000):x}{shape}"'
+    said = f"{row['id']:x}-{int(row['updated_at'].timestamp() * 1_000_000):x}{shape}"
+    return f'"{blake2b(said.encode(), key=settings.SECRET_KEY.encode()[:64], digest_size=16).hexdigest()}"'
 
 
 def tags_in(request: Request, header: str) -> list[str]:

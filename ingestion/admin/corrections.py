@@ -18,6 +18,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
+from clinical.api import exports
 from ingestion import outages, queue, reader, sources, stewards
 from ingestion.admin.desk import Desk, Why, person
 from ingestion.corrections import lists, returned
@@ -66,7 +67,8 @@ class CorrectionFiles(Desk):
         if len(ids) > MOST_ROWS:
             self.tell(request, None, [f"More than {MOST_ROWS:,} rows: filter the list, or take the bucket's files."])
             return _back(request)
-        found = [*lists.files(RejectedRow.objects.filter(pk__in=ids), lagos_day(timezone.now()))]
+        with exports.only_one(person(request).pk):
+            found = [*lists.files(RejectedRow.objects.filter(pk__in=ids), lagos_day(timezone.now()))]
         if not found:
             self.tell(request, None, ["There is no open row in this list."])
             return _back(request)

@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin
 from clinical import access, audit, stories
 from ingestion import fates, passport
 from ingestion.admin.desk import link, person
+from ingestion.datasets import Dataset
 from ingestion.fates import Fate, LineFate
 from ingestion.reverting import MODELS
 
@@ -22,7 +23,8 @@ COLOURS = {Fate.INSERTED: "success", Fate.UPDATED: "success", Fate.UNCHANGED: "i
 def tell_origin(request: HttpRequest, row: Any) -> SafeString:
     """The passport of a clinical row, for stewards; nothing for others."""
     table = row._meta.db_table
-    found = passport.of_row(table, row.pk) if person(request).access.may(access.READ, "passports") else None
+    may_see = table in Dataset.values and person(request).access.may(access.READ, "passports")
+    found = passport.of_row(table, row.pk) if may_see else None
     if found is None:
         return SafeString("")
     audit.note(person(request), "passport", table, row.pk)

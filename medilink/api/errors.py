@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from clinical.api.refusals import Conflict, Duplicate, Protected, TooLarge, Unavailable
+from medilink.logs import of_error
 from medilink.requests import request_id
 
 logger = logging.getLogger(__name__)
@@ -41,10 +42,13 @@ class Refusals(ExceptionHandler):
     def should_not_handle(self, exc: Exception) -> bool:
         return False
 
+    def convert_unhandled_exceptions(self, exc: Exception) -> APIException:
+        return exc if isinstance(exc, APIException) else APIException(_in_words())
+
     def report_exception(self, exc: APIException, response: Response) -> None:
         if response.status_code >= 500 and not isinstance(exc, Unavailable):
-            logger.error("%s in request %s", type(self.exc).__name__, request_id())
-            logger.debug("Where it came from", exc_info=self.exc)
+            places = ", ".join(of_error(self.exc)["at"])
+            logger.error("%s in request %s, at %s", type(self.exc).__name__, request_id(), places)
 
 
 def refuse(exc: Exception, context: Any) -> Response | None:
@@ -60,6 +64,13 @@ def _answer(status: int, code: str, detail: str) -> JsonResponse:
 
 def _is_for_people(request: HttpRequest) -> bool:
     return "text/html" in request.META.get("HTTP_ACCEPT", "") and not request.path.startswith("/api/")
+
+
+def refused(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    """Of a middleware: in words for people, in the one shape for programs."""
+    return (
+        HttpResponse(f"<h1>{detail}</h1>", status=status) if _is_for_people(request) else _answer(status, code, detail)
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -79,4 +90,10 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _answer(500, "error", "Server error; tell us the X-Request-ID.")
+    if _is_for_people(request):
+        return HttpResponse(f"<h1>Something went wrong</h1><p>{_in_words()}</p>", status=500)
+    return _answer(500, "error", _in_words())
+
+
+def _in_words() -> str:
+    return f"Something went wrong on our side; whoever runs the site finds it by this number: {request_id()}."

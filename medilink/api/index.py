@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpResponseRedirect
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -54,8 +54,8 @@ class Description(SpectacularJSONAPIView):
 
 
 @extend_schema(exclude=True)
-class Docs(SpectacularSwaggerView):
-    """For people: who is not logged in is sent to the log-in and comes back."""
+class Docs(SpectacularSwaggerSplitView):
+    """For people: who is not logged in is sent to the log-in and comes back. No script stands in the page itself."""
 
     url_name = "schema"
     permission_classes = (IsAuthenticated,)

@@ -1,16 +1,19 @@
 """How often somebody may ask: counted in Redis, one window after the other.
 
-One INCR per request, so that parallel requests cannot slip through. Without Redis nobody is refused.
+One INCR per request, so that parallel requests cannot slip through. Without Redis each process counts for itself, so
+that nobody is refused who would not be, and no number of requests is let through by its absence.
 """
 
 import hashlib
 import logging
+import threading
 import time
 from functools import cache
 from typing import TYPE_CHECKING
 
 import redis
 from django.conf import settings
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:  # it reads the settings that name this module
 logger = logging.getLogger(__name__)
 PATIENCE = 0.25  # seconds for Redis to answer
 REST = 5.0  # seconds without asking a Redis that did not answer
+MOST_KEYS = 10_000  # counted here; then those whose window is over go
 
 
 @cache
@@ -34,14 +38,14 @@ _silent_until = 0.0
 
 
 def _count(what: str, who: str, period: int, add: int) -> tuple[int, float]:
-    """The count in the present window after `add`, and the seconds until the next; zero where Redis is away."""
+    """The count in the present window after `add`, and the seconds until the next."""
     global _silent_until
     now = time.time()
     left = period - now % period
-    if time.monotonic() < _silent_until:
-        return 0, left
     digest = hashlib.sha256(f"{settings.SECRET_KEY}{who}".encode()).hexdigest()[:24]
     key = f"medilink:{what}:{digest}:{int(now // period)}"
+    if time.monotonic() < _silent_until:
+        return _here.count(key, add, now + left), left
     try:
         steps = _redis().pipeline(transaction=False)
         steps.incrby(key, add)
@@ -49,18 +53,53 @@ def _count(what: str, who: str, period: int, add: int) -> tuple[int, float]:
         return int(steps.execute()[0]), left
     except redis.RedisError as error:
         _silent_until = time.monotonic() + REST
-        logger.warning("Requests are not counted: %s", type(error).__name__)
-        return 0, left
+        logger.warning("Each process counts requests for itself: %s", type(error).__name__)
+        return _here.count(key, add, now + left), left
+
+
+class Here:
+    """The counts of this process, for while Redis is away."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    def count(self, key: str, add: int, ends_at: float) -> int:
+        with self._lock:
+            if len(self._counts) > MOST_KEYS:
+                now = time.time()
+                self._counts = {one: kept for one, kept in self._counts.items() if kept[1] > now}
+            count = self._counts.get(key, (0, 0.0))[0] + add
+            self._counts[key] = count, ends_at
+            return count
+
+
+_here = Here()
 
 
 class PerUser(BaseThrottle):
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        limit = rate("THROTTLE_USER")
-        if limit is None:
-            return True
-        who = f"user {request.user.pk}" if request.user and request.user.pk else client_address.get()
-        count, self.left = _count("asked", who, limit[1], 1)
-        return count <= limit[0]
+        self.left = asked_too_often(request.user.pk if request.user else None)
+        return not self.left
 
     def wait(self) -> float:
         return self.left
+
+
+def asked_too_often(user_id: int | None) -> float:
+    """Counts one more request of the user, or of the address of who is unknown; the seconds to wait, 0 for none."""
+    limit = rate("THROTTLE_USER")
+    if limit is None:
+        return 0
+    count, left = _count("asked", f"user {user_id}" if user_id else client_address.get(), limit[1], 1)
+    return left if count > limit[0] else 0
+
+
+def count_patients(user_id: int, rows: int) -> None:
+    """settings.PATIENTS_COUNTER"""
+    limit = rate("THROTTLE_PATIENTS")
+    if limit is None:
+        return
+    count, left = _count("shown", f"user {user_id}", limit[1], rows)
+    if count > limit[0]:
+        raise Throttled(left, "You have been shown more rows of patients than one person reads.")

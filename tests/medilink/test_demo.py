@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from ingestion.models import RejectedRow
 from medilink import demo
+from medilink.models import Environment
 from tests.ingestion import factories
 
 
@@ -52,4 +53,13 @@ def test_the_demo_refuses_a_database_that_others_have_filled(tmp_path, monkeypat
     factories.batch()
     monkeypatch.setattr(demo, "RUN_FOLDER", tmp_path)
     with pytest.raises(CommandError, match="would mix invented patients"):
+        demo._prepare()
+
+
+@pytest.mark.django_db
+def test_the_demo_refuses_a_database_that_is_marked_as_production(tmp_path, monkeypatch):
+    assert Environment.objects.get().name == "development"  # what the settings of the suite said when it migrated
+    Environment.objects.update(name="production")
+    monkeypatch.setattr(demo, "RUN_FOLDER", tmp_path)
+    with pytest.raises(CommandError, match="marked as production"):
         demo._prepare()

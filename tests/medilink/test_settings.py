@@ -1,11 +1,17 @@
 import base64
+import os
+import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from django.core.exceptions import ImproperlyConfigured
 
-SETTINGS = Path(__file__).resolve().parents[2] / "medilink" / "settings.py"
+PROJECT = Path(__file__).resolve().parents[2]
+SETTINGS = PROJECT / "medilink" / "settings.py"
 STRONG = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 KEY = base64.b64encode(bytes(range(32))).decode()
 OLDER_KEY = base64.b64encode(bytes(range(100, 132))).decode()
@@ -15,7 +21,7 @@ PRODUCTION = {
     "ALLOWED_HOSTS": "medilink.example",
     "POSTGRES_HOST": "database.example",
     "POSTGRES_PASSWORD": "p@ss/word:with#signs",
-    "REDIS_URL": "redis://broker.example/0",
+    "REDIS_URL": "rediss://broker.example/0",
 }
 CONFIGURING = (
     "DATABASE_URL",
@@ -26,6 +32,10 @@ CONFIGURING = (
     "MEDILINK_EMBEDDED",
     "HTTPS_ONLY",
     "DEBUG",
+    "CORS_ALLOWED_ORIGINS",
+    "AWS_ENDPOINT_URL_S3",
+    "ALERT_WEBHOOK_URL",
+    "PGSSLMODE",
 )
 
 
@@ -78,11 +88,58 @@ def test_plain_http_is_served_when_https_is_turned_off(settings_with):
         ({"ALLOWED_HOSTS": "medilink.example,*"}, "ALLOWED_HOSTS must name the hosts"),
         ({"POSTGRES_HOST": "http://database.example"}, "without http://"),
         ({"POSTGRES_HOST": ""}, "set DATABASE_URL or POSTGRES_HOST"),
+        ({"SECRET_KEY": f"for-development-on-loopback-only-{STRONG}"}, "stands in docker-compose.yml"),
+        ({"CORS_ALLOWED_ORIGINS": "*"}, "CORS_ALLOWED_ORIGINS must name each site"),
+        ({"CORS_ALLOWED_ORIGINS": "http://app.example"}, "may be anybody's"),
+        ({"REDIS_URL": "redis://broker.example/0"}, "give a rediss:// address"),
+        ({"REDIS_URL": "redis://10.0.0.7/0"}, "give a rediss:// address"),
+        ({"AWS_ENDPOINT_URL_S3": "http://s3.example"}, "AWS_ENDPOINT_URL_S3 is not encrypted"),
+        ({"ALERT_WEBHOOK_URL": "http://hooks.example"}, "ALERT_WEBHOOK_URL is not encrypted"),
+        ({"ALERT_WEBHOOK_URL": "ftp://hooks.example"}, "must begin with https://"),
+        ({"PGSSLMODE": "prefer"}, "its sslmode must be verify-full"),
+        ({"DATABASE_URL": "postgres://u:p@database.example/m?sslmode=disable"}, "its sslmode must be verify-full"),
     ],
 )
 def test_the_start_is_refused_with_the_reason_when_it_would_be_unsafe(settings_with, variables, reason):
     with pytest.raises(ImproperlyConfigured, match=reason):
         settings_with(**PRODUCTION | variables)
+
+
+@pytest.mark.parametrize(
+    ("variables", "mode"),
+    [
+        ({}, "require"),
+        ({"PGSSLMODE": "verify-full"}, "verify-full"),
+        ({"DATABASE_URL": "postgres://u:p@database.example/m?sslmode=verify-ca"}, "verify-ca"),
+        ({"POSTGRES_HOST": "postgres"}, None),
+        ({"POSTGRES_HOST": "127.0.0.1"}, None),
+    ],
+)
+def test_another_machines_database_is_reached_encrypted(settings_with, variables, mode):
+    assert settings_with(**PRODUCTION | variables)["DATABASES"]["default"]["OPTIONS"].get("sslmode") == mode
+
+
+def test_what_compose_starts_with_is_enough_for_loopback(settings_with):
+    services = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
+    given = {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in services["web"]["environment"].items()}
+    assert not settings_with(**given)["HTTPS_ONLY"]
+    with pytest.raises(ImproperlyConfigured, match="for all to read"):
+        settings_with(**given | {"ALLOWED_HOSTS": "medilink.example"})
+
+
+def test_the_checks_for_deployment_find_nothing():
+    variables = PRODUCTION | {"POSTGRES_HOST": "127.0.0.1", "PATH": os.environ["PATH"], "MEDILINK_EMBEDDED": ""}
+    command = [sys.executable, "-W", "ignore", "-m", "django", "check", "--deploy", "--fail-level", "WARNING"]
+    found = subprocess.run(
+        [*command, "--settings", "medilink.settings", "--pythonpath", str(PROJECT)],
+        env=variables,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert "no issues" in found.stdout
 
 
 def test_the_embedded_mode_needs_no_secret(settings_with):
