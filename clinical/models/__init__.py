@@ -6,7 +6,7 @@ the key columns that PostgreSQL generates, never by Python.
 
 from clinical.models.accounts import IdempotencyKey, Membership, ProgramToken, User
 from clinical.models.columns import key_of
-from clinical.models.history import AuditEvent, Merge, Revision
+from clinical.models.history import AuditEvent, AuditSeal, Merge, Revision
 from clinical.models.pairs import DuplicatePair, DuplicateSearch, Table
 from clinical.models.rows import (
     ClinicalQuerySet,
@@ -26,6 +26,7 @@ from clinical.models.rows import (
 
 __all__ = [
     "AuditEvent",
+    "AuditSeal",
     "ClinicalQuerySet",
     "DuplicatePair",
     "DuplicateSearch",
