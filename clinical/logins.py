@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from clinical import values
+from clinical import audit, values
 from clinical.access import Role
 from clinical.models import Facility, Membership, ProgramToken, User
 from clinical.values import Invalid
@@ -93,7 +93,10 @@ def revoke_token(name_or_token: str) -> int:
         tokens = ProgramToken.objects.filter(user__username=name_or_token)
     else:
         raise Refused("There is neither a user nor a token of this name.")
-    return tokens.filter(revoked_at=None, expires_at__gt=timezone.now()).update(revoked_at=timezone.now())
+    alive = tokens.filter(revoked_at=None, expires_at__gt=timezone.now())
+    for token in alive:
+        audit.note(None, "revoke_token", "program_tokens", token.pk, user_id=token.user_id)
+    return alive.update(revoked_at=timezone.now())
 
 
 def digest_of(token: str) -> bytes:

@@ -7,12 +7,15 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import orjson
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
+
+from clinical.audit.reads import Parts
 
 ROWS = 2_000
 SECONDS = 3_600
@@ -80,11 +83,16 @@ FORMATS: dict[str, tuple[str, Callable[[Sequence[str], Iterable[Row]], Iterator[
 
 
 def stream(
-    kind: str, name: str, columns: Sequence[str], rows: "QuerySet[Any]", represent: Callable[[Any], Row]
+    kind: str,
+    name: str,
+    columns: Sequence[str],
+    rows: "QuerySet[Any]",
+    represent: Callable[[Any], Row],
+    parts: Parts | None = None,
 ) -> StreamingHttpResponse:
-    """All rows, each as `represent` makes it of what the queryset gives."""
+    """All rows, each as `represent` makes it of what the queryset gives; `parts` notes them before they are sent."""
     content_type, write = FORMATS[kind]
-    blocks = _blocks(write(columns, map(represent, _read(rows))))
+    blocks = _blocks(write(columns, map(represent, _read(rows) if parts is None else _noted(rows, parts))))
     return StreamingHttpResponse(
         blocks, content_type=content_type, headers={"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
     )
@@ -94,6 +102,17 @@ def _read(rows: "QuerySet[Any]") -> Iterator[Any]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(SECONDS * 1000)])
         yield from rows.iterator(chunk_size=ROWS)
+
+
+def _noted(rows: "QuerySet[Any]", parts: Parts) -> Iterator[Any]:
+    parts.open()
+    try:
+        read = _read(rows)
+        while part := [*islice(read, ROWS)]:
+            parts.sent(part)
+            yield from part
+    finally:
+        parts.close()
 
 
 def _blocks(lines: Iterator[Any]) -> Iterator[bytes]:

@@ -1,13 +1,14 @@
 """Who does what: one line for each deed, in its transaction, and the rows' changes tied to it by triggers (0006)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from django.db import connection, transaction
 
 from clinical import requests
-from clinical.access import EVERYTHING, Access, Role
+from clinical.access import Role
 from clinical.models import AuditEvent, MedicalRecord, TriageVisit, User
 
 LONGEST = "10min"
@@ -41,7 +42,7 @@ def note(
     asked = requests.asked.get() or requests.Asked()
     asked.has_deed = True
     if patient_ids is None and object_id is not None:
-        patient_ids = _patients(table, object_id, details)
+        patient_ids = patients_at(table, object_id, details)
     return AuditEvent.objects.create(
         actor=by,
         roles=roles_of(by),
@@ -60,9 +61,11 @@ def note(
     )
 
 
-def _patients(table: str, object_id: int, details: dict[str, Any]) -> list[int] | None:
-    """Of whom a row is."""
-    if table == "patients":
+def patients_at(
+    table: str, object_id: int | None, details: Mapping[str, Any] = MappingProxyType({})
+) -> list[int] | None:
+    """Of whom the row is that has this id."""
+    if table == "patients" and object_id is not None:
         return [object_id, *(details[name] for name in ("merged_id", "other_id") if name in details)]
     if table in EVENTS:
         return [*EVENTS[table]._base_manager.filter(pk=object_id).values_list("patient_id", flat=True)]
@@ -72,19 +75,14 @@ def _patients(table: str, object_id: int, details: dict[str, Any]) -> list[int] 
 def roles_of(user: User | None) -> list[str]:
     if user is None or user.pk is None:
         return []
-    return [SUPERUSER] if user.is_superuser else sorted(access_of(user).roles)
-
-
-def access_of(user: User) -> Access:
-    return EVERYTHING if user.is_superuser else user.access
+    return [SUPERUSER] if user.is_superuser else sorted(user.access.roles)
 
 
 def purpose_of(user: User | None, said: str = "") -> str:
     """What the caller has said, or what the caller's role is for."""
     if said or user is None or user.pk is None:
         return said
-    held = access_of(user).roles
-    return next((purpose for role, purpose in PURPOSES.items() if role in held), "")
+    return next((purpose for role, purpose in PURPOSES.items() if role in user.access.roles), "")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Log-in for programs and apps: an access token for 15 minutes, and a refresh token that is good for one use."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
@@ -15,8 +15,10 @@ from rest_framework_simplejwt.serializers import TokenBlacklistSerializer, Token
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from clinical import audit
 from clinical.api.fields import Verbatim
 from clinical.api.writing import Strict, judged
+from clinical.models import User
 from medilink.api.throttling import seconds_locked
 
 WRONG = "The name or the password is wrong, or the account is disabled."
@@ -72,6 +74,7 @@ class LogIn(Public):
         if user is None:
             raise AuthenticationFailed(WRONG)
         refresh = RefreshToken.for_user(user)
+        audit.note(cast(User, user), "log_in", "clinical_user", user.pk, way="token")
         return _tokens(str(refresh), str(refresh.access_token))
 
 
@@ -96,4 +99,6 @@ class Revoke(Public):
             body.is_valid(raise_exception=True)
         except TokenError as error:
             raise AuthenticationFailed(DEAD) from error
+        owner = RefreshToken(request.data["refresh"], verify=False)["user_id"]
+        audit.note(User.objects.get(pk=owner), "log_out", "clinical_user", int(owner), way="token")
         return Response(status=204)
