@@ -1,9 +1,10 @@
-"""Celery's door to the search for duplicates."""
+"""Celery's door to the search for duplicates and to the months of the audit."""
 
 import logging
 
 from celery import shared_task
 
+from clinical.audit import partitions
 from clinical.duplicates import search
 
 logger = logging.getLogger(__name__)
@@ -16,3 +17,9 @@ def find_duplicates() -> None:
         search.search_all()
     except search.AlreadyRunning as error:
         logger.info("%s", error)
+
+
+@shared_task
+def make_audit_months() -> None:
+    """Makes the months that are owed; what is written to a month that has none is not lost, and moves over."""
+    partitions.make_ahead()

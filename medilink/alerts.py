@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from analytics import marts
 from analytics.history import CheckRun
+from clinical.audit import questions
 from clinical.values import LAGOS
 from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestRun, Kind
 from medilink.models import Alert
@@ -59,6 +60,7 @@ def causes(now: datetime) -> Iterator[Cause]:
         said = f"{last.failed} data checks fail"
         yield Cause("checks-failed", said, _page("analytics_checkrun_change", last.pk))
     yield from _pending(now)
+    yield from _enumerations(now)
 
 
 def _nights(now: datetime) -> Iterator[Cause]:
@@ -87,6 +89,17 @@ def _pending(now: datetime) -> Iterator[Cause]:
         if count:
             said = f"{count} objects wait for over an hour to be {what}"
             yield Cause(f"pending:{what}", said, _page("ingestion_ingestbatch_changelist"))
+
+
+def _enumerations(now: datetime) -> Iterator[Cause]:
+    """Who has read of more patients in an hour than a day's work takes them to."""
+    page = _page("clinical_auditevent_changelist")
+    least = min(settings.ENUMERATION_ALARM, settings.ENUMERATION_ALARM_SERVICE)
+    for one in questions.read_many(now - timedelta(hours=1), least):
+        most = settings.ENUMERATION_ALARM_SERVICE if "service" in one.roles else settings.ENUMERATION_ALARM
+        if one.patients > most:
+            said = f"User {one.user_id} has read of more than {most:,} patients in an hour"
+            yield Cause(f"enumeration:{one.user_id}", said, f"{page}?actor__id__exact={one.user_id}")
 
 
 def _page(name: str, *args: Any) -> str:
