@@ -18,6 +18,7 @@ from django.http import StreamingHttpResponse
 from clinical.audit.reads import Parts
 
 ROWS = 2_000
+LINES = 500  # of a block that is sent
 SECONDS = 3_600
 # What a spreadsheet would run as a formula. A number or a phone in E.164 is neither.
 RUNS = re.compile(r"[=+\-@\t\r]")
@@ -120,7 +121,7 @@ def _blocks(lines: Iterator[Any]) -> Iterator[bytes]:
     block: list[bytes] = []
     for line in lines:
         block.append(line if isinstance(line, bytes) else line.encode())
-        if len(block) == 500:
+        if len(block) == LINES:
             yield b"".join(block)
             block.clear()
     yield b"".join(block)
