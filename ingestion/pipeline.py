@@ -168,7 +168,7 @@ def _load(claim: Claim, batch: IngestBatch, read: Reading) -> None:
     failpoints.at("after_commit")
 
 
-def _changed(counts: dict[str, Any]) -> dict[str, int]:
+def _changed(counts: dict[str, Any]) -> dict[str, Any]:
     return {name: counts[name] for name in ("inserted", "updated") if counts.get(name)}
 
 

@@ -149,7 +149,7 @@ class PatientViewSet(Resource):
         cut = lists.Cut(wanted["per_page"], wanted["page"], None)
         best_first = (F("likeness").desc(), "id") if wanted.get("name") else ("id",)
         found, has_next = cut.split([*cut.window(rows.order_by(*best_first))])
-        represent, said = self.represent(), {name: str(value) for name, value in request.data.items()}
+        represent, said = self.represent(), {name: str(wanted[name]) for name in request.data}
         return Response(
             {
                 "next": cut.page + 1 if has_next else None,

@@ -76,7 +76,7 @@ def patients_at(
     """Of whom the row is that has this id."""
     if table == "patients" and object_id is not None:
         return [object_id, *(details[name] for name in ("merged_id", "other_id") if name in details)]
-    if table in EVENTS:
+    if table in EVENTS and object_id is not None:
         return [*EVENTS[table]._base_manager.filter(pk=object_id).values_list("patient_id", flat=True)]
     return None
 

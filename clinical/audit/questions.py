@@ -27,12 +27,12 @@ _OF_USER = """
 FROM audit_events e WHERE e.actor_id = %(user)s AND e.patient_ids IS NOT NULL AND e.outcome = 'ok'
   AND e.at >= %(since)s AND e.at <= %(until)s
 """
-PATIENTS = f"SELECT DISTINCT unnest(e.patient_ids) AS patient_id {_OF_USER}"  # noqa: S608  our own
+PATIENTS = f"SELECT DISTINCT unnest(e.patient_ids) AS patient_id {_OF_USER}"
 BY_PLACE = f"""
 SELECT coalesce(f.state, '') AS state, f.id AS facility_id, coalesce(f.name, '') AS facility, count(*) AS patients
 FROM ({PATIENTS}) seen LEFT JOIN patients p ON p.id = seen.patient_id LEFT JOIN facilities f ON f.id = p.facility_id
 GROUP BY f.state, f.id, f.name ORDER BY patients DESC, f.id
-"""
+"""  # noqa: S608  our own
 BY_ROUTE = f"""
 SELECT e."table", e.action, e.route, count(*) AS times, sum(cardinality(e.patient_ids)) AS rows,
        min(e.at) AS first, max(e.at) AS last

@@ -106,7 +106,13 @@ def stretches(
     table: str, era: Era, horizons: list[int], last: int = NEVER, span: tuple[str, str] = WHENEVER
 ) -> list[Stretch]:
     """Of the transactions from the first of these horizons on, with their digests as they are now."""
-    known = {"horizons": horizons, "above": era.above, "until": era.until, "first": horizons[0], "last": last}
+    known: dict[str, Any] = {
+        "horizons": horizons,
+        "above": era.above,
+        "until": era.until,
+        "first": horizons[0],
+        "last": last,
+    }
     with connection.cursor() as cursor:
         sql = STRETCHES.format(line=LINES[table], table=table)
         cursor.execute(sql, known | {"begins": span[0], "ends": span[1]})
@@ -152,7 +158,13 @@ def _keep(table: str, era: Era, horizon: int) -> int:
     """Writes a seal for each month that has lines between the era's horizon and this one."""
     rows, before = 0, bytes.fromhex(head())
     for found in stretches(table, era, [era.horizon], horizon):
-        known = {"table": table, "cluster": era.cluster, "above": era.above, "from": era.horizon, "to": horizon}
+        known: dict[str, Any] = {
+            "table": table,
+            "cluster": era.cluster,
+            "above": era.above,
+            "from": era.horizon,
+            "to": horizon,
+        }
         with connection.cursor() as cursor:
             cursor.execute(KEEP, known | found._asdict() | {"before": before})
             (before,) = cursor.fetchone()

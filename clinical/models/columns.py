@@ -23,7 +23,7 @@ def holds(condition: Q, name: str) -> models.CheckConstraint:
     return models.CheckConstraint(condition=condition, name=name)
 
 
-class Numbers(models.Field):  # type: ignore[type-arg]  # generic for the stubs alone
+class Numbers(models.Field):
     """A set of whole numbers, which takes little room where they follow one another: `{[1,5),[7,9)}`."""
 
     def db_type(self, connection: Any) -> str:

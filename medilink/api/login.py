@@ -1,6 +1,6 @@
 """Log-in for programs and apps: an access token for 15 minutes, and a refresh token that is good for one use."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
@@ -74,7 +74,7 @@ class LogIn(Public):
         if user is None:
             raise AuthenticationFailed(WRONG)
         refresh = RefreshToken.for_user(user)
-        audit.note(cast(User, user), "log_in", "clinical_user", user.pk, way="token")
+        audit.note(user, "log_in", "clinical_user", user.pk, way="token")
         return _tokens(str(refresh), str(refresh.access_token))
 
 
@@ -94,11 +94,12 @@ class Revoke(Public):
     @extend_schema(request=RefreshBody, responses={204: None}, tags=["auth"], operation_id="revoke")
     def post(self, request: Request) -> Response:
         """Ends a refresh token."""
-        body = TokenBlacklistSerializer(data=judged(request, RefreshBody))
+        given = judged(request, RefreshBody)
+        body = TokenBlacklistSerializer(data=given)
         try:
             body.is_valid(raise_exception=True)
         except TokenError as error:
             raise AuthenticationFailed(DEAD) from error
-        owner = RefreshToken(request.data["refresh"], verify=False)["user_id"]
+        owner = RefreshToken(given["refresh"], verify=False)["user_id"]
         audit.note(User.objects.get(pk=owner), "log_out", "clinical_user", int(owner), way="token")
         return Response(status=204)

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -49,13 +50,14 @@ class Command(BaseCommand):
             one.add_argument("--csv", action="store_true", help="who-saw: a line for each; seen-by: the patients' ids")
 
     def handle(self, *, what: str, **options: Any) -> None:
-        {
+        answers: dict[str, Callable[..., None]] = {
             "seal": self._seal,
             "verify": self._verify,
             "months": self._months,
             "who-saw": self._who_saw,
             "seen-by": self._seen_by,
-        }[what](**options)
+        }
+        answers[what](**options)
 
     def _seal(self, **_: Any) -> None:
         self.stdout.write(f"{seals.seal():,} lines sealed; head {seals.head() or 'none'}")
