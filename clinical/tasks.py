@@ -21,5 +21,6 @@ def find_duplicates() -> None:
 
 @shared_task
 def make_audit_months() -> None:
-    """Makes the months that are owed; what is written to a month that has none is not lost, and moves over."""
+    """Makes the months that are owed, and the index of those that are over."""
     partitions.make_ahead()
+    partitions.index_closed()

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from django.contrib import admin
 from django.db import connection
 from django.test import Client
-from django.urls import get_resolver
+from django.urls import get_resolver, reverse
 
 from analytics import marts
 from clinical import logins
@@ -195,6 +196,50 @@ def test_who_knocks_a_thousand_times_fills_no_table():
     _, lines = after(lambda: [Client().get("/api/patients") for _ in range(100)][-1])
     assert len(lines) == reads.NOTED_EACH + 2
     assert [line.details.get("times") for line in lines[-2:]] == [32, 64]
+
+
+# --- Pages of the desk
+
+
+def test_each_list_of_the_desk_leaves_one_line(desk, people):
+    for model in admin.site._registry:
+        name = f"{model._meta.app_label}_{model._meta.model_name}"
+        answer, lines = after(lambda name=name: desk.get(reverse(f"admin:{name}_changelist")))
+        if answer.status_code == 200 and "cl" in (getattr(answer, "context_data", None) or {}):
+            assert [line.action for line in lines] == ["list"], name
+
+
+@pytest.mark.parametrize("name", ["patient", "medicalrecord", "triagevisit"])
+def test_a_list_and_a_page_of_the_desk_tell_whom_they_show(desk, alice, people, name):
+    answer, (line,) = after(lambda: desk.get(f"/admin/clinical/{name}/"))
+    shown = answer.context_data["cl"].result_list
+    assert line.rows == len(line.patient_ids) == 50
+    assert line.patient_ids == [row.pk if name == "patient" else row.patient_id for row in shown]
+    row = shown[0]
+    for page in ("change", "history"):
+        _, (line,) = after(lambda page=page: desk.get(f"/admin/clinical/{name}/{row.pk}/{page}/"))
+        assert (line.action, line.object_id, line.actor, line.roles) == ("read", row.pk, alice, ["superuser"])
+        assert line.patient_ids == [row.pk if name == "patient" else row.patient_id]
+        assert line.route == f"admin:clinical_{name}_{page}"
+
+
+def test_what_is_offered_while_one_types_is_a_search(desk, people):
+    asked = {"app_label": "clinical", "model_name": "triagevisit", "field_name": "patient", "term": "Okafor"}
+    answer, lines = after(lambda: desk.get("/admin/autocomplete/", asked))
+    if answer.status_code == 200:
+        (line,) = lines
+        assert sorted(line.patient_ids) == sorted(int(one["id"]) for one in answer.json()["results"])
+
+
+def test_who_is_turned_away_from_the_desk_is_noted(client, people):
+    pk = people[0].pk
+    answer, (line,) = after(lambda: client.get(f"/admin/clinical/patient/{pk}/change/"))
+    assert (answer.status_code, line.outcome, line.actor) == (302, "denied", None)
+    elsewhere = User.objects.create_user("elsewhere", is_staff=True)
+    Membership.objects.create(user=elsewhere, role="steward", state="KANO")
+    client.force_login(elsewhere)
+    _, (line,) = after(lambda: client.get(f"/admin/clinical/patient/{pk}/change/"))
+    assert (line.outcome, line.actor, line.table, line.object_id) == ("denied", elsewhere, "patients", pk)
 
 
 # --- Log-ins

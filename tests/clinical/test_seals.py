@@ -22,9 +22,7 @@ def run(sql, *params):
 
 
 def as_the_machines_owner(sql, *params):
-    """As somebody who may do anything, and knows how to get round triggers."""
-    with transaction.atomic():
-        run("SET LOCAL session_replication_role = replica")
+    with rows.past_all_triggers():
         run(sql, *params)
 
 
@@ -174,6 +172,14 @@ def test_lines_of_a_month_that_was_not_made_are_kept_and_move_over(sealed):
         ("audit_events_2021_03",)
     ]
     assert wrong() == []
+
+
+def test_a_month_that_is_over_gets_the_index_by_which_patients_are_found(sealed):
+    AuditEvent.objects.create(at=datetime(2021, 3, 31, tzinfo=UTC), action="old", table="x", patient_ids=[4, 5])
+    partitions.make_ahead()
+    assert partitions.index_closed() == ["audit_events_2021_03"]
+    assert partitions.index_closed() == []
+    assert AuditEvent.objects.get(patient_ids__contains=[5]).action == "old"
 
 
 def test_a_month_older_than_six_years_is_dropped_and_that_is_a_line(sealed):

@@ -38,7 +38,9 @@ class Command(BaseCommand):
         what.add_parser("seal", help="seal what has been committed; beat does it every five minutes")
         verify = what.add_parser("verify", help="exit code 0: all is as it was sealed; 1: something is not")
         verify.add_argument("--head", default="", help="a digest that was exported, which must be in the chain")
-        what.add_parser("months", help="make the months that are owed, and drop those older than six years")
+        what.add_parser(
+            "months", help="make the months that are owed, index closed ones, drop those older than six years"
+        )
         who = what.add_parser("who-saw", help="who was told of a patient, or of whoever was merged into them")
         who.add_argument("patient_id", type=int)
         seen = what.add_parser("seen-by", help="which patients a user was told of, where, by what")
@@ -79,7 +81,9 @@ class Command(BaseCommand):
             self.stderr.write(f"{what}: {rows:,} lines")
 
     def _months(self, **_: Any) -> None:
-        self.stdout.write(f"{partitions.make_ahead()} made, {len(partitions.drop_expired())} dropped")
+        made, dropped = partitions.make_ahead(), partitions.drop_expired()
+        indexed = partitions.index_closed()
+        self.stdout.write(f"{made} made, {len(indexed)} indexed, {len(dropped)} dropped")
 
     def _who_saw(self, *, patient_id: int, since: Any, until: Any, **options: Any) -> None:
         found = questions.who_saw(patient_id, since, until)
