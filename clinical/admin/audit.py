@@ -67,7 +67,8 @@ class AuditEventAdmin(Listed, ReadOnly, Asked):
 
     @admin.display(description="who")
     def who(self, event: AuditEvent) -> str:
-        return str(event.actor or "the system")
+        nobody = "the system" if event.outcome == AuditEvent.Outcome.OK else "not logged in"
+        return str(event.actor or nobody)
 
     @display(description="did", label=COLOURS)
     def what(self, event: AuditEvent) -> str:
