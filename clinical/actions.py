@@ -91,6 +91,14 @@ def _refuse_unfit(table: str, ids: list[int]) -> None:
             raise NotPossible("The patient or facility of one of its rows is deleted; restore that first.")
 
 
+def _patients(model: type[Model], ids: list[int]) -> list[int]:
+    """Of whom these rows are."""
+    if model is Patient:
+        return ids
+    events = model in (MedicalRecord, TriageVisit)
+    return [*model._base_manager.filter(pk__in=ids).values_list("patient_id", flat=True)] if events else []
+
+
 def _written(action: str, rows: "QuerySet[Any]", by: User, **columns: Any) -> int:
     """The update with its line of the audit, which names the row where it is one."""
     table = rows.model._meta.db_table
@@ -98,6 +106,6 @@ def _written(action: str, rows: "QuerySet[Any]", by: User, **columns: Any) -> in
         ids = [*rows.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True)]
         if ids:
             only = {"object_id": ids[0]} if len(ids) == 1 else {"rows": len(ids)}
-            with audit.acting(by, action, table, **only):
+            with audit.acting(by, action, table, **only, patient_ids=_patients(rows.model, ids)):
                 rows.model.objects.filter(pk__in=ids).update(**columns)
     return len(ids)

@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
@@ -9,3 +11,4 @@ class ClinicalConfig(AppConfig):
         from clinical import keyed, rotation  # noqa: F401  its check is registered
 
         post_migrate.connect(keyed.make_key, sender=self)
+        import_module("clinical.audit.accounts")  # notes log-ins, roles and tokens

@@ -127,8 +127,12 @@ def revoke_token(name_or_token: str) -> int:
     return revoke(tokens)
 
 
+@transaction.atomic
 def revoke(tokens: "QuerySet[ProgramToken]") -> int:
-    return living(tokens).update(revoked_at=timezone.now())
+    alive = living(tokens)
+    for token in alive:
+        audit.note(None, "revoke_token", "program_tokens", token.pk, user_id=token.user_id)
+    return alive.update(revoked_at=timezone.now())
 
 
 def living(tokens: "QuerySet[ProgramToken]") -> "QuerySet[ProgramToken]":

@@ -1,10 +1,11 @@
-"""Celery's door to the search for duplicates, and to what is forgotten of log-ins."""
+"""Celery's door to the search for duplicates, to the months of the audit and to what is forgotten of log-ins."""
 
 import logging
 
 from celery import shared_task
 
 from clinical import sessions
+from clinical.audit import partitions
 from clinical.duplicates import search
 
 logger = logging.getLogger(__name__)
@@ -22,3 +23,10 @@ def find_duplicates() -> None:
 @shared_task
 def forget_log_ins() -> None:
     logger.info("%s old log-ins forgotten", sessions.forget_old())
+
+
+@shared_task
+def make_audit_months() -> None:
+    """Makes the months that are owed, and the index of those that are over."""
+    partitions.make_ahead()
+    partitions.index_closed()

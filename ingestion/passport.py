@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, cast
 
 from clinical import history
 from clinical.access import Scope
+from clinical.audit import reads
+from clinical.audit.deeds import patients_at
 from clinical.history import Change
 from clinical.models import Merge, Revision
 from ingestion import originals
@@ -143,6 +145,15 @@ def stored_as(row: Any, column: str) -> Any:
     if column.startswith("patient_") and hasattr(row, "patient_id") and column != "patient_id":
         return getattr(row.patient, column.removeprefix("patient_"), None)
     return getattr(row, column, None)
+
+
+def note_line(told: LineFate) -> None:
+    """For the audit: what became of a line is part of the answer, and with it what stood there of whom."""
+    patients = patients_at(str(told.batch.dataset), told.row_id) if told.row_id else None
+    batch = told.batch.pk
+    reads.seen(
+        "ingest_batches", "passport", object_id=batch, batch_id=batch, patient_ids=patients or (), line=told.line
+    )
 
 
 def may_see(told: LineFate, scope: Scope) -> bool:

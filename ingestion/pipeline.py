@@ -14,6 +14,7 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
+from clinical import audit
 from ingestion import claims, failpoints, keeping, load, outages, reading, rules, sources
 from ingestion.claims import Claim
 from ingestion.corrections import returned
@@ -162,8 +163,13 @@ def _load(claim: Claim, batch: IngestBatch, read: Reading) -> None:
             **counts,
             **_content(fetched),
         )
+        audit.note(None, "load", "ingest_batches", batch.pk, rows=counts["rows_read"], **_changed(counts))
         failpoints.at("mid_audit")
     failpoints.at("after_commit")
+
+
+def _changed(counts: dict[str, Any]) -> dict[str, Any]:
+    return {name: counts[name] for name in ("inserted", "updated") if counts.get(name)}
 
 
 def _take_back(claim: Claim, batch: IngestBatch, fetched: Fetched) -> None:
@@ -173,6 +179,7 @@ def _take_back(claim: Claim, batch: IngestBatch, fetched: Fetched) -> None:
         warnings = {f"HEADER_UNKNOWN_COLUMN:{column}": 1 for column in unknown}
         evidence = {returned.EVIDENCE: told}
         claims.settle(claim, Status.LOADED, warnings=warnings, evidence=evidence, **_content(fetched))
+        audit.note(None, "load", "ingest_batches", batch.pk, corrections=True)
         failpoints.at("mid_audit")
     failpoints.at("after_commit")
 

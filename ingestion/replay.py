@@ -161,6 +161,7 @@ def _attempt(
         refused_own=refused_own,
         **counts,
     )
+    audit.note(deed.actor if deed else None, "load", "ingest_batches", batch.pk, rows=counts["rows_read"])
     batch.refresh_from_db()
     return batch
 

@@ -146,6 +146,6 @@ def dismiss(rows: "QuerySet[RejectedRow]", *, reason: str, by: "User | None") ->
         )
 
 
-def _which(ids: list[int]) -> dict[str, int]:
+def _which(ids: list[int]) -> dict[str, Any]:
     """The one row, or how many."""
     return {"object_id": ids[0]} if len(ids) == 1 else {"rows": len(ids)}

@@ -23,6 +23,7 @@ from django.utils import timezone
 from analytics import marts
 from analytics.history import CheckRun
 from clinical import logins
+from clinical.audit import questions
 from clinical.models import ProgramToken
 from clinical.values import LAGOS
 from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestRun, Kind
@@ -66,6 +67,7 @@ def causes(now: datetime) -> Iterator[Cause]:
     for token in logins.living(ending).filter(user__is_active=True).order_by("id"):
         said = f"A token of {token.user.username} ends on {_told(token.expires_at)}; its program needs another one"
         yield Cause(f"token-ends:{token.pk}", said, _page("clinical_programtoken_changelist"))
+    yield from _enumerations(now)
     yield from _backups(now)
 
 
@@ -106,6 +108,17 @@ def _pending(now: datetime) -> Iterator[Cause]:
         if count:
             said = f"{count} objects wait for over an hour to be {what}"
             yield Cause(f"pending:{what}", said, _page("ingestion_ingestbatch_changelist"))
+
+
+def _enumerations(now: datetime) -> Iterator[Cause]:
+    """Who has read of more patients in an hour than a day's work takes them to."""
+    page = _page("clinical_auditevent_changelist")
+    least = min(settings.ENUMERATION_ALARM, settings.ENUMERATION_ALARM_SERVICE)
+    for one in questions.read_many(now - timedelta(hours=1), least):
+        most = settings.ENUMERATION_ALARM_SERVICE if "service" in one.roles else settings.ENUMERATION_ALARM
+        if one.patients > most:
+            said = f"User {one.user_id} has read of more than {most:,} patients in an hour"
+            yield Cause(f"enumeration:{one.user_id}", said, f"{page}?actor__id__exact={one.user_id}")
 
 
 def _page(name: str, *args: Any) -> str:

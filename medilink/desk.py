@@ -79,7 +79,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     site = [
         _page(request, "Alerts", "notifications", "medilink.alert", "alerts"),
-        _page(request, "Who did what", "history", "clinical.auditevent"),
+        _page(request, "Who did and read what", "history", "clinical.auditevent"),
         _page(request, "Users", "person", "clinical.user"),
         _page(request, "Tokens of programs", "key", "clinical.programtoken"),
         _page(request, "Schedule", "schedule", "django_celery_beat.periodictask"),

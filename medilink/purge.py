@@ -1,7 +1,6 @@
 """What is kept no longer: each night, in batches, each kind with a line of the audit that says how many.
 
-Twice does no harm, and two at once leave each other alone. What is only for owners of the tables to do (months of the
-audit, after six years) is done by who owns them: `clinical/audit`.
+Twice does no harm, and two at once leave each other alone. Log-ins and sessions are forgotten by clinical/sessions.py.
 """
 
 from collections.abc import Callable
@@ -9,14 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from analytics.history import CheckRun, MartRefresh
 from clinical import audit
+from clinical.audit import partitions
 from clinical.models import IdempotencyKey, ProgramToken
 from clinical.rotation import RESEALING
 from ingestion.models import RejectedRow
@@ -41,7 +39,8 @@ class Kind:
 
 def purge(*, is_dry: bool = False) -> dict[str, int]:
     """How many of each kind went, or would go. Kinds of which there are none are not told to the audit."""
-    return {kind.what: kind.rows().count() if is_dry else _purged(kind) for kind in KINDS}
+    done = {kind.what: kind.rows().count() if is_dry else _purged(kind) for kind in KINDS}
+    return done | {"months of the audit": len(partitions.expired() if is_dry else partitions.drop_expired())}
 
 
 def _purged(kind: Kind) -> int:
@@ -99,12 +98,9 @@ def _before(model: Any, column: str, age: timedelta, **more: Any) -> "Callable[[
     return lambda: model.objects.filter(**{f"{column}__lt": timezone.now() - age}, **more)
 
 
-NOW = timedelta()
 KINDS = (
     Kind("rejected_rows", "cells of refused rows", _settled_rows, _forget_cells),
     Kind("idempotency_keys", "answers to repeated requests", _before(IdempotencyKey, "created_at", ANSWERS)),
-    Kind("token_blacklist_outstandingtoken", "refresh tokens", _before(OutstandingToken, "expires_at", NOW)),
-    Kind("django_session", "sessions", _before(Session, "expire_date", NOW)),
     Kind("program_tokens", "tokens of programs", _before(ProgramToken, "expires_at", A_YEAR)),
     Kind("alerts", "alerts that are over", _before(Alert, "closed_at", A_YEAR)),
     Kind("data_check_runs", "runs of the data checks", _before(CheckRun, "started_at", FIGURES)),

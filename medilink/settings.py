@@ -128,6 +128,7 @@ CORS_URLS_REGEX = r"^/api/"
 MIDDLEWARE = [
     "medilink.requests.identified",
     "medilink.headers.guarded",
+    "medilink.noting.Noted",
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -306,6 +307,7 @@ S3_INPUT_PREFIX = env.str("S3_INPUT_PREFIX", default="medical_records/input/")
 S3_ARCHIVE_PREFIX = env.str("S3_ARCHIVE_PREFIX", default="medical_records/archive/")
 S3_HELD_PREFIX = env.str("S3_HELD_PREFIX", default="medical_records/held/")
 S3_CORRECTIONS_PREFIX = env.str("S3_CORRECTIONS_PREFIX", default="medical_records/corrections/")
+S3_SEALS_PREFIX = env.str("S3_SEALS_PREFIX", default="medical_records/seals/")  # let nobody delete there
 S3_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL_S3", default="") or None
 AWS_REGION = env.str("AWS_REGION", default="") or None
 
@@ -315,6 +317,10 @@ BACKUP_URL = env.str("BACKUP_URL", default="")
 INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", default=2 * 1024**3)
 INGEST_PARENT_WAIT = timedelta(seconds=env.int("INGEST_PARENT_WAIT", default=86_400))
 INGEST_WATCH = env.bool("INGEST_WATCH", default=True)
+
+# --- More distinct patients than this in an hour are told of as an alert, of a person and of a program (service).
+ENUMERATION_ALARM = env.int("ENUMERATION_ALARM", default=2_000)
+ENUMERATION_ALARM_SERVICE = env.int("ENUMERATION_ALARM_SERVICE", default=200_000)
 
 # --- Whom to tell when something went wrong.
 ALERT_EMAIL = env.list("ALERT_EMAIL", default=[])

@@ -9,9 +9,12 @@ from typing import Any
 
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 
 from analytics import checks, marts
 from analytics.silence import watch
+from clinical.audit import seals
+from ingestion import sources
 from ingestion import tasks as ingestion
 from medilink import alerts
 from medilink import purge as purging
@@ -58,3 +61,17 @@ def back_up() -> None:
 def tell() -> None:
     """Tells people what has gone wrong since, and what is over."""
     alerts.tell()
+
+
+@shared_task
+def seal_audit() -> None:
+    """Seals the audit, and puts the head of the chain where who has the database's rights cannot change it."""
+    rows = seals.seal()
+    if not rows:
+        return
+    head = seals.head()
+    logger.info("The audit is sealed: %s lines, head %s", rows, head)
+    try:
+        sources.upload(f"{settings.S3_SEALS_PREFIX}{timezone.now():%Y/%m/%d/%H%M%S}", f"{head}\n".encode())
+    except sources.StorageError as error:
+        logger.warning("The head of the audit is in the log only: %s", type(error).__name__)

@@ -11,7 +11,10 @@ from clinical import access, database_roles, geography, row_security
 
 ROLE = row_security.ROLE
 # The application's own bookkeeping and the past are no business of a page; triggers write what it sets off.
-NOT_WRITTEN = ("django_migrations", "role_rights", "state_names", "revisions", "row_changes")
+NOT_WRITTEN = (
+    *("django_migrations", "role_rights", "state_names", "environment"),
+    *("revisions", "row_changes", "audit_seals"),
+)
 HIDDEN = ("row_security_keys",)
 GRANTS = f"""
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
@@ -21,6 +24,15 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {ROLE};
 GRANT SELECT ON ALL TABLES IN SCHEMA scoped TO {ROLE};
 REVOKE INSERT, UPDATE, DELETE ON {", ".join(NOT_WRITTEN)} FROM {ROLE};
 REVOKE ALL ON {", ".join(HIDDEN)} FROM {ROLE};
+REVOKE UPDATE, DELETE ON audit_events FROM {ROLE};
+DO $$
+DECLARE
+    month regclass;
+BEGIN
+    FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'audit_events'::regclass LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM {ROLE}', month);
+    END LOOP;
+END $$;
 """  # noqa: S608  # our own names
 # So that workers see in pg_stat_activity when a transaction of the web began (changed_since).
 SEEN = f"GRANT {ROLE} TO CURRENT_USER WITH INHERIT TRUE, SET FALSE"

@@ -11,6 +11,7 @@ from django.db.models import ForeignKey
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
 from clinical.models import (
     AuditEvent,
+    AuditSeal,
     DuplicatePair,
     DuplicateSearch,
     Facility,
@@ -87,6 +88,12 @@ def deed():
 def merge(**changed):
     known = {"table": "patients", "survivor_id": 1, "merged_id": 2, "event": changed.pop("event", None) or deed()}
     return Merge.objects.create(**known | changed)
+
+
+def seal(**changed):
+    numbers = dict.fromkeys(("cluster", "above_id", "from_xid", "to_xid", "rows"), 1)
+    known = {"table": "audit_events", "month": AT.date(), "ids": "{[1,2)}", "content": b"", "digest": b""}
+    return AuditSeal.objects.create(**numbers | known | {"before": str(AuditSeal.objects.count()).encode()} | changed)
 
 
 SEARCH = {
@@ -191,6 +198,9 @@ BROKEN = {
     "facilities_merged_is_deleted": lambda: facility(merged_into=facility(lga="Agege")),
     "patients_merged_is_deleted": lambda: patient(merged_into=patient(last_name="Eze")),
     "revisions_say_something": lambda: Revision.objects.create(table="patients", object_id=1),
+    "audit_seals_are_a_chain": lambda: twice(seal, before=b"x"),
+    "audit_seals_of_a_stretch_once": lambda: twice(seal),
+    "audit_seals_of_something": lambda: seal(rows=0),
     "merges_one_survivor": lambda: (merge(survivor_id=1), merge(survivor_id=3)),
     "merges_table_is_known": lambda: merge(table="users"),
     "merges_of_two_rows": lambda: merge(survivor_id=2),

@@ -1,4 +1,4 @@
-"""Who did what: each line of the audit, with a link to the row. Read only, by those who may read the audit."""
+"""Who did and read what: each line of the audit, with a link to the row. Read only, by those who may read it."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
+from clinical.admin.audit_questions import Asked
 from clinical.changelists import DayFilter, Listed, ReadOnly
 from clinical.models import AuditEvent
 
@@ -41,17 +41,24 @@ class TableFilter(RecentFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(Listed, ReadOnly, ModelAdmin):
-    list_display = ("at", "who", "what", "row", "said")
+class AuditEventAdmin(Listed, ReadOnly, Asked):
+    list_display = ("at", "who", "what", "row", "how_many", "went", "said")
     list_display_links = None
     list_select_related = ("actor",)
-    list_filter = (ActionFilter, TableFilter, ("actor", AutocompleteSelectFilter), ("at", DayFilter))
+    list_filter = (
+        ActionFilter,
+        TableFilter,
+        ("outcome", ChoicesDropdownFilter),
+        ("purpose", ChoicesDropdownFilter),
+        ("actor", AutocompleteSelectFilter),
+        ("at", DayFilter),
+    )
     sortable_by = ()
     search_fields = ("object_id__exact", "request_id__exact")
     search_help_text = "The id of a row or of a request"
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Who did what"} | (extra_context or {}))
+        return super().changelist_view(request, {"title": "Who did and read what"} | (extra_context or {}))
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """Names are offered to those who may see the users."""
@@ -60,7 +67,8 @@ class AuditEventAdmin(Listed, ReadOnly, ModelAdmin):
 
     @admin.display(description="who")
     def who(self, event: AuditEvent) -> str:
-        return str(event.actor or "the system")
+        nobody = "the system" if event.outcome == AuditEvent.Outcome.OK else "not logged in"
+        return str(event.actor or nobody)
 
     @display(description="did", label=COLOURS)
     def what(self, event: AuditEvent) -> str:
@@ -75,6 +83,14 @@ class AuditEventAdmin(Listed, ReadOnly, ModelAdmin):
         model = pages[event.table]
         page = reverse(f"admin:{model.app_label}_{model.model_name}_change", args=[event.object_id])
         return format_html('<a class="text-link" href="{}">{} {}</a>', page, model.verbose_name, event.object_id)
+
+    @admin.display(description="patients")
+    def how_many(self, event: AuditEvent) -> str:
+        return f"{len(event.patient_ids):,}" if event.patient_ids else ""
+
+    @display(description="outcome", label={"denied": "danger", "failed": "warning"})
+    def went(self, event: AuditEvent) -> str:
+        return "" if event.outcome == AuditEvent.Outcome.OK else event.outcome
 
     @admin.display(description="which columns, why")
     def said(self, event: AuditEvent) -> str:

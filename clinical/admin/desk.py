@@ -9,6 +9,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from clinical import access, actions, audit
+from clinical.audit import reads
 from clinical.changelists import Listed, at_facilities
 from clinical.models import Facility, User
 from clinical.stories import Storied
@@ -57,9 +58,10 @@ class Desk(Listed, Storied):
         by, table = cast(User, request.user), self.opts.db_table
         if not change:
             super().save_model(request, obj, form, change)
-            audit.note(by, "create", table, obj.pk, fields=form.changed_data)
+            audit.note(by, "create", table, obj.pk, patient_ids=reads.patients_of([obj]), fields=form.changed_data)
             return
-        with audit.acting(by, "update", table, obj.pk, fields=form.changed_data):
+        whom = reads.patients_of([obj])
+        with audit.acting(by, "update", table, obj.pk, patient_ids=whom, fields=form.changed_data):
             super().save_model(request, obj, form, change)
 
     @admin.display(description="first delivered")

@@ -264,6 +264,13 @@ class PatientAdmin(EditedDesk):
             messages.warning(request, f"Type {finding.LETTERS} letters of a name at least.")
             return queryset.none(), False
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        may_ask = request.user.has_perm("clinical.view_auditevent")
+        page = f"{reverse('admin:clinical_auditevent_who_saw')}?patient={object_id}" if may_ask else ""
+        return super().change_view(request, object_id, form_url, {"who_saw": page} | (extra_context or {}))
+
     @admin.display(description="what happened")
     def events(self, patient: Patient) -> SafeString:
         query = f"patient__id__exact={patient.pk}"

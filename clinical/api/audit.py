@@ -1,4 +1,4 @@
-"""/api/audit-events: who did what to which row."""
+"""/api/audit-events: who did what to which row, who read it, and who was refused."""
 
 from typing import Any
 
@@ -17,6 +17,12 @@ def _text(_name: str, text: str) -> str:
     return text
 
 
+COLUMNS = (
+    *("id", "at", "actor__username", "roles", "action", "outcome", "purpose", "table", "object_id", "patient_ids"),
+    *("rows", "batch_id", "route", "request_id", "address", "details"),
+)
+
+
 class AuditFilter(FilterSet):
     actor = filters.Parameter(
         {"type": "string", "description": "The name of a user."}, _text, filters.equal("actor__username")
@@ -24,6 +30,8 @@ class AuditFilter(FilterSet):
     action = filters.Parameter(filters.TEXT, _text, filters.equal("action"))
     table = filters.Parameter(filters.TEXT, _text, filters.equal("table"))
     object_id = filters.identifier("object_id")
+    patient_id = filters.Parameter(filters.INTEGER, parameters.identifier, lambda pk: Q(patient_ids__contains=[pk]))
+    outcome = filters.one_of("outcome", AuditEvent.Outcome.values)
     at_after = filters.Parameter(filters.MOMENT, parameters.since, filters.equal("at__gte"))
     at_before = filters.Parameter(filters.MOMENT, parameters.until, filters.equal("at__lte"))
 
@@ -33,16 +41,16 @@ class EventBody(serializers.ModelSerializer[AuditEvent]):
 
     class Meta:
         model = AuditEvent
-        fields = ("id", "at", "actor", "action", "table", "object_id", "request_id", "details")
+        fields = tuple(("actor" if name == "actor__username" else name) for name in COLUMNS)
 
 
 class AuditViewSet(Readable):
-    """Who did what to which row; nothing of the rows' content."""
+    """Who did what to which row, who read it, and who was refused; nothing of the rows' content."""
 
     resource = "audit"
     model = AuditEvent
     serializer_class = EventBody
-    columns = ("id", "at", "actor__username", "action", "table", "object_id", "request_id", "details")
+    columns = COLUMNS
     orders = {name: Order(name) for name in ("id", "at")}
     filterset_class = AuditFilter
     tells_changes = False

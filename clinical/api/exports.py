@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -18,8 +19,10 @@ from django.http import StreamingHttpResponse
 from rest_framework.exceptions import Throttled
 
 from clinical import row_security
+from clinical.audit.reads import Parts
 
 ROWS = 2_000
+LINES = 500  # of a block that is sent
 SECONDS = 3_600
 PLACE = 7_340_213  # of pg_locks: the exports, each user's own
 COME_AGAIN = 30  # seconds
@@ -94,13 +97,17 @@ def stream(
     rows: "QuerySet[Any]",
     represent: Callable[[Any], Row],
     user_id: int,
+    parts: Parts | None = None,
 ) -> StreamingHttpResponse:
-    """All rows, each as `represent` makes it of what the queryset gives."""
+    """All rows, each as `represent` makes it of what the queryset gives; `parts` notes them before they are sent."""
     content_type, write = FORMATS[kind]
+    if parts:
+        parts.open()
     found = _read(rows, user_id)
     next(found)  # the place is taken, or refused, before an answer begins
+    sent = found if parts is None else _noted(found, parts)
     response = StreamingHttpResponse(
-        _blocks(write(columns, map(represent, found))),
+        _blocks(write(columns, map(represent, sent))),
         content_type=content_type,
         headers={"Content-Disposition": f'attachment; filename="{name}.{kind}"'},
     )
@@ -127,12 +134,21 @@ def only_one(user_id: int) -> Iterator[None]:
         yield
 
 
+def _noted(rows: Iterator[Any], parts: Parts) -> Iterator[Any]:
+    try:
+        while part := [*islice(rows, ROWS)]:
+            parts.sent(part)
+            yield from part
+    finally:
+        parts.close()
+
+
 def _blocks(lines: Iterator[Any]) -> Iterator[bytes]:
     """Lines put together, since each block of a response has its price."""
     block: list[bytes] = []
     for line in lines:
         block.append(line if isinstance(line, bytes) else line.encode())
-        if len(block) == 500:
+        if len(block) == LINES:
             yield b"".join(block)
             block.clear()
     yield b"".join(block)

@@ -20,6 +20,7 @@ from rest_framework.response import Response
 from clinical import sealing
 from clinical.api import exports, parameters
 from clinical.api.refusals import InProgress, Unprocessable
+from clinical.audit import reads
 from clinical.models import IdempotencyKey
 
 KEPT = timedelta(hours=24)
@@ -57,8 +58,16 @@ def _first_or_again(request: Request, key: str, handle: Callable[[], Response]) 
         raise Unprocessable
     body = sealing.field_of(IdempotencyKey, "body").unseal_in(known)
     again = Response(orjson.loads(body) if body else None, known.status, headers=known.headers)
+    _note_again(again.data)
     again["Idempotent-Replay"] = "true"
     return again
+
+
+def _note_again(told: Any) -> None:
+    """A stored answer may be of a person."""
+    if isinstance(told, dict):
+        whom = told.get("patient_id") or (told.get("id") if "first_name" in told else None)
+        reads.seen("idempotency_keys", "read", object_id=told.get("id"), patient_ids=[whom])
 
 
 def _lock(place: dict[str, Any]) -> bool:

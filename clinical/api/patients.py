@@ -19,6 +19,7 @@ from clinical.api.fields import Dob, Id, Name, Phone, Sex, WholeNumber
 from clinical.api.refusals import Duplicate
 from clinical.api.resource import Row, orders
 from clinical.api.writing import Body, Resource, Strict, judged
+from clinical.audit import reads
 from clinical.models import Facility, Patient, PatientAlias
 
 AGES = {"Infant": (0, 1), "Child": (1, 13), "Adolescent": (13, 18), "Adult": (18, 65), "Senior": (65, None)}
@@ -150,12 +151,12 @@ class PatientViewSet(Resource):
         best_first = (F("likeness").desc(), "id") if wanted.get("name") else ("id",)
         found, has_next = cut.split([*cut.window(rows.order_by(*best_first))])
         reading.shown(self.user, self.resource, len(found))
-        represent = self.represent()
+        represent, said = self.represent(), {name: str(wanted[name]) for name in request.data}
         return Response(
             {
                 "next": cut.page + 1 if has_next else None,
                 "previous": cut.page - 1 if cut.page > 1 else None,
-                "results": [represent(row) for row in found],
+                "results": self.told(found, represent, "search", **reads.query_of(said)),
             }
         )
 

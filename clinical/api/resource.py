@@ -23,10 +23,13 @@ from clinical import access, reading
 from clinical.api import counting, exports, lists, parameters, statements, tombstones
 from clinical.api.lists import Cut, Order
 from clinical.api.rendering import CSV, JSON, NDJSON
+from clinical.audit import reads
 from clinical.locks import oldest_writer
 from clinical.models import User
 
 Row = dict[str, Any]
+HOLDS_NAMES = "rejected_rows"  # and knows no patient: the audit is told its ids instead
+NOTED_TOO = (HOLDS_NAMES, "audit_events")
 NO_FILTERS = set(lists.PARAMETERS) - {"changed_since"}
 BY_ID = {"id": Order("id"), "created_at": Order("created_at"), "updated_at": Order("updated_at")}
 
@@ -154,6 +157,33 @@ class Listing(GenericViewSet[Any]):
             self.request.accepted_renderer, self.request.accepted_media_type = JSON(), JSON.media_type
         return response
 
+    # --- What the audit is told of the rows that are answered
+
+    @classmethod
+    @cache
+    def _noted_as(cls) -> str | None:
+        """The table or relation as the audit calls it; None where it says nothing of any patient."""
+        is_noted = reads.names_patients(cls.model) or cls.model._meta.db_table in NOTED_TOO
+        return getattr(cls, "relation", cls.model._meta.db_table) if is_noted else None
+
+    @classmethod
+    @cache
+    def _patient_at(cls) -> int | None:
+        """Where the patient's id stands in a row."""
+        name = reads.names_patients(cls.model)
+        return cls.columns.index(name) if name else None
+
+    def told(self, found: Sequence[Any], represent: Callable[[Any], Row], action: str, **more: Any) -> "list[Row]":
+        """These rows, as they are answered; the audit is told of them."""
+        table = self._noted_as()
+        if table:
+            at = self._patient_at()
+            patients = [row[at] for row in found] if at is not None else ()
+            if table == HOLDS_NAMES:
+                more["ids"] = [row[0] for row in found]
+            reads.seen(table, action, patient_ids=patients, rows=len(found), **more)
+        return [represent(row) for row in found]
+
     # --- The list
 
     def list(self, request: Request) -> Response | StreamingHttpResponse:
@@ -213,7 +243,8 @@ class Listing(GenericViewSet[Any]):
     ) -> Response:
         found, has_next = cut.split(rows)
         reading.shown(self.user, self.resource, len(found))
-        results = [represent(row) for row in found]
+        action = "changes" if "changed_since" in self.given else "list"
+        results = self.told(found, represent, action, **reads.query_of(self.given))
         if cut.cursor is not None:
             following = lists.link(self.request, cursor=self._cursor(order, found[-1])) if has_next else None
             return Response({"next": following, "previous": None, "results": results} | self.extras())
@@ -263,8 +294,12 @@ class Listing(GenericViewSet[Any]):
     def _stream(
         self, kind: str, rows: "QuerySet[Any]", represent: Callable[[Any], Row], *more: str
     ) -> StreamingHttpResponse:
+        table, parts = self._noted_as(), None
+        if table:
+            read = reads.Read(table, "export", details=reads.query_of(self.given))
+            parts = reads.Parts(read, self._patient_at(), 0 if table == HOLDS_NAMES else None)
         columns = [*self._flat_columns(), *more]
-        return exports.stream(kind, self.basename, columns, rows, represent, self.user.pk)
+        return exports.stream(kind, self.basename, columns, rows, represent, self.user.pk, parts)
 
     def _flat_columns(self) -> Sequence[str]:
         """The columns of a CSV file."""
@@ -337,7 +372,7 @@ class Readable(Listing):
         found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))
         if not found:
             return self.find(self._survivor(id_of(pk)))
-        return self.represent()(found[0])
+        return self.told(found, self.represent(), "read", object_id=found[0][0])[0]
 
     def _survivor(self, pk: int) -> int:
         """The id of the row that stands for this one, where it was merged into another."""

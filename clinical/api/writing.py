@@ -15,6 +15,7 @@ from clinical.api import exports, idempotency, parameters
 from clinical.api.fields import Id
 from clinical.api.refusals import Duplicate, NotPossible, Protected, StalePrecondition
 from clinical.api.resource import Readable, Row, etag_of, id_of, tags_in
+from clinical.audit import reads
 from clinical.models import User
 
 
@@ -118,7 +119,8 @@ class Resource(Readable):
         body.is_valid(raise_exception=True)
         row = self._saved(self.model(**body.validated_data), None)
         self._refuse_of_merged(row)
-        audit.note(self.user, "create", self.table, row.pk, fields=sorted(body.initial_data))
+        whom = reads.patients_of([row])
+        audit.note(self.user, "create", self.table, row.pk, patient_ids=whom, fields=sorted(body.initial_data))
         answer = self.find(row.pk)
         location = request.build_absolute_uri(f"{request.path.rstrip('/')}/{row.pk}")
         return Response(answer, 201, headers={"ETag": etag_of(answer), "Location": location})
@@ -133,7 +135,8 @@ class Resource(Readable):
             for name in changed:
                 setattr(row, name, body.validated_data[name])
             if changed:
-                with audit.acting(self.user, "update", self.table, row.pk, fields=changed):
+                whom = reads.patients_of([row])
+                with audit.acting(self.user, "update", self.table, row.pk, patient_ids=whom, fields=changed):
                     self._saved(row, changed)
             return self.answer(row.pk)
 

@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
+from clinical.audit import reads
 from clinical.changelists import ReadOnly
 from clinical.duplicates import comparison, decisions
 from clinical.merging import NotPossible
@@ -121,6 +122,7 @@ class DuplicatePairAdmin(Desk):
             answer = self._decide(request, pair, form)
             if answer:
                 return answer
+        reads.seen("duplicate_pairs", "read", object_id=pair.pk, patient_ids=reads.patients_of([pair]), rows=2)
         return TemplateResponse(request, "clinical/duplicate_pair.html", self._page(request, pair, one, other, form))
 
     def _decide(self, request: HttpRequest, pair: DuplicatePair, form: comparison.MergeForm) -> HttpResponse | None:

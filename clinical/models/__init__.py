@@ -6,7 +6,7 @@ the key columns that PostgreSQL generates, never by Python.
 
 from clinical.models.accounts import IdempotencyKey, Membership, User
 from clinical.models.columns import key_of
-from clinical.models.history import AuditEvent, Merge, Revision
+from clinical.models.history import AuditEvent, AuditSeal, Merge, Revision
 from clinical.models.keys import IndexKey
 from clinical.models.logins import Login, LoginFailures, ProgramToken, RecoveryCode, SecondFactor
 from clinical.models.pairs import DuplicatePair, DuplicateSearch, Table
@@ -28,6 +28,7 @@ from clinical.models.rows import (
 
 __all__ = [
     "AuditEvent",
+    "AuditSeal",
     "ClinicalQuerySet",
     "DuplicatePair",
     "DuplicateSearch",

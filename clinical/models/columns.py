@@ -1,7 +1,9 @@
 """What the models' columns and promises are written with."""
 
+from typing import Any
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q
 from django.db.models.functions import Collate, Lower
 
 
@@ -19,3 +21,18 @@ def key_of(field: str) -> models.GeneratedField:
 
 def holds(condition: Q, name: str) -> models.CheckConstraint:
     return models.CheckConstraint(condition=condition, name=name)
+
+
+class Numbers(models.Field):
+    """A set of whole numbers, which takes little room where they follow one another: `{[1,5),[7,9)}`."""
+
+    def db_type(self, connection: Any) -> str:
+        return "int8multirange"
+
+
+class CurrentTransaction(Func):
+    """Its number, as PostgreSQL counts them without ever starting again; as a bigint, which has every index."""
+
+    template = "(pg_current_xact_id()::text)::bigint"
+    output_field = models.BigIntegerField()
+    arity = 0

@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelectWidget
 
+from clinical.audit import reads
 from clinical.models import Facility, User
 from ingestion import causes, queue, stewards
 from ingestion.admin.desk import AT_ONCE, Why, WhyForm, person
@@ -105,6 +106,7 @@ def _list(desk: "RejectedRowAdmin", request: HttpRequest) -> HttpResponse:
     found = causes.groups(rows, first=(number - 1) * PER_PAGE, most=PER_PAGE + 1)
     shown = found[:PER_PAGE]
     most = max((group.total for group in shown), default=1)
+    reads.seen("rejected_rows", "list", rows=len(shown), ids=[group.example for group in shown])
     context = {
         "title": "Refused rows by cause",
         "causes": [(group, name_of(group), Why(group.reason), round(100 * group.freed / most)) for group in shown],
@@ -148,12 +150,13 @@ def _one(desk: "RejectedRowAdmin", request: HttpRequest, name: str) -> HttpRespo
         if not desk.has_decide_permission(request):
             raise PermissionDenied
         return _decided(desk, request, group, alike)
-    why = Why(reason)
+    why, shown = Why(reason), [*alike.select_related("batch").order_by("pk")[:SHOWN]]
+    reads.seen("rejected_rows", "list", rows=len(shown), ids=[one.pk for one in shown], reason=reason)
     context = {
         "title": f"{group.total} refused row{'s' if group.total > 1 else ''}",
         "group": group,
         "why": why,
-        "rows": alike.select_related("batch").order_by("pk")[:SHOWN],
+        "rows": shown,
         "all_rows": f"{reverse('admin:ingestion_rejectedrow_changelist')}?{urlencode({'cause': name})}",
         "rule": rule_url(group),
         "candidates": _candidates(request, group),

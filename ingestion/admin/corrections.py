@@ -19,6 +19,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from clinical.api import exports
+from clinical.audit import reads
 from ingestion import outages, queue, reader, sources, stewards
 from ingestion.admin.desk import Desk, Why, person
 from ingestion.corrections import lists, returned
@@ -72,6 +73,7 @@ class CorrectionFiles(Desk):
         if not found:
             self.tell(request, None, ["There is no open row in this list."])
             return _back(request)
+        reads.seen("rejected_rows", "export", rows=len(ids), ids=ids)
         return _attached(found)
 
     def upload(self, request: HttpRequest) -> HttpResponse:
@@ -103,6 +105,7 @@ class CorrectionFiles(Desk):
             compared = returned.compare(fetched, RejectedRow.objects.decidable_by(person(request)))
         edits = compared.edits
         shown = {row.pk: row for row in RejectedRow.objects.filter(pk__in=[*edits][:SHOWN])}
+        reads.seen("rejected_rows", "read", rows=len(shown), ids=[*shown])
         changes = [
             {"row": row, "column": column, "now": cells_of(row).get(column, ""), "typed": typed}
             for pk, row in shown.items()

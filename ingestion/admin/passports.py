@@ -9,7 +9,8 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
-from clinical import access, audit, stories
+from clinical import access, stories
+from clinical.audit import reads
 from ingestion import fates, passport
 from ingestion.admin.desk import link, person
 from ingestion.datasets import Dataset
@@ -27,7 +28,7 @@ def tell_origin(request: HttpRequest, row: Any) -> SafeString:
     found = passport.of_row(table, row.pk) if may_see else None
     if found is None:
         return SafeString("")
-    audit.note(person(request), "passport", table, row.pk)
+    reads.seen(table, "passport", object_id=row.pk, patient_ids=reads.patients_of([row]), rows=1)
     return render_to_string("ingestion/passport.html", {"passport": found, "row": row}, request)
 
 
@@ -57,7 +58,7 @@ class Asked(ModelAdmin):
         told = fates.of_line(batch, form.cleaned_data["line"])
         is_seen = passport.may_see(told, scope)
         if is_seen:
-            audit.note(user, "passport", "ingest_batches", batch.pk, line=told.line)
+            passport.note_line(told)
         context = {"told": told, "row": _row(told), "colour": COLOURS.get(told.fate, "warning"), "is_seen": is_seen}
         return HttpResponse(render_to_string("ingestion/line.html", context, request))
 

@@ -1,6 +1,6 @@
 """/api/…/{id}/passport and /api/batches/{id}/lines/{line}: where a row comes from, and what became of a line.
 
-For stewards, of their scope. They hold what stood in a file, so that each reading is itself a line of the audit.
+For stewards, of their scope. They hold what stood in a file, so that each reading is a line of the audit.
 """
 
 from typing import Any, ClassVar
@@ -13,9 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from clinical import access, audit
+from clinical import access
 from clinical.api import parameters
 from clinical.api.resource import id_of
+from clinical.audit import reads
 from clinical.history import Change
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit
 from ingestion import fates, passport
@@ -148,7 +149,7 @@ class RowPassport(Private):
         found = passport.of_row(table, number)
         if found is None:
             raise NotFound
-        audit.note(request.user, "passport", table, number)  # type: ignore[arg-type]  # logged in
+        reads.seen(table, "passport", object_id=number, patient_ids=reads.patients_of([found.row]), rows=1)
         return Response(PassportBody(_told(found)).data)
 
 
@@ -183,7 +184,7 @@ class BatchLine(Private):
         told = fates.of_line(batch, id_of(line))
         if not passport.may_see(told, scope):
             raise NotFound
-        audit.note(request.user, "passport", "ingest_batches", batch.pk, line=told.line)  # type: ignore[arg-type]  # logged in
+        passport.note_line(told)
         return Response(LineBody(_line(told)).data)
 
 

@@ -89,6 +89,12 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(403, "permission_denied", "You do not have permission to perform this action.")
 
 
+def unavailable(request: HttpRequest) -> HttpResponse:
+    if _is_for_people(request):
+        return HttpResponse("<h1>Not available now; try again shortly.</h1>", status=503)
+    return _answer(503, "unavailable", "Not available now; try again shortly.")
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_for_people(request):
         return HttpResponse(f"<h1>Something went wrong</h1><p>{_in_words()}</p>", status=500)

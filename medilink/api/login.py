@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from clinical import factors, lockout, sessions
+from clinical import audit, factors, lockout, sessions
 from clinical.api.fields import Verbatim
 from clinical.api.writing import Strict, judged
 from clinical.models import Login, User
@@ -82,6 +82,7 @@ class LogIn(Public):
             raise Throttled(error.seconds) from error
         key = sessions.new_key()
         login = sessions.begin(user, Login.Kind.APP, is_verified=bool(code), key=key)
+        audit.note(user, "log_in", "clinical_user", user.pk, way="token")
         return _tokens(login.pk, key)
 
 
@@ -121,6 +122,8 @@ class Revoke(Public):
     def post(self, request: Request) -> Response:
         """Logs out: ends the refresh token and the access tokens that came with it."""
         login = Login.objects.filter(pk=_claims(request).login_id, kind=Login.Kind.APP)
-        if not sessions.end(login):
+        owner = login.select_related("user").first()
+        if owner is None or not sessions.end(login):
             raise AuthenticationFailed(DEAD)
+        audit.note(owner.user, "log_out", "clinical_user", owner.user.pk, way="token")
         return Response(status=204)

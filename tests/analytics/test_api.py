@@ -254,8 +254,9 @@ def test_a_mart_that_was_never_filled_is_told_as_such(country):
 
 @pytest.mark.parametrize("path", [*LISTS, "facility-stats"])
 def test_an_answer_takes_as_many_queries_however_long(country, django_assert_num_queries, path):
-    """The session, its user, what they may do, the freshness (of a mart), the rows."""
+    """The session, its user, what they may do, the freshness (of a mart), the rows; and who read of patients."""
     caller = Caller(("steward",))
-    with django_assert_num_queries(4 if path in ("medical-records", "triage-visits") else 5):
+    of_patients = path in ("patients", "patient-summary", "medical-records", "triage-visits")
+    with django_assert_num_queries((4 if path in ("medical-records", "triage-visits") else 5) + of_patients):
         caller.get(f"/api/analytics/{path}")
     assert User.objects.count() == 1

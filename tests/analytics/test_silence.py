@@ -403,8 +403,8 @@ def test_a_steward_mutes_with_a_reason_and_opens_again(quiet, desk):
     assert "muted until 24 Dec by alice: Closed for repair" in muted
     assert "1 open again" in act(desk, "unmute")
     assert FacilitySignal.objects.get().state == "open"
-    deeds = AuditEvent.objects.filter(table="facility_signals").order_by("id").values_list("action", "actor__username")
-    assert [*deeds] == [("mute", "alice"), ("unmute", "alice")]
+    lines = AuditEvent.objects.filter(table="facility_signals").exclude(action="list").order_by("id")
+    assert [*lines.values_list("action", "actor__username")] == [("mute", "alice"), ("unmute", "alice")]
 
 
 def test_a_steward_of_another_state_sees_none_of_it(quiet):

@@ -17,7 +17,7 @@ from clinical.models import MedicalRecord, Patient, Revision
 from ingestion import reverting
 from tests.callers import Caller, codes
 from tests.deliveries import deliver_all, last_batch, night
-from tests.rows import facility, patient, record, visit
+from tests.rows import facility, past_all_triggers, patient, record, visit
 
 pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 20)
@@ -104,7 +104,8 @@ def changed(*, seed):
         row = patient(clinic, updated_at=at)
         if number % 2:
             remove(row)
-            Revision.objects.filter(table="patients", object_id=row.pk).update(at=at)
+            with past_all_triggers():
+                Revision.objects.filter(table="patients", object_id=row.pk).update(at=at)
         elif chance.random() < 0.3:
             Patient.objects.filter(pk=row.pk).update(deleted_at=at)  # at the instant of this transaction
             at = Patient.objects.get(pk=row.pk).updated_at
@@ -277,14 +278,14 @@ def test_nothing_of_a_removed_person_is_told(rows):
 
 
 def test_where_nothing_is_gone_one_look_at_an_index_is_all_it_costs(steward, rows, django_assert_num_queries):
-    """The session, its user, what they may do, the oldest writer, the look, the rows."""
-    with django_assert_num_queries(6) as asked:
+    """The session, its user, what they may do, the oldest writer, the look, the rows; and who read them."""
+    with django_assert_num_queries(7) as asked:
         steward.rows("/api/patients", {"changed_since": BEGINNING})
-    assert "UNION" not in asked[-1]["sql"]
+    assert "UNION" not in asked[-2]["sql"]
     remove(rows["medical-records"])
-    with django_assert_num_queries(6) as asked:
+    with django_assert_num_queries(7) as asked:
         steward.rows("/api/medical-records", {"changed_since": BEGINNING})
-    assert "UNION" in asked[-1]["sql"]
+    assert "UNION" in asked[-2]["sql"]
 
 
 def by_indexes_only():

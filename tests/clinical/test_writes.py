@@ -324,7 +324,7 @@ def test_each_write_leaves_a_line_without_values(steward, clinic):
 
 def test_a_change_that_changes_nothing_leaves_no_line(steward, ada):
     steward.send("patch", f"/api/patients/{ada.pk}", {"first_name": "Ada"})
-    assert AuditEvent.objects.count() == 0
+    assert not AuditEvent.objects.filter(table="patients", action="update").exists()
 
 
 # --- Searching

@@ -134,9 +134,9 @@ def test_reading_is_written_down(musa, steward):
     read(steward, musa)
     steward.get(f"/api/batches/{last_batch('patients').pk}/lines/3")
     events = AuditEvent.objects.filter(action="passport").order_by("id")
-    assert [(event.table, event.object_id, event.details) for event in events] == [
-        ("patients", musa.pk, {}),
-        ("ingest_batches", last_batch("patients").pk, {"line": 3}),
+    assert [(event.table, event.object_id, event.patient_ids, event.details) for event in events] == [
+        ("patients", musa.pk, [musa.pk], {}),
+        ("ingest_batches", last_batch("patients").pk, [musa.pk], {"line": 3}),
     ]
 
 
