@@ -44,7 +44,7 @@ django.setup()
 def _flush(operations, statements, _execute=DatabaseOperations.execute_sql_flush):
     """The audit refuses to be emptied, by its owner too; between two tests it has to be."""
     freely = "SET session_replication_role = {}"
-    return _execute(operations, [freely.format("replica"), *statements, freely.format("origin")])
+    return _execute(operations, ["RESET ROLE", freely.format("replica"), *statements, freely.format("origin")])
 
 
 DatabaseOperations.execute_sql_flush = _flush

@@ -135,7 +135,7 @@ def test_two_hundred_at_once_pass_no_more_than_the_limit(is_there, settings, ear
         request.getfixturevalue("no_redis")
     settings.THROTTLE_USER = "100/min"
     with ThreadPoolExecutor(32) as pool:
-        waits = [*pool.map(lambda _: throttling.asked_too_often(None, 987_654), range(200))]
+        waits = [*pool.map(lambda _: throttling.asked_too_often(987_654), range(200))]
     assert waits.count(0) == 100
 
 

@@ -138,10 +138,8 @@ def test_who_is_enabled_again_logs_in_anew(ada):
     assert not is_in(client)
     assert (bearer(tokens["access"]), refreshed(tokens), bearer(program)) == (401, 401, 401)
     assert is_in(browser())
-    assert [*AuditEvent.objects.filter(table="clinical_user", object_id=ada.pk).values_list("action", flat=True)] == [
-        "enable",
-        "disable",
-    ]
+    deeds = AuditEvent.objects.filter(table="clinical_user", object_id=ada.pk, action__in=["enable", "disable"])
+    assert [*deeds.values_list("action", flat=True)] == ["enable", "disable"]
 
 
 def test_one_ends_ones_own_log_ins_and_nobody_elses(ada):
