@@ -22,8 +22,8 @@ BEFORE = """
 INSERT INTO ingest_batches (kind, bucket, object_key, etag, size, older_versions, last_modified, source, business_date,
     dataset, folder, status, reasons, warnings, evidence, attempts, rows_read, inserted, updated, unchanged, collapsed,
     rejected, blank, refused_own, settled_why)
-VALUES ('manual', '', 'k', '', 0, '{}', now(), 's', '2026-11-20', 'triage_visits', '', 'discovered', '{}', '{}', '{}', 0,
-    0, 0, 0, 0, 0, 0, 0, 0, '')
+VALUES ('manual', '', 'k', '', 0, '{}', now(), 's', '2026-11-20', 'triage_visits', '', 'discovered', '{}', '{}', '{}',
+    0, 0, 0, 0, 0, 0, 0, 0, 0, '')
 """
 ROW = """
 INSERT INTO rejected_rows (batch_id, line, reasons, raw, corrections, dataset, source, ordinal, facility_key,
@@ -31,11 +31,13 @@ INSERT INTO rejected_rows (batch_id, line, reasons, raw, corrections, dataset, s
 SELECT id, 2, '{PATIENT_NOT_FOUND}', %s, '{}', 'triage_visits', 's', 1, 'ikeja clinic', 'zainab', 'umar', 'open', 1, ''
 FROM ingest_batches
 """
-RAW = '{"facility_name": "Ikeja Clinic", "patient_first_name": "Zainab", "patient_last_name": "Umar", "notes": "Hb 11"}'
+RAW = """{"facility_name": "Ikeja Clinic", "patient_first_name": "Zainab", "patient_last_name": "Umar",
+    "notes": "Hb 11"}"""
 AFTER = """
 UPDATE rejected_rows SET corrections = '{"patient_last_name": "Umaru"}';
 UPDATE rejected_rows SET corrections = '{}';
-INSERT INTO causes (reason, value_key) VALUES ('PATIENT_NOT_FOUND', 'zainab umar · ikeja clinic'), ('ENUM:sex', 'woman');
+INSERT INTO causes (reason, value_key)
+VALUES ('PATIENT_NOT_FOUND', 'zainab umar · ikeja clinic'), ('ENUM:sex', 'woman');
 """
 
 
