@@ -40,8 +40,10 @@ def hashes() -> Hashes:
 
 
 @transaction.atomic
-def make_key(**_: Any) -> None:
-    """The one key, where there is none yet: called after every migration."""
+def make_key(apps: Any = None, **_: Any) -> None:
+    """The one key, where there is none yet: called after every migration, to whichever state it has led."""
+    if apps and IndexKey._meta.model_name not in apps.all_models[IndexKey._meta.app_label]:
+        return
     row = IndexKey()
     sealing.field_of(IndexKey, "key").seal_in(row, secrets.token_bytes(32))
     IndexKey.objects.bulk_create([row], ignore_conflicts=True)

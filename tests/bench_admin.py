@@ -98,7 +98,8 @@ SELECT 1 + n::bigint * (%(batches)s - 1) / (%(rejected)s + 1), n,
        ARRAY[(ARRAY['FACILITY_NOT_FOUND', 'PATIENT_NOT_FOUND', 'BAD_DATE:dob', 'REQUIRED:last_name'])[1 + n %% 4]],
        1, '', 1, gen_random_uuid(), jsonb_build_object('facility_name', md5('clinic ' || n)),
        'patients', 'sender-' || n %% 300, CASE WHEN n %% 3 = 0 THEN 1 + n %% 1000 END,
-       md5('clinic ' || n)::uuid, md5('okafor')::uuid, md5('ngozi')::uuid, CASE WHEN n %% 10 = 0 THEN 'open' ELSE 'replayed' END, now(), 1,
+       md5('clinic ' || n)::uuid, md5('okafor')::uuid, md5('ngozi')::uuid,
+       CASE WHEN n %% 10 = 0 THEN 'open' ELSE 'replayed' END, now(), 1,
        now() - (%(rejected)s - n) * interval '1000 days' / %(rejected)s,
        now() - (%(rejected)s - n) * interval '1000 days' / %(rejected)s
 FROM generate_series(1, %(rejected)s) AS n;

@@ -155,7 +155,7 @@ def hash_causes(apps: Any, schema_editor: Any) -> None:
 
 def _key_of_patient(cursor: Any, reason: str, text: str, hashes: Hashes) -> str:
     cursor.execute("SELECT raw || corrections FROM rejected_rows WHERE state = 'open' AND %s = ANY(reasons)", [reason])
-    for (found,) in cursor:
+    for (found,) in cursor.fetchall():
         row = json.loads(found) if isinstance(found, str) else found
         if key_of(cells.value_of(row, reason)) == text:
             return ".".join(hashes.hex_of(key_of(str(row.get(column) or ""))) for column in cells.PERSON)

@@ -21,6 +21,7 @@ from medilink.backups.digests import digests
 from medilink.models import Backup
 
 BLOCK = 1 << 18
+OPTIONS = ("--format=custom", "--no-owner", "--no-privileges", "--no-password")
 Tell = Callable[[int], None]  # bytes so far
 
 # Roles are the cluster's, not the database's: policies and grants name them, and a restore needs them before.
@@ -63,9 +64,7 @@ def _stream() -> Iterator[bytes]:
             "digests": digests(cursor),
         }
         yield json.dumps(about).encode() + b"\n"
-        yield from _output_of(
-            [program, "--format=custom", f"--snapshot={snapshot}", "--no-owner", "--no-privileges", "--no-password"]
-        )
+        yield from _output_of([program, *OPTIONS, f"--snapshot={snapshot}"])
 
 
 def _output_of(argv: list[str]) -> Iterator[bytes]:

@@ -1,10 +1,14 @@
 import hashlib
 import io
 import os
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
 
+from medilink import alerts, tasks
 from medilink.backups import dump, places, postgres, restore, sealed
 from medilink.models import Backup
 from tests.deliveries import deliver_all, night
@@ -91,3 +95,74 @@ def test_a_backup_goes_into_the_bucket_and_comes_back(rows, bucket):
     place = f"s3://{bucket}/backups/night.backup"
     assert dump.make(place).bytes > 10_000
     assert restore.rehearse(place).different == []
+
+
+def test_a_database_that_is_not_empty_is_left_alone(rows, tmp_path):
+    place = str(tmp_path / "night.backup")
+    dump.make(place)
+    params = connection.get_connection_params()
+    url = f"postgres://{params['user']}@/{params['dbname']}?host={params['host']}"
+    with pytest.raises(restore.NotPossible, match="not empty"):
+        restore.into(place, url)
+
+
+def test_roles_that_a_policy_names_are_made_where_they_are_missing(transactional_db, tmp_path):
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE backup_reader NOLOGIN")
+        cursor.execute("ALTER TABLE causes ENABLE ROW LEVEL SECURITY")
+        cursor.execute("CREATE POLICY backup_test ON causes TO backup_reader USING (true)")
+        place = str(tmp_path / "night.backup")
+        try:
+            dump.make(place)
+        finally:
+            cursor.execute("DROP POLICY backup_test ON causes")
+            cursor.execute("ALTER TABLE causes DISABLE ROW LEVEL SECURITY")
+            cursor.execute("DROP ROLE backup_reader")
+        try:
+            assert restore.rehearse(place).different == []
+        finally:
+            cursor.execute("DROP ROLE backup_reader")
+
+
+def test_a_backup_that_breaks_off_leaves_nothing_under_its_name(transactional_db, tmp_path, monkeypatch):
+    monkeypatch.setattr(dump, "OPTIONS", ("--no-such-option",))
+    with pytest.raises(dump.Broken, match="pg_dump has failed"):
+        dump.make(str(tmp_path / "night.backup"))
+    assert [*tmp_path.iterdir()] == []
+    assert Backup.objects.get().error == "Broken"
+    assert Backup.last_good() is None
+
+
+def test_a_place_that_cannot_be_written_is_exit_code_69(transactional_db, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="69"):
+        call_command("backup", str(tmp_path / "missing" / "night.backup"))
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_each_night_has_its_backup_where_a_place_is_configured(transactional_db, tmp_path, settings):
+    tasks.back_up()
+    assert not Backup.objects.exists()
+    settings.BACKUP_URL = str(tmp_path)
+    tasks.back_up()
+    assert len([*tmp_path.glob("medilink-*.backup")]) == 1
+    assert Backup.last_good() is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("hours", "error", "is_told"), [(25, "", False), (27, "", True), (25, "Broken", False)])
+def test_people_are_told_when_no_backup_was_made_for_26_hours(settings, hours, error, is_told):
+    at = timezone.now() - timedelta(hours=hours)
+    Backup.objects.create(place="p", started_at=at, finished_at=at, error=error)
+    told = [cause.key for cause in alerts.causes(timezone.now())]
+    assert "no-backup" not in told
+    settings.BACKUP_URL = "s3://backups/nightly"
+    told = [cause.key for cause in alerts.causes(timezone.now())]
+    assert ("no-backup" in told) == is_told
+
+
+def test_the_age_of_the_last_backup_is_measured(desk):
+    assert "medilink_last_backup_age_seconds" not in desk.get("/metrics").content.decode()
+    at = timezone.now() - timedelta(hours=1)
+    Backup.objects.create(place="p", started_at=at, finished_at=at)
+    (line,) = [line for line in desk.get("/metrics").content.decode().splitlines() if "backup_age" in line]
+    assert 3600 <= float(line.split()[1]) < 3700
