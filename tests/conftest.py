@@ -11,6 +11,7 @@ import boto3
 import django
 import environ
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
 from django.db.backends.postgresql.operations import DatabaseOperations
@@ -39,6 +40,8 @@ def _start_servers() -> embedded.Servers | None:
 
 SERVERS = _start_servers()
 django.setup()
+# pytest-django has read the settings of a process of pytest-xdist before this file could say which database is its own.
+settings.REDIS_URL = settings.CELERY_BROKER_URL = os.environ["REDIS_URL"]
 
 
 def _flush(operations, statements, _execute=DatabaseOperations.execute_sql_flush):

@@ -47,10 +47,10 @@ def _count(what: str, who: str, period: int, add: int) -> tuple[int, float]:
     if time.monotonic() < _silent_until:
         return _here.count(key, add, now + left), left
     try:
-        steps = _redis().pipeline(transaction=False)
-        steps.incrby(key, add)
-        steps.expire(key, period + 60)
-        return int(steps.execute()[0]), left
+        count = int(_redis().incrby(key, add))
+        if count == add:  # the first of its window; looking on with 0 may do it again
+            _redis().expire(key, period + 60)
+        return count, left
     except redis.RedisError as error:
         _silent_until = time.monotonic() + REST
         logger.warning("Each process counts requests for itself: %s", type(error).__name__)

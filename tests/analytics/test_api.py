@@ -117,6 +117,7 @@ def test_a_list_is_filtered(country, path, query, found):
         ("facilities", {"ordering": "avg_triage_level"}, "invalid"),
         ("triage-trends", {"date_from": "2026-01-02", "date_to": "2026-01-01"}, "reversed_range"),
         ("condition-analysis", {"month": "last"}, "invalid"),
+        # pragma: allowlist nextline secret
         ("triage-trends", {"cursor": "WyJzdGF0ZSIseyJzdGF0ZSI6IktBTk8iLCJkYXkiOiJ4In1d"}, "invalid"),
         ("facility-stats", {"page": "2"}, "unknown_parameter"),
         ("facility-stats", {"facility_id": "x"}, "invalid"),

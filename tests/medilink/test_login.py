@@ -120,6 +120,7 @@ def test_a_disabled_user_is_refused_at_the_next_request(client, clerk):
     assert post(client, "refresh", refresh=tokens["refresh"]).status_code == 401
 
 
+# pragma: allowlist nextline secret
 @pytest.mark.parametrize("token", ["", "x", "ml_unknown", "a.b.c", "é", "eyJhbGciOiJub25lIn0.eyJ1c2VyX2lkIjoxfQ."])
 def test_what_is_no_token_is_refused(client, token):
     assert ask(client, token) == 401

@@ -98,6 +98,7 @@ def test_a_tag_is_made_with_the_sites_own_secret(settings):
 def test_the_copied_frame_of_the_desk_is_still_made_of_unfolds():
     """Where this fails after an update of unfold, copy its skeleton.html anew and keep our four changes."""
     theirs = Path(unfold.__file__).parent / "templates" / "unfold" / "layouts" / "skeleton.html"
+    # pragma: allowlist nextline secret
     assert hashlib.sha256(theirs.read_bytes()).hexdigest()[:16] == "66af9f0bb45f98ba"
 
 
