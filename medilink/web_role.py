@@ -1,6 +1,7 @@
 """The database role of the web: what it may touch, and what its policies go by (clinical/row_security.py).
 
-After each migrate the grants are given anew, and the database learns the table of roles and the keys of claims.
+After each migrate the grants are given anew, the database learns the table of roles and the keys of claims, and the
+audit gets its months.
 """
 
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from clinical import access, database_roles, geography, row_security
+from clinical.audit import partitions
 
 ROLE = row_security.ROLE
 # The application's own bookkeeping and the past are no business of a page; triggers write what it sets off.
@@ -46,10 +48,14 @@ FROM pg_roles WHERE rolname = current_user
 def prepare() -> None:
     """After each migrate. Where our user may not make roles somebody else has to; the web says so when it starts."""
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('audit_seals')")
+        if cursor.fetchone()[0] is None:  # migrated back to before there was any of it
+            return
         _remember_rights(cursor)
         cursor.execute(MAY_SHAPE, {"role": ROLE})
         if cursor.fetchone()[0]:
             _shape(cursor)
+    partitions.make_ahead()
 
 
 def create(password: str | None) -> str:
