@@ -124,6 +124,7 @@ BEGIN
        (OLD.id, OLD.at, OLD.xid, OLD."table", OLD.object_id, OLD.event_id, OLD.batch_id, OLD.role) THEN
         NULL;
     ELSIF OLD.salt IS NOT NULL AND NEW.salt = OLD.salt
+       AND (NEW.was, NEW.became) IS DISTINCT FROM (OLD.was, OLD.became)
        AND digest_of_content(NEW.was, NEW.salt) IS NOT DISTINCT FROM digest_of_content(OLD.was, OLD.salt)
        AND digest_of_content(NEW.became, NEW.salt) IS NOT DISTINCT FROM digest_of_content(OLD.became, OLD.salt) THEN
         RETURN NEW;

@@ -272,6 +272,7 @@ def test_whatever_tells_of_a_patient_has_a_policy():
 WITHOUT_NAMES = {
     "clinical_user",
     "memberships",
+    "program_tokens",
     "duplicate_pairs",
     "rules",
     "rule_uses",
