@@ -279,7 +279,7 @@ def _open(user: User) -> dict[str, Any]:
 
 
 @admin.register(ProgramToken)
-class ProgramTokenAdmin(ModelAdmin):
+class ProgramTokenAdmin(Searched, ModelAdmin):
     """Tokens are made by `issue_token`, which shows them once, and ended here or by `revoke_token`."""
 
     list_display = ("__str__", "user", "allows", "state_of", "last_used_at", "expires_at")

@@ -116,7 +116,7 @@ def browser(desk, live_server):
 
 
 @pytest.mark.drill
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("full")
 def test_a_browser_complains_of_no_page(desk, browser, live_server):
     told = {}
@@ -133,7 +133,7 @@ SIDEBAR = "document.querySelector('[x-on\\\\:click^=\"sidebarDesktopOpen\"]')"
 
 
 @pytest.mark.drill
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_what_moves_on_the_desk_moves_under_its_policy(browser, live_server):
     patient()
     browser.open(f"{live_server.url}/admin/clinical/patient/")
