@@ -1,10 +1,12 @@
+import os
 from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from clinical import history
+from clinical import history, rotation
+from clinical.audit import seals, verifying
 from clinical.models import AuditEvent, IdempotencyKey, ProgramToken, Revision
 from ingestion import fates, passport, stewards
 from ingestion.models import IngestBatch, RejectedRow
@@ -50,6 +52,14 @@ def test_what_was_purged_is_in_no_history(settled):
     kept = [*Revision.objects.filter(table="rejected_rows").values_list("was", "became")]
     assert not {"raw_sealed", "corrections_sealed"} & {key for pair in kept for doc in pair if doc for key in doc}
     assert all(change.columns == [] or change.at for change in history.of_row("rejected_rows", landed.pk))
+
+
+def test_seals_hold_when_cells_are_sealed_anew_and_purged(settled, settings):
+    seals.seal()
+    settings.DATA_KEYS = {"new": os.urandom(32), **settings.DATA_KEYS}
+    assert rotation.rotate() > 0
+    purge.purge()
+    assert verifying.verify("").wrong == []
 
 
 def test_a_row_whose_cells_are_gone_is_still_known_when_it_comes_again(settled):
