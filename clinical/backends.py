@@ -7,7 +7,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 
 from clinical import factors, lockout
-from clinical.access import READ, Role
+from clinical.access import READ, UPDATE, Role
 from clinical.models import User
 
 APPS = frozenset({"clinical", "ingestion", "analytics", "medilink"})
@@ -17,7 +17,9 @@ FOR_SUPERUSERS = frozenset(
         *("login", "loginfailures", "secondfactor", "recoverycode"),
     }
 )
+# What holds for the whole country.
 SCHEDULE = frozenset({"django_celery_beat.view_periodictask", "django_celery_beat.change_periodictask"})
+NATIONAL = SCHEDULE | {"ingestion.add_source", "ingestion.change_source"}
 
 
 AUDIT = "clinical.view_auditevent"
@@ -46,7 +48,7 @@ class RoleBackend(ModelBackend):
         return user
 
     def has_perm(self, user_obj: User | AnonymousUser, perm: str, obj: Any = None) -> bool:
-        if super().has_perm(user_obj, perm, obj) or (_is_steward(user_obj) and _is_of_the_desk(perm)):
+        if super().has_perm(user_obj, perm, obj) or (_is_steward(user_obj, perm) and _is_of_the_desk(perm)):
             return True
         return perm == AUDIT and _may_audit(user_obj)
 
@@ -57,8 +59,11 @@ class RoleBackend(ModelBackend):
         return app_label == "clinical" and _may_audit(user_obj)
 
 
-def _is_steward(user: User | AnonymousUser) -> bool:
-    return isinstance(user, User) and user.is_active and Role.STEWARD in user.access.roles
+def _is_steward(user: User | AnonymousUser, perm: str = "") -> bool:
+    """Of the nation, for what holds for all of it."""
+    if not (isinstance(user, User) and user.is_active and Role.STEWARD in user.access.roles):
+        return False
+    return perm not in NATIONAL or user.access.scope(UPDATE, "deliveries").is_national
 
 
 def _may_audit(user: User | AnonymousUser) -> bool:

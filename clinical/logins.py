@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from clinical import audit, lockout, sessions, values
+from clinical import audit, lockout, row_security, sessions, values
 from clinical.access import Role
 from clinical.models import Facility, Membership, ProgramToken, User
 from clinical.values import Invalid
@@ -210,7 +210,8 @@ def change_password(user: User, password: str, *, by: User | None, is_first: boo
     """Ends every log-in of the user. A first password is somebody else's choice, and has to be changed."""
     user.set_password(password)
     user.must_change_password = is_first
-    user.save(update_fields=["password", "must_change_password"])
+    with row_security.standing_for((by or user).pk):  # who owes a password of their own is nobody yet
+        user.save(update_fields=["password", "must_change_password"])
     audit.note(by, "change password", USERS, user.pk, is_first=is_first)
 
 

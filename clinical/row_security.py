@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
 
 ROLE = "medilink_web"
 APPLICATION = 0  # in place of a user's id: our own work, for a deed that was allowed already
@@ -92,36 +93,35 @@ def guard(execute: Callable[..., Any], sql: str, params: Any, many: bool, contex
 
 
 def _said_apart(said: str, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-    connection = context["connection"]
-    is_local = connection.in_atomic_block
-    with connection.connection.cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, %s, %s)", [SETTING, said, is_local])
-        try:
-            return execute(sql, params, many, context)
-        finally:
-            if not is_local:
-                cursor.execute("SELECT set_config(%s, '', false)", [SETTING])
+    with transaction.atomic(using=context["connection"].alias, savepoint=False):
+        with context["connection"].connection.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, true)", [SETTING, said])
+        return execute(sql, params, many, context)
 
 
 def put_up(connection: Any, **_: Any) -> None:
     """For each new connection of the web: refuses one that no policy binds, or that does not know our signature."""
-    with connection.connection.cursor() as cursor:
-        cursor.execute("SELECT to_regprocedure('scope_user()')")
-        if cursor.fetchone()[0] is not None:  # else nothing is migrated yet, and /readyz says so
+    try:
+        with connection.connection.cursor() as cursor:
             _check(cursor)
+    except BaseException:
+        connection.close()  # Django would go on with it
+        raise
     if guard not in connection.execute_wrappers:
         connection.execute_wrappers.append(guard)
 
 
 def _check(cursor: Any) -> None:
-    cursor.execute("SELECT row_security_active('patients')")
-    if not cursor.fetchone()[0]:
+    cursor.execute("SELECT current_user, to_regprocedure('scope_user()') IS NULL")
+    user, is_unmigrated = cursor.fetchone()
+    if user != ROLE:
         raise ImproperlyConfigured(
             "The web is connected as a database user whom no row-level security binds. Make the role "
             f"{ROLE} with `manage.py create_web_role` and put its address into DATABASE_WEB_URL."
         )
-    cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, claim(APPLICATION)])
-    cursor.execute("SELECT scope_user()")
+    if is_unmigrated:  # /readyz says so
+        return
+    # One message, one transaction: a pooler gives the claim to nobody else.
+    cursor.execute(f"SELECT set_config('{SETTING}', %s, true); SELECT scope_user()", [claim(APPLICATION)])
     if cursor.fetchone()[0] != APPLICATION:
         raise ImproperlyConfigured("The database does not know this SECRET_KEY; run `manage.py migrate`.")
-    cursor.execute("SELECT set_config(%s, '', false)", [SETTING])

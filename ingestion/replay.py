@@ -14,7 +14,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 
-from clinical import audit
+from clinical import access, audit
 from clinical.locks import oldest_writer
 from clinical.models import AuditEvent, Facility, Patient
 from ingestion import load, outages, rules
@@ -145,7 +145,8 @@ def _attempt(
     header = header_of(parent)
     by_id = deed.actor_id if deed else None
     batch = _batch_of(parent, run, by_id)
-    staged = load.stage_again(batch, ours, header, chunks(ours, header))
+    inside = deed.actor.access.scope(access.UPDATE, "deliveries") if deed and deed.actor else access.NATION
+    staged = load.stage_again(batch, ours, header, chunks(ours, header), inside)
     refused_own = 0 if is_automatic else load.judge(staged)
     counts = load.publish(staged, settle=lambda loaded: refused.settle_replayed(loaded, by_id))
     if is_automatic:

@@ -61,7 +61,8 @@ def _plain(written: str) -> str:
     if parts := WITH_PORT.fullmatch(host):
         host = parts[1] or parts[2]
     try:
-        return str(ip_address(host))
+        one = ip_address(host)
+        return str(getattr(one, "ipv4_mapped", None) or one)
     except ValueError:
         return ""
 

@@ -4,13 +4,15 @@ After each migrate the grants are given anew, the database learns the table of r
 audit gets its months.
 """
 
+import logging
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 
 from clinical import access, database_roles, geography, row_security
 from clinical.audit import partitions
 
+logger = logging.getLogger(__name__)
 ROLE = row_security.ROLE
 # The application's own bookkeeping and the past are no business of a page; triggers write what it sets off.
 NOT_WRITTEN = (
@@ -27,6 +29,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA scoped TO {ROLE};
 REVOKE INSERT, UPDATE, DELETE ON {", ".join(NOT_WRITTEN)} FROM {ROLE};
 REVOKE ALL ON {", ".join(HIDDEN)} FROM {ROLE};
 REVOKE UPDATE, DELETE ON audit_events FROM {ROLE};
+REVOKE INSERT, DELETE ON program_tokens FROM {ROLE};
 DO $$
 DECLARE
     month regclass;
@@ -47,14 +50,16 @@ FROM pg_roles WHERE rolname = current_user
 
 def prepare() -> None:
     """After each migrate. Where our user may not make roles somebody else has to; the web says so when it starts."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('audit_seals')")
         if cursor.fetchone()[0] is None:  # migrated back to before there was any of it
             return
-        _remember_rights(cursor)
+        with transaction.atomic():
+            _remember_rights(cursor)
         cursor.execute(MAY_SHAPE, {"role": ROLE})
         if cursor.fetchone()[0]:
-            _shape(cursor)
+            with transaction.atomic():
+                _shape(cursor)
     partitions.make_ahead()
 
 
@@ -71,7 +76,15 @@ def _shape(cursor: Any) -> None:
     database_roles.make(cursor, ROLE)
     cursor.execute(IS_SEEN, {"role": ROLE})
     if not cursor.fetchone()[0]:
-        cursor.execute(SEEN)
+        try:
+            with transaction.atomic():
+                cursor.execute(SEEN)
+        except ProgrammingError:  # the role is somebody else's: who made it has to say this
+            logger.warning(
+                "Until an administrator runs GRANT %s TO our user WITH INHERIT TRUE, changed_since may miss"
+                " what the web is writing at that moment.",
+                ROLE,
+            )
     cursor.execute(GRANTS)
 
 

@@ -26,9 +26,9 @@ def _limit_statements(connection: Any, **_: Any) -> None:
 def _connect_as_the_web() -> None:
     """As a role that owns nothing, or not at all. An embedded server lets everybody of this machine's user in."""
     if settings.DATABASE_WEB_URL:
-        connection.settings_dict |= environ.Env.db_url_config(settings.DATABASE_WEB_URL) | {
-            name: connection.settings_dict[name] for name in ("CONN_MAX_AGE", "CONN_HEALTH_CHECKS", "OPTIONS")
-        }
+        own = environ.Env.db_url_config(settings.DATABASE_WEB_URL)
+        own["OPTIONS"] = connection.settings_dict["OPTIONS"] | own.get("OPTIONS", {})
+        connection.settings_dict |= own
     elif settings.EMBEDDED:
         connection.settings_dict["USER"] = row_security.ROLE
     else:

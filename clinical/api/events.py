@@ -16,7 +16,6 @@ from clinical.api import filters, parameters
 from clinical.api.fields import FreeText, Id, Instant, Items, Name, WholeNumber
 from clinical.api.resource import Row, orders
 from clinical.api.writing import Body, Resource, Strict
-from clinical.merging import survivor_of
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit
 
 BY_A_PERSON = 0  # the fingerprint is a random one, equal to no row of a file
@@ -57,7 +56,9 @@ class EventBody(Body):
         patient = self.find(Patient, attrs["patient_id"], "patient_id")
         if patient.facility_id != attrs["facility_id"]:
             facility = Facility.objects.filter(pk=attrs["facility_id"]).first()
-            if not facility or patient.facility_id != survivor_of(facility).pk:
+            while facility and facility.merged_into_id:  # as far as the caller's scope goes
+                facility = Facility.objects.filter(pk=facility.merged_into_id).first()
+            if not facility or patient.facility_id != facility.pk:
                 raise parameters.refused("facility_id", "facility_mismatch", "Is not the facility of this patient.")
         if patient.pk != attrs["patient_id"]:  # the old id of one who was merged
             attrs |= {"arrived_as_id": attrs["patient_id"], "patient_id": patient.pk}

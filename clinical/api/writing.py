@@ -10,7 +10,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clinical import access, actions, audit, merging
+from clinical import access, actions, audit
 from clinical.api import exports, idempotency, parameters
 from clinical.api.fields import Id
 from clinical.api.refusals import Duplicate, NotPossible, Protected, StalePrecondition
@@ -85,7 +85,9 @@ class Body(Strict):
         action = access.UPDATE if self.stored else access.CREATE
         scope = self.user.access.scope(action, self.context["view"].resource)
         row = model.objects.inside(scope).filter(pk=pk).first()
-        found = row and merging.survivor_of(row)
+        while row and row.merged_into_id:  # the survivor, too, must be in the scope
+            row = model.objects.inside(scope).filter(pk=row.merged_into_id).first()
+        found = row
         if found is None or found.deleted_at:
             raise parameters.refused(name, "does_not_exist", "There is none with this id.")
         return found

@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelec
 
 from clinical import keyed
 from clinical.actions import NotPossible
+from clinical.audit import reads
 from clinical.models import AuditEvent, Facility, FacilityName, Patient, PatientName
 from clinical.stories import Storied
 from ingestion import outages, queue, stewards
@@ -311,7 +312,7 @@ def _page(row: RejectedRow, form: CellsForm) -> dict[str, Any]:
         "is_open": row.state == RejectedRow.State.OPEN,
         "became": _became(row) if row.became_id else "",
         "facilities": _facilities(row, whys),
-        "patients": _patients(row, whys),
+        "patients": _told_of(row, _patients(row, whys)),
         "naming": _naming_url(row),
         "why_form": WhyForm(),
     }
@@ -346,6 +347,15 @@ def _patients(row: RejectedRow, whys: Iterable[Why]) -> "QuerySet[Patient] | Non
     last = names_of(row.dataset, row.cells)["last_name_key"]
     named = PatientName.objects.filter(facility=row.facility_id, last_name_key=last).values("patient_id")
     return Patient.objects.filter(pk__in=named).order_by("first_name_key", "dob")[:CANDIDATES]
+
+
+def _told_of(row: RejectedRow, patients: "QuerySet[Patient] | None") -> "list[Patient] | None":
+    """The same, of whom the audit knows now that they are shown."""
+    if patients is None:
+        return None
+    found = [*patients]
+    reads.seen("rejected_rows", "read", object_id=row.pk, patient_ids=[one.pk for one in found], rows=1)
+    return found
 
 
 def _naming_url(row: RejectedRow) -> str:

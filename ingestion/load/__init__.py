@@ -11,10 +11,11 @@ from typing import Any
 
 from django.db.models import F, Func, QuerySet, TextField
 
+from clinical.access import Scope
 from clinical.locks import oldest_writer
 from ingestion import failpoints, rows, rules, staging
 from ingestion.datasets import Dataset
-from ingestion.load import events, facilities, patients, refused, uses
+from ingestion.load import events, facilities, patients, places, refused, uses
 from ingestion.load.context import Load, end_session, lock_content, prepare_session
 from ingestion.models import IngestBatch, RejectedRow, Release, Source
 from ingestion.objects import folder_state
@@ -61,9 +62,13 @@ def stage(
 
 
 def stage_again(
-    batch: IngestBatch, again: "QuerySet[RejectedRow]", header: Sequence[str], chunks: Iterable[Chunk]
+    batch: IngestBatch, again: "QuerySet[RejectedRow]", header: Sequence[str], chunks: Iterable[Chunk], inside: Scope
 ) -> Load:
-    """The same for refused rows, whose ordinals were fixed when their file was read."""
+    """The same for refused rows, whose ordinals were fixed when their file was read.
+
+    Names are resolved among all facilities; what would land outside the scope of who asked is refused like a facility
+    that is not there.
+    """
     delivery = Delivery(batch.kind_of_rows, batch.last_modified, rules.in_force(batch))
     with TemporaryFile() as spool:  # they come from the very connection that COPY is about to occupy
         spool.writelines(rows.staged(delivery, header, chunks))
@@ -71,6 +76,7 @@ def stage_again(
         load = begin(batch, header, delivery, iter(partial(spool.read, SPOOL_BLOCK), b""))
     refused.number_replayed(load, again)
     _SUBJECTS[load.dataset].resolve(load)
+    load.stop(places.landing_outside(load, inside), "FACILITY_NOT_FOUND")
     refused.stage(load, header, lambda lines: ((line, ()) for line in lines))
     return load
 

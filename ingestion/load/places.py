@@ -21,8 +21,10 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 
+from clinical.access import Scope
 from clinical.models import Facility, FacilityAlias, FacilityName, PatientAlias
 from ingestion import staging
+from ingestion.datasets import Dataset
 from ingestion.load.context import MOST_LOCKS, Load, lock_facilities
 from ingestion.models import Rule
 from ingestion.staging import Place
@@ -81,6 +83,18 @@ def _spoken_of(load: Load) -> set[int]:
 def facility_of_row() -> Coalesce:
     """The facility of a child row: the one a steward has put, else what its cells mean."""
     return Coalesce("given_facility_id", "place__facility_id")
+
+
+def landing_outside(load: Load, scope: Scope) -> "QuerySet[Any]":
+    """The rows that would be written at a facility, or would make one, that is not in the scope."""
+    if scope.is_national:
+        return load.rows.none()
+    if load.dataset == Dataset.FACILITIES:
+        return load.good.exclude(scope.of_places("state", "lga_key", "known__row_id"))
+    inside = [*Facility.objects.inside(scope).order_by().values_list("pk", flat=True)]
+    if load.dataset.is_event:
+        return load.good.exclude(belonging__facility_id__in=inside)
+    return load.good.annotate(at=facility_of_row()).exclude(at__in=inside)
 
 
 def _consistent(
