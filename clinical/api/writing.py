@@ -86,7 +86,7 @@ class Body(Strict):
         scope = self.user.access.scope(action, self.context["view"].resource)
         row = model.objects.inside(scope).filter(pk=pk).first()
         found = row and merging.survivor_of(row)
-        if found is None or found.deleted_at:
+        if found is None or found.deleted_at or getattr(found, "restricted_at", None):
             raise parameters.refused(name, "does_not_exist", "There is none with this id.")
         return found
 
