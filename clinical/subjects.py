@@ -69,9 +69,8 @@ def _mark(pk: int, action: str, by: User, why: str) -> None:
     patient = Patient.objects.select_for_update(of=("self",)).get(pk=patient_of(pk).pk)
     is_to_be = action == "restrict"
     if patient.erased_at or bool(patient.restricted_at) == is_to_be:
-        raise NotPossible(
-            f"Patient {patient.pk} is {'erased' if patient.erased_at else 'restricted' if is_to_be else 'not restricted'}."
-        )
+        state = "erased" if patient.erased_at else "restricted" if is_to_be else "not restricted"
+        raise NotPossible(f"Patient {patient.pk} is {state}.")
     ids, at = whole(patient), TransactionNow() if is_to_be else None
     with audit.acting(by, action, "patients", patient.pk, patient_ids=ids, why=Why(why).value), audit.unhurried():
         Patient.objects.filter(pk__in=ids).update(restricted_at=at)

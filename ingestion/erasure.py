@@ -1,4 +1,4 @@
-"""A patient erased: nothing that stays says who they were, and a file that delivers them again does not bring them back.
+"""A patient erased: nothing that stays says who they were, and no file that delivers them again brings them back.
 
 Rows stay, empty and marked as deleted, so that lines of batches and of the audit still lead somewhere and whoever syncs
 is told that they are gone. Names, texts, sources' ids and the history's contents go; keyed hashes of the names stay
@@ -58,7 +58,7 @@ def waiting() -> Any:
 
 
 def erase(erasure: Erasure) -> Erased:
-    """Once it is confirmed; by the owner of the tables alone. Done already, it tells what is left and changes nothing."""
+    """Once it is confirmed; by the owner of the tables alone. Done already, it only tells what still holds them."""
     if erasure.confirmed_by is None:
         raise NotPossible("Another person has to confirm it first.")
     found = dossier.held(erasure.patient_id)
@@ -121,6 +121,7 @@ def _remember(found: Held) -> int:
 
 def _empty_patients(ids: list[int], by: User) -> int:
     rows = Patient.objects.filter(pk__in=ids)
+    rows.filter(deleted_at=None).update(deleted_at=TransactionNow(), deleted_by=by)
     for pk, born in rows.values_list("pk", "dob"):
         Patient.objects.filter(pk=pk).update(
             first_name="Erased",
@@ -135,7 +136,6 @@ def _empty_patients(ids: list[int], by: User) -> int:
             erased_at=TransactionNow(),
             restricted_at=None,
         )
-    rows.filter(deleted_at=None).update(deleted_at=TransactionNow(), deleted_by=by)
     return len(ids)
 
 

@@ -32,7 +32,7 @@ class Why(models.TextChoices):
 
 
 class Erasure(models.Model):
-    """That one person asks for a patient to be erased, and that another one has confirmed it: asked → confirmed → done."""
+    """That one person asks to erase a patient, and another one confirms it: asked → confirmed → done."""
 
     patient = models.ForeignKey("Patient", models.PROTECT, related_name="erasures")
     why = models.CharField(max_length=10, choices=Why.choices)

@@ -33,9 +33,7 @@ class Command(BaseCommand):
             if name != "accesses":
                 deed.add_argument("--by", required=True, help="the user who does it")
             if name == "export":
-                deed.add_argument(
-                    "--to", help="a file that is not there yet, for its owner's eyes; else standard output"
-                )
+                deed.add_argument("--to", help="a file that is not there yet; else standard output")
             if name in ("restrict", "unrestrict", "erase"):
                 deed.add_argument("--why", required=name != "erase", choices=Why.values)
             if name == "erase":
@@ -43,7 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, deed: str, patient_id: int, **options: Any) -> None:
         try:
-            by = logins.known_user(options["by"]) if "by" in options else None
+            by = logins.known_user(name) if (name := options.pop("by", None)) else None
             getattr(self, f"_{deed}")(patient_id, by, **options)
         except (NotPossible, logins.Refused) as error:
             raise CommandError(str(error), returncode=2) from error
