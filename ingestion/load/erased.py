@@ -30,11 +30,13 @@ def leave_out(load: Load) -> None:
         name, identity = hashes_of(load.hashes, *person)
         if (place, identity) in identities or (identity is None and (place, name) in names):
             # A name alone may mean somebody else who bears it: then a person has to say.
-            (in_doubt if _is_living(home, *person) else gone).add(line)
-            if identity is not None:
-                in_doubt.discard(line)
-    _drop(load, [*gone])
-    if load.dataset.is_event:
+            if not _is_living(home, *person):
+                gone.add(line)
+            elif identity is None:
+                in_doubt.add(line)
+    if gone:
+        _drop(load, [*gone])
+    if in_doubt and load.dataset.is_event:
         load.stop(load.rows.filter(line__in=in_doubt), "PATIENT_AMBIGUOUS")
 
 
