@@ -28,6 +28,17 @@ class DeletedFilter(DropdownFilter):
         return queryset.filter(deleted_at__isnull=self.value() == "no") if self.value() else queryset
 
 
+class RestrictedFilter(DropdownFilter):
+    title = "restriction"
+    parameter_name = "restricted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Restricted: only stewards see it"), ("no", "Not restricted")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        return queryset.filter(restricted_at__isnull=self.value() == "no") if self.value() else queryset
+
+
 class Desk(Listed, Storied):
     """A clinical table: the newest first, never emptied."""
 

@@ -313,7 +313,7 @@ class Listing(GenericViewSet[Any]):
         if "ordering" in self.given:
             raise parameters.refused("ordering", "invalid", "Not together with changed_since, which has its own order.")
         until = oldest_writer()  # before the rows are read: what commits meanwhile is told the next time
-        changed = self.rows("deleted_at", of=self.get_queryset().unrestricted())
+        changed = self.rows("deleted_at", of=self.model.objects.unrestricted())
         rows = self.filter_queryset(changed.filter(updated_at__gte=since))
         gone = tombstones.since(
             self.model, since, self.user.access.scope(access.READ, self.resource), self._chosen(tombstones.FILTERS)

@@ -41,10 +41,10 @@ class ClinicalQuerySet(models.QuerySet[Any]):
 
     def unrestricted_for(self, user: User) -> "ClinicalQuerySet":
         """Of restricted patients only what lies where the user is a steward."""
-        stewards = user.access.scope(access.DELETE, "patients")
+        stewards, place = user.access.scope(access.DELETE, "patients"), self.model.PLACE
         if stewards.is_national or not issubclass(self.model, Restrictable):
             return self
-        return self.filter(Q(restricted_at=None) | stewards.of_places(*self.model.PLACE))
+        return self.filter(Q(restricted_at=None) | stewards.of_places(*place))
 
     def inside(self, scope: access.Scope) -> "ClinicalQuerySet":
         return self if scope.is_national else self.filter(scope.of_places(*self.model.PLACE))
