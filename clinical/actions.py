@@ -37,13 +37,15 @@ def mark_deleted(rows: "QuerySet[Any]", *, by: User) -> int:
 def restore(rows: "QuerySet[Any]", *, by: User) -> int:
     """Takes the mark from the rows whose own patient and facility are not deleted; returns how many.
 
-    Not from a merged row: undoing the merge does that, and gives it back what was its own.
+    Not from a merged row: undoing the merge does that, and gives it back what was its own. Never of an erased patient.
     """
     rows = rows.filter(deleted_at__isnull=False)
     for parent in PARENTS.get(rows.model, []):
         rows = rows.filter(**{f"{parent}__deleted_at": None})
     if hasattr(rows.model, "merged_into"):
         rows = rows.filter(merged_into=None)
+    if rows.model is Patient:
+        rows = rows.filter(erased_at=None)
     return _written("restore", rows, by, deleted_at=None, deleted_by=None)
 
 

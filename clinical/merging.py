@@ -111,6 +111,8 @@ def _locked(model: Any, survivor: Any, other: Any) -> tuple[Any, Any]:
     found = rows[survivor.pk], rows[other.pk]
     if any(row.deleted_at for row in found):
         raise NotPossible("One of them is deleted, or merged into another one already.")
+    if any(getattr(row, "restricted_at", None) for row in found):
+        raise NotPossible("One of them is restricted; lift that first.")
     return found
 
 
@@ -193,6 +195,8 @@ def _known_at_both(survivor: Facility, other: Facility) -> list[tuple[Patient, P
 def _judged(known: Patient, patient: Patient) -> tuple[Patient, Patient]:
     if known.deleted_at or patient.deleted_at:
         raise NotPossible(f"Patient {known.pk} or {patient.pk} is deleted, and the other facility knows the same one.")
+    if known.restricted_at or patient.restricted_at:
+        raise NotPossible(f"Patient {known.pk} or {patient.pk} is restricted; lift that first.")
     if {known.sex, patient.sex} == {Patient.Sex.MALE, Patient.Sex.FEMALE}:
         raise NotPossible(f"Patients {known.pk} and {patient.pk} bear one name and are of differing sex.")
     return known, patient
@@ -224,6 +228,8 @@ def _alias_of_facility(survivor: Facility, other: Facility) -> None:
 def _refuse_buried(merge: Merge, model: Any) -> None:
     """What was merged on top of it has to be undone first."""
     survivor = model.objects.get(pk=merge.survivor_id)
+    if getattr(survivor, "erased_at", None):
+        raise NotPossible("The patient was erased.")
     if survivor.merged_into_id:
         raise NotPossible("The survivor has itself been merged since; undo that merge first.")
     later = Merge.objects.filter(table=merge.table, survivor_id=merge.survivor_id, undone_at=None, pk__gt=merge.pk)

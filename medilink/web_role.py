@@ -19,7 +19,7 @@ NOT_WRITTEN = (
     *("django_migrations", "role_rights", "state_names", "environment"),
     *("revisions", "row_changes", "audit_seals"),
 )
-HIDDEN = ("row_security_keys",)
+HIDDEN = ("row_security_keys", "erased_identities")
 GRANTS = f"""
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public, staging, marts, scoped TO {ROLE};

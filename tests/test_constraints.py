@@ -14,6 +14,8 @@ from clinical.models import (
     AuditSeal,
     DuplicatePair,
     DuplicateSearch,
+    ErasedIdentity,
+    Erasure,
     Facility,
     FacilityAlias,
     IdempotencyKey,
@@ -197,6 +199,14 @@ BROKEN = {
     "ingest_batches_only_loaded_ones_are_reverted": lambda: batch(status="held", reverted_at=AT),
     "facilities_merged_is_deleted": lambda: facility(merged_into=facility(lga="Agege")),
     "patients_merged_is_deleted": lambda: patient(merged_into=patient(last_name="Eze")),
+    "patients_erased_is_deleted": lambda: patient(erased_at=AT),
+    "erasures_one_of_a_patient": lambda: twice(erasure),
+    "erasures_by_two_persons": lambda: erasure(confirmed_by=someone(), confirmed_at=AT),
+    "erasures_confirmed_by_somebody": lambda: erasure(confirmed_at=AT),
+    "erasures_done_once_confirmed": lambda: erasure(done_at=AT),
+    "erased_identities_identity": lambda: twice(
+        ErasedIdentity.objects.create, patient_id=1, facility_id=1, name_key=FINGERPRINT, identity_key=FINGERPRINT
+    ),
     "revisions_say_something": lambda: Revision.objects.create(table="patients", object_id=1),
     "audit_seals_are_a_chain": lambda: twice(seal, before=b"x"),
     "audit_seals_of_a_stretch_once": lambda: twice(seal),
@@ -253,6 +263,11 @@ def someone():
 
 def member(**columns):
     return Membership.objects.create(**{"user": someone(), "role": "clerk", "state": "KANO"} | columns)
+
+
+def erasure(**columns):
+    whose = Patient.objects.first() or patient()
+    return Erasure.objects.create(**{"patient": whose, "why": "request", "asked_by": someone()} | columns)
 
 
 def program_token(**columns):

@@ -28,6 +28,17 @@ class DeletedFilter(DropdownFilter):
         return queryset.filter(deleted_at__isnull=self.value() == "no") if self.value() else queryset
 
 
+class RestrictedFilter(DropdownFilter):
+    title = "restriction"
+    parameter_name = "restricted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Restricted: only stewards see it"), ("no", "Not restricted")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        return queryset.filter(restricted_at__isnull=self.value() == "no") if self.value() else queryset
+
+
 class Desk(Listed, Storied):
     """A clinical table: the newest first, never emptied."""
 
@@ -40,7 +51,8 @@ class Desk(Listed, Storied):
         """What is out of the steward's scope is not there."""
         rows = super().get_queryset(request)
         action = access.UPDATE if request.method == "POST" else access.READ
-        scope = cast(User, request.user).access.scope(action, self.model.RESOURCE)
+        user = cast(User, request.user)
+        rows, scope = rows.unrestricted_for(user), user.access.scope(action, self.model.RESOURCE)
         if scope.is_national or self.model is Facility:
             return rows.inside(scope)
         return at_facilities(rows, Facility.objects.inside(scope))
@@ -68,9 +80,11 @@ class Desk(Listed, Storied):
     def origin(self, row: Any) -> str:
         return f"Batch {row.batch_id}, line {row.line}" if row.batch_id else "by a person"
 
-    @display(description="deleted", label={"deleted": "danger"})
+    @display(description="deleted", label={"deleted": "danger", "erased": "danger", "restricted": "warning"})
     def is_deleted(self, row: Any) -> str:
-        return "deleted" if row.deleted_at else ""
+        if getattr(row, "erased_at", None):
+            return "erased"
+        return "deleted" if row.deleted_at else "restricted" if getattr(row, "restricted_at", None) else ""
 
     @admin.action(description="Mark as deleted", permissions=["change"])
     def mark_deleted(self, request: HttpRequest, rows: "QuerySet[Any]") -> None:

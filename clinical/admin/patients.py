@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
 from clinical import actions, finding, values
-from clinical.admin.desk import ORIGIN, DeletedFilter, Desk
+from clinical.admin.desk import ORIGIN, DeletedFilter, Desk, RestrictedFilter
 from clinical.changelists import StateFilter
 from clinical.duplicates import decisions
 from clinical.merging import NotPossible
@@ -238,17 +238,18 @@ class PatientAdmin(EditedDesk):
         ("facility__state", StateFilter),
         ("facility", AutocompleteSelectFilter),
         DeletedFilter,
+        RestrictedFilter,
         DifferenceFilter,
     )
     search_fields = ("id",)  # the box is shown for it; `get_search_results` looks
     search_help_text = "Parts of the names, a whole phone number, a patient number or an id"
     autocomplete_fields = ("facility",)
-    readonly_fields = (*ORIGIN, "differences", "events")
+    readonly_fields = (*ORIGIN, "restricted_at", "erased_at", "differences", "events")
     inlines = (PatientAliasInline,)
     fieldsets = (
         ("Identity", {"fields": ("facility", "first_name", "last_name", "dob", "dob_is_estimated")}),
         ("What is known of the person", {"fields": ("sex", "phone", "patient_number", "differences")}),
-        ("Row", {"fields": (*ORIGIN, "events")}),
+        ("Row", {"fields": (*ORIGIN, "restricted_at", "erased_at", "events")}),
     )
 
     def get_search_results(

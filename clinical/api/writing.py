@@ -88,7 +88,7 @@ class Body(Strict):
         while row and row.merged_into_id:  # the survivor, too, must be in the scope
             row = model.objects.inside(scope).filter(pk=row.merged_into_id).first()
         found = row
-        if found is None or found.deleted_at:
+        if found is None or found.deleted_at or getattr(found, "restricted_at", None):
             raise parameters.refused(name, "does_not_exist", "There is none with this id.")
         return found
 

@@ -25,6 +25,7 @@ from clinical.models.rows import (
     PatientName,
     TriageVisit,
 )
+from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, Why
 
 __all__ = [
     "AuditEvent",
@@ -33,6 +34,8 @@ __all__ = [
     "DuplicatePair",
     "DuplicateSearch",
     "Edited",
+    "ErasedIdentity",
+    "Erasure",
     "Event",
     "Facility",
     "FacilityAlias",
@@ -51,10 +54,12 @@ __all__ = [
     "PatientName",
     "ProgramToken",
     "RecoveryCode",
+    "Restrictable",
     "Revision",
     "SecondFactor",
     "Table",
     "TriageVisit",
     "User",
+    "Why",
     "key_of",
 ]

@@ -23,7 +23,7 @@ class User(AbstractUser):
         default=False, help_text="the password is somebody else's choice: it lets in to choose another, and no further"
     )
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """A right one may be hashed anew, as today's settings want it: by its owner."""
         with row_security.standing_for(self.pk):
             return super().check_password(raw_password)

@@ -12,6 +12,7 @@ from django.db.models import Func, Q, Value
 from clinical import access, geography, values
 from clinical.models.accounts import User
 from clinical.models.columns import holds, key_of
+from clinical.models.subjects import Restrictable
 
 
 def _indexes(table: str) -> list[models.Index]:
@@ -33,7 +34,17 @@ class ClinicalQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, user: User, action: str = access.READ) -> "ClinicalQuerySet":
         """Those in the user's scope for the action."""
-        return self.inside(user.access.scope(action, self.model.RESOURCE))
+        return self.inside(user.access.scope(action, self.model.RESOURCE)).unrestricted_for(user)
+
+    def unrestricted(self) -> "ClinicalQuerySet":
+        return self.filter(restricted_at=None) if issubclass(self.model, Restrictable) else self
+
+    def unrestricted_for(self, user: User) -> "ClinicalQuerySet":
+        """Of restricted patients only what lies where the user is a steward."""
+        stewards, place = user.access.scope(access.DELETE, "patients"), self.model.PLACE
+        if stewards.is_national or not issubclass(self.model, Restrictable):
+            return self
+        return self.filter(Q(restricted_at=None) | stewards.of_places(*place))
 
     def inside(self, scope: access.Scope) -> "ClinicalQuerySet":
         return self if scope.is_national else self.filter(scope.of_places(*self.model.PLACE))
@@ -185,7 +196,7 @@ class FacilityAlias(models.Model):
         return f"{self.name}, {self.state}"
 
 
-class Patient(Kept, Edited):
+class Patient(Kept, Edited, Restrictable):
     """One person as one facility knows them: (facility, first name, last name, date of birth)."""
 
     class Sex(models.TextChoices):
@@ -207,6 +218,7 @@ class Patient(Kept, Edited):
     patient_number = models.CharField(max_length=values.LENGTHS["patient_number"], null=True, blank=True)
     merged_into = _merged_into()
     arrived_as = _arrived_as("clinical.Facility")
+    erased_at = models.DateTimeField(null=True, blank=True, editable=False)  # ingestion/erasure.py; nothing undoes it
     first_name_key = key_of("first_name")
     last_name_key = key_of("last_name")
 
@@ -221,6 +233,7 @@ class Patient(Kept, Edited):
             models.UniqueConstraint(fields=["facility", "id"], name="patients_at_facility"),
             holds(~Q(first_name="") & ~Q(last_name=""), "patients_names_filled"),
             holds(Q(merged_into__isnull=True) | Q(deleted_at__isnull=False), "patients_merged_is_deleted"),
+            holds(Q(erased_at__isnull=True) | Q(deleted_at__isnull=False), "patients_erased_is_deleted"),
             holds(Q(sex__in=["M", "F", "Other", "Unknown"]), "patients_sex_is_known_code"),
             holds(Q(dob__gte="1900-01-01"), "patients_dob_from_1900"),
             holds(Q(phone__regex=r"^\+[1-9][0-9]{6,14}$"), "patients_phone_is_e164"),
@@ -228,6 +241,8 @@ class Patient(Kept, Edited):
         indexes = [
             *_indexes("patients"),
             _merged("patients"),
+            # Whether anybody is restricted, asked by each load; nearly always nobody.
+            models.Index(fields=["id"], condition=Q(restricted_at__isnull=False), name="patients_restricted"),
             # The search of the API and the admin.
             GinIndex(
                 fields=["first_name_key", "last_name_key"],
@@ -287,7 +302,7 @@ def _by_time(table: str, instant: str) -> models.Index:
     return BrinIndex(fields=[instant], name=f"{table}_by_time", autosummarize=True, pages_per_range=32)
 
 
-class Event(Kept):
+class Event(Kept, Restrictable):
     """Something that happened to a patient at the patient's facility.
 
     With an id from its source it is (facility, id). Without one it is (patient, event day, fingerprint, ordinal): the

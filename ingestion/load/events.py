@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce, JSONObject, RowNumber
 from clinical.models import LagosDate, MedicalRecord, Patient, TriageVisit
 from ingestion import staging
 from ingestion.datasets import Dataset
-from ingestion.load import merge, places
+from ingestion.load import erased, merge, places
 from ingestion.load.context import IsDistinct, Load, collapse, is_known, meet
 from ingestion.models import RejectedRow
 from ingestion.objects import LAGOS
@@ -55,6 +55,7 @@ class Overlap(NamedTuple):
 
 def resolve(load: Load) -> None:
     places.resolve(load)
+    erased.leave_out(load)
     _number_repetitions(load)
     _find_patients(load)
     _refuse_before_birth(load)

@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce, NullIf
 from django.db.models.lookups import LessThan
 
 from clinical.models import Patient
-from ingestion.load import merge, places
+from ingestion.load import erased, merge, places
 from ingestion.load.context import Load, collapse, insert, is_known, meet
 
 INSERTED = ("first_name", "last_name", "dob", "dob_is_estimated", "line", *Patient.UPDATABLE)
@@ -18,6 +18,7 @@ UNKNOWN = Patient.Sex.UNKNOWN.value
 
 def resolve(load: Load) -> None:
     places.resolve(load)
+    erased.leave_out(load)
     _meet_by_identity(load)
     meet(load, load.good.filter(alias__facility_id=places.facility_of_row()), "alias__patient_id")
     _refuse_other_sex(load)

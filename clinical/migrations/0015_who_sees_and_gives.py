@@ -31,5 +31,5 @@ DROP FUNCTION passwords_are_ones_own;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("clinical", "0013_audit_of_reads")]
+    dependencies = [("clinical", "0014_data_subjects")]
     operations = [migrations.RunSQL(SEEING, NOT_SEEING), migrations.RunSQL(PASSWORDS, NO_PASSWORDS)]
