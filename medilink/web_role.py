@@ -17,9 +17,9 @@ ROLE = row_security.ROLE
 # The application's own bookkeeping and the past are no business of a page; triggers write what it sets off.
 NOT_WRITTEN = (
     *("django_migrations", "role_rights", "state_names", "environment"),
-    *("revisions", "row_changes", "audit_seals"),
+    *("revisions", "row_changes", "audit_seals", "erased_identities"),
 )
-HIDDEN = ("row_security_keys", "erased_identities")
+HIDDEN = ("row_security_keys",)
 GRANTS = f"""
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public, staging, marts, scoped TO {ROLE};

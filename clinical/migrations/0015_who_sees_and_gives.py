@@ -28,8 +28,18 @@ NO_PASSWORDS = """
 DROP TRIGGER passwords_are_ones_own ON clinical_user;
 DROP FUNCTION passwords_are_ones_own;
 """
+# Whose identity was erased is asked by loading code alone.
+ERASED = """
+ALTER TABLE erased_identities ENABLE ROW LEVEL SECURITY;
+CREATE POLICY scope_read ON erased_identities FOR SELECT USING ((SELECT scope_user() = 0));
+"""
+NOT_ERASED = "ALTER TABLE erased_identities DISABLE ROW LEVEL SECURITY; DROP POLICY scope_read ON erased_identities;"
 
 
 class Migration(migrations.Migration):
     dependencies = [("clinical", "0014_data_subjects")]
-    operations = [migrations.RunSQL(SEEING, NOT_SEEING), migrations.RunSQL(PASSWORDS, NO_PASSWORDS)]
+    operations = [
+        migrations.RunSQL(SEEING, NOT_SEEING),
+        migrations.RunSQL(PASSWORDS, NO_PASSWORDS),
+        migrations.RunSQL(ERASED, NOT_ERASED),
+    ]

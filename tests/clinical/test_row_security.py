@@ -308,14 +308,12 @@ def test_the_database_knows_the_table_of_roles():
 # --- How the web comes to it
 
 
-def test_the_web_does_not_run_as_a_user_whom_no_policy_binds():
-    with pytest.raises(ImproperlyConfigured, match="create_web_role"):
-        row_security.put_up(connection)
-
-
+@pytest.mark.django_db(transaction=True)
 def test_the_web_does_not_run_with_a_secret_that_the_database_does_not_know(settings):
     settings.SECRET_KEY = "another one " * 5
-    with pytest.raises(ImproperlyConfigured, match="migrate"), the_web():
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {row_security.ROLE}")
+    with pytest.raises(ImproperlyConfigured, match="migrate"):
         row_security.put_up(connection)
 
 
@@ -335,3 +333,34 @@ def test_an_export_is_read_for_who_asked_though_the_request_is_over(country):
         lines = b"".join(response.streaming_content).splitlines()
         cursor.execute("RESET ROLE")
     assert len(lines) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_worker_is_writing_holds_back_changed_since_for_the_web_too():
+    worker = connection.copy()
+    try:
+        with worker.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT pg_current_xact_id(), now()")
+            began = cursor.fetchone()[1]
+        with the_web() as cursor:
+            cursor.execute("SELECT oldest_writer() <= %s", [began])
+            assert cursor.fetchone()[0]
+    finally:
+        worker.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_web_does_not_go_on_as_a_user_whom_no_policy_binds():
+    connection.ensure_connection()
+    with pytest.raises(ImproperlyConfigured, match="create_web_role"):
+        row_security.put_up(connection)
+    assert connection.connection is None
+
+
+def test_nobody_sets_the_password_of_another_nor_makes_a_token(alice):
+    someone = holder(("steward",))
+    another = "UPDATE clinical_user SET password = 'x' WHERE username = 'alice'"
+    token = f"INSERT INTO program_tokens (user_id, digest, expires_at) VALUES ({alice.pk}, 'x', now())"
+    claim = row_security.claim(someone.pk)
+    assert (refusal(another, claim), refusal(token, claim)) == ("42501", "42501")
+    assert refusal(f"UPDATE clinical_user SET password = 'x' WHERE id = {someone.pk}", claim) is None

@@ -1,0 +1,45 @@
+"""Where a corrected row may land: a steward's deed sees every facility of a name, and writes in the scope alone."""
+
+import pytest
+
+from clinical.models import Facility, Patient
+from ingestion.models import RejectedRow
+from tests.callers import Caller
+from tests.deliveries import PATIENTS, deliver, deliver_all, night
+from tests.rows import facility
+
+pytestmark = [pytest.mark.usefixtures("bucket"), pytest.mark.django_db]
+
+
+@pytest.fixture
+def refused():
+    """A row of Kuje, in the FCT, that waits for its sex; and a facility of KANO."""
+    deliver_all()
+    row = "Kuje General Hospital,Zainab,Sule,woman,1990-01-01,\n"
+    deliver("patients-more-2026-11-20.csv", PATIENTS.split("\n")[0] + "\n" + row)
+    night()
+    return RejectedRow.objects.get(dataset="patients", facility__name="Kuje General Hospital")
+
+
+def replayed(row, cells):
+    steward = Caller(("steward", {"state": Facility.objects.get(name="Kuje General Hospital").state}))
+    return steward.send("post", f"/api/rejected-rows/{row.pk}/replay", {"cells": cells})
+
+
+def test_a_row_that_is_corrected_lands_where_its_steward_may_decide(refused):
+    assert replayed(refused, {"sex": "F"}).status_code == 200
+    assert Patient.objects.filter(first_name="Zainab").exists()
+
+
+def test_a_row_does_not_land_in_another_state_by_its_id_nor_by_its_name(refused):
+    kano = facility(state="KANO", lga="Dala", lga_name="Dala", name="Dala Clinic")
+    for cells in (
+        {"sex": "F", "facility_id": str(kano.pk)},
+        {"sex": "F", "facility_name": "Dala Clinic", "facility_id": "", "facility_state": "KANO"},
+    ):
+        answer = replayed(refused, cells)
+        assert answer.status_code == 200, answer.content
+        assert not Patient.objects.filter(facility=kano).exists()
+        refused.refresh_from_db()
+        assert refused.state == "open"
+        assert "FACILITY_NOT_FOUND" in refused.reasons
