@@ -9,12 +9,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from analytics.facility_signals import FacilitySignal
+from analytics.facility_signals import BatchShare, FacilitySignal
 from clinical import audit
 from clinical.access import Role
 from clinical.api.resource import Listing
 from clinical.duplicates import search
-from clinical.models import DuplicatePair, Facility, Table, User
+from clinical.models import AuditEvent, DuplicatePair, Facility, Table, User
 from ingestion.models import IngestRun, Source
 from medilink.urls import api
 from tests import rows
@@ -63,9 +63,16 @@ def country() -> dict[str, Place]:
     for place in places.values():
         place.things["pair"] = DuplicatePair.objects.get(facility=place.facility)
     rows.refresh_all()
-    Source.objects.create(source="*/patients.csv", delivers="append")
-    IngestRun.objects.create(kind="manual")
-    audit.note(User.objects.create_user("somebody"), "update", "facilities", 1)
+    somebody = User.objects.create_user("somebody")
+    audit.note(somebody, "update", "facilities", 1)
+    of_nobody = {  # what is at no place
+        "event": AuditEvent.objects.latest("id"),
+        "run": IngestRun.objects.create(kind="manual"),
+        "source": Source.objects.create(source="*/patients.csv", delivers="append"),
+        "user": somebody,
+    }
+    for place in places.values():
+        place.things |= of_nobody
     return places
 
 
@@ -88,11 +95,13 @@ def _settle(place: Place, number: int) -> None:
     for back in range(1, 3 + number):
         rows.visit(people[0], today - timedelta(days=back), 3, conditions=[f"{word} pox"])
     # A state's folder is what makes a batch its stewards' to decide.
-    held = batch(object_key=f"medical_records/input/{place.state}/{word}/patients.csv", status="held", reasons=["X"])
+    held = batch(object_key=f"medical_records/input/{place.state}/{word}/patients.csv", status="held", reasons=["X"], folder=f"{place.state}/{word}")
     raw = {"first_name": VEIL, "last_name": f"{word} {VEIL}", "dob": "03/04/1981"}
     refused = {"reasons": ["DATE_AMBIGUOUS:dob"], "raw": raw, "dataset": "patients", "source": held.source}
     things["batch"] = held
     things["refused"] = held.rejected_rows.create(line=2, facility=at, **refused)
+    things["sighting"] = held.sightings.create(columns=1, ids=[people[0].pk])
+    things["share"] = BatchShare.objects.create(batch=held, facilities=[at.pk], rows=[1])
     counts = dict.fromkeys(("observed", "expected_low", "expected_high", "baseline_days", "rows_amiss"), 0)
     known = {"kind": "no_file", "began_on": DAY, "last_on": DAY, "recent": []}
     things["signal"] = FacilitySignal.objects.create(facility=at, **known, **counts)
@@ -133,7 +142,7 @@ def leaks(role: str, scope: str, home: Place, places: dict[str, Place], text: st
 
 
 def as_text(answer: Any) -> str:
-    return (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode()
+    return (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode(errors="replace")
 
 
 # Every list of the API but that of the audit, which is the nation's; `facility-stats` is no resource of the router.

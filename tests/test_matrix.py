@@ -25,11 +25,16 @@ from tests.places import ROLES, SCOPES, VEIL, Place, as_text, caller, country, l
 TABLE = Path(__file__).with_name("matrix.csv")
 CALLERS = [(role, scope) for role in ROLES for scope in SCOPES]
 CALLERS += [(role, "nation") for role in ("superuser", "nobody", "anonymous")]
-THINGS = {  # what stands at a route's id, by the folder of its address
+OF_PLACES = {  # what stands at a route's id, by the folder of its address
     **{"facilities": "facility", "patients": "patient", "medical-records": "record", "triage-visits": "visit"},
-    **{"medicalrecord": "record", "triagevisit": "visit", "batches": "batch", "ingestbatch": "batch"},
-    **{"rejected-rows": "refused", "rejectedrow": "refused", "facilitysignal": "signal", "duplicatepair": "pair"},
-    **{"facility": "facility", "patient": "patient"},
+    **{"facility": "facility", "patient": "patient", "medicalrecord": "record", "triagevisit": "visit"},
+    **{"batches": "batch", "ingestbatch": "batch", "rejected-rows": "refused", "rejectedrow": "refused"},
+    **{"facilitysignal": "signal", "duplicatepair": "pair"},
+    **{"auditlog": "batch", "sighting": "sighting", "batchshare": "share"},
+}
+OF_NO_PLACE = {
+    **{"audit-events": "event", "auditevent": "event", "runs": "run", "ingestrun": "run"},
+    **{"source": "source", "user": "user"},
 }
 
 
@@ -44,23 +49,30 @@ class Route(NamedTuple):
     @property
     def thing(self) -> str | None:
         """Of which place it is asked for."""
-        return next((THINGS[part] for part in reversed(self.address.split("/")) if part in THINGS), None)
+        return _of(self, OF_PLACES)
 
     @property
     def is_list(self) -> bool:
-        return "<" not in self.address and self.method == "get"
+        folder = self.address.rstrip("/").rpartition("/")[2]
+        return self.method == "get" and "<" not in self.address and (not self.is_page or folder in OF_PLACES)
 
     @property
     def has_places(self) -> bool:
+        """Whether it is about something at a place."""
         return bool(self.thing) or self.address.startswith("api/analytics/")
 
     def path(self, place: Place) -> str:
         def fill(found: re.Match[str]) -> str:
-            if found[1] in ("pk", "object_id", "id", "user_id"):
-                return str(place.things[self.thing].pk) if self.thing else "1"
+            thing = self.thing or _of(self, OF_NO_PLACE)
+            if thing and found[1] in ("pk", "object_id", "id", "user_id", "run_id"):
+                return str(place.things[thing].pk)
             return {"line": "2", "name": "DATE_AMBIGUOUS"}.get(found[1], "1")
 
         return "/" + re.sub(r"<(\w+)>", fill, self.address)
+
+
+def _of(route: Route, known: dict[str, str]) -> str | None:
+    return next((known[part] for part in reversed(route.address.split("/")) if part in known), None)
 
 
 @cache
@@ -139,7 +151,7 @@ def ask(client: Client, route: Route, place: Place) -> Any:
         else:
             given = json.dumps(body(route, place))
             answer = getattr(client, route.method)(route.path(place), given, content_type="application/json")
-        text = (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode()
+        text = as_text(answer)
         transaction.set_rollback(True)
     return answer, text
 
@@ -151,27 +163,28 @@ def outcome(route: Route, place: Place, answer: Any, text: str) -> str:
     assert status != 429, route
     if status == 302:
         where = answer["Location"].partition("?")[0]
-        return {"/admin/login/": "log in", "/admin/": "absent"}.get(where, "answered")
+        elsewhere = "moved" if route.method == "get" else "answered"
+        return {"/admin/login/": "log in", "/admin/": "absent"}.get(where, elsewhere)
     if status in (401, 403, 404):
         return {401: "log in", 403: "no", 404: "absent"}[status]
     if status == 400 and "does_not_exist" in text:
         return "absent"
     if status == 200 and route.has_places and (route.is_list or route.address.endswith("search")):
         return "answered" if _lists(route, place, text) else "absent"
-    return "answered"
+    return "masked" if status == 400 and "masked_field" in text else "answered"
 
 
 def _lists(route: Route, place: Place, text: str) -> bool:
     """Whether something of the place is in the list."""
     if route.is_page:
-        return place.word in text
+        return f"/{place.things[route.thing].pk}/change/" in text
     found = json.loads(text)
     rows = found.get("facilities", found.get("results", []))
     if route.address.startswith("api/analytics"):
-        ids = {place.facility.pk, place.things["patient"].pk}
+        someone = place.things["patient"].pk
         return any(
             row.get("facility_id") == place.facility.pk
-            or row.get("patient_id") in ids
+            or row.get("patient_id") == someone
             or ("facility_id" not in row and "patient_id" not in row and row.get("state") == place.state)
             for row in rows
         )
@@ -179,14 +192,20 @@ def _lists(route: Route, place: Place, text: str) -> bool:
 
 
 def expected(cell: str, scope: str, place: Place, home: Place) -> str:
-    is_in = place.is_in(scope, home)
-    is_wide = scope in ("state", "nation")
-    if cell == "nation":
-        return "answered" if scope == "nation" else "no"
-    if cell == "state" and not is_wide:
-        return "no"
-    if cell == "folder" and not is_wide:
-        return "absent"
-    if cell in ("own", "state", "folder"):
+    is_in, width = place.is_in(scope, home), SCOPES.index(scope)
+    if cell in NARROW:
+        least, refusal = NARROW[cell]
+        if width < SCOPES.index(least):
+            return refusal
         return "answered" if is_in else "absent"
     return {"all": "answered"}.get(cell, cell)
+
+
+NARROW = {  # from which scope on it is answered, and what is said below
+    "own": ("facility", ""),
+    "area": ("LGA", "absent"),
+    "folder": ("state", "absent"),
+    "state": ("state", "no"),
+    "country": ("nation", "absent"),
+    "nation": ("nation", "no"),
+}

@@ -14,10 +14,12 @@ from django.utils import timezone
 from tests.places import LISTS, ROLES, VEIL, as_text, caller, country, filters_of, leaks
 
 pytestmark = pytest.mark.django_db
-ADMIN_LISTS = (
-    *("clinical_facility", "clinical_patient", "clinical_medicalrecord", "clinical_triagevisit"),
-    *("clinical_duplicatepair", "ingestion_ingestbatch", "ingestion_rejectedrow", "analytics_facilitysignal"),
-)
+SHOWN = {  # lists of the desk, and what of a place stands in each
+    **{"clinical_facility": "facility", "clinical_patient": "patient", "clinical_medicalrecord": "record"},
+    **{"clinical_triagevisit": "visit", "clinical_duplicatepair": "pair", "ingestion_ingestbatch": "batch"},
+    **{"ingestion_rejectedrow": "refused", "ingestion_auditlog": "batch", "ingestion_sighting": "sighting"},
+    **{"analytics_facilitysignal": "signal", "analytics_batchshare": "share"},
+}
 COMPLETED = {  # the fields of forms that offer rows while one types
     ("clinical", "patient", "facility"): "facility",
     ("clinical", "medicalrecord", "facility"): "facility",
@@ -66,6 +68,7 @@ def queries(address, there):
         "action": "list",
         "table": "patients",
         "object_id": there.things["patient"].pk,
+        "facility_category": "Clinic",
         "facility_type": "Clinic",
         "month": f"{today:%Y-%m}-01",
     }
@@ -75,7 +78,8 @@ def queries(address, there):
         elif name.endswith(("_before", "_to")):
             yield {name: f"{today}"}
         elif name not in ("date", "dob"):
-            yield {name: tried[name]}  # a filter that is not tried is an error here
+            assert name in tried, f"{address}: say what the filter {name} is to be tried with"
+            yield {name: tried[name]}
     yield from ({"format": kind} for kind in ("json", "csv", "ndjson"))
     yield from ({"ordering": order} for order in ("-id", "created_at", "updated_at", "name", "-state", "visited_at"))
     yield from ({"changed_since": "2020-01-01"}, {"changed_since": "2020-01-01", "format": "ndjson"})
@@ -110,7 +114,7 @@ def test_whatever_a_list_is_asked_it_says_nothing_of_the_other_state(places, rol
                 answer = getattr(somebody.client, method)(f"/{address}", query)
                 said = as_text(answer).lower() + str(answer.headers).lower()
                 echoed = {str(value).lower() for value in query.values()}
-                found = [one for one in leaks(role, "state", here, places, said) if not answer.status_code == 400]
+                found = leaks(role, "state", here, places, said)
                 assert found == [] or {*map(str.lower, found)} <= echoed, (address, query, found)
                 asked += 1
         assert somebody.client.options(f"/{address}").status_code in (200, 405)
@@ -132,13 +136,16 @@ def test_what_two_states_are_told_is_together_what_the_nation_is_told(places, ro
             if None in parts:
                 assert parts == [None] * 3 or address.endswith("audit-events"), address
                 continue
+            parts[2] = [row for row in parts[2] if row.get("state") != "ALL"]  # of the nation, and of no state
             assert _sorted(parts[0] + parts[1]) == _sorted(parts[2]), address
             assert parts[0], address
         if parts[2] is None or "facility-stats" in address:
             continue
         counts = [one.get(f"/{address}", {"per_page": "1"}).json().get("count") for one in (kano, lagos, nation)]
-        assert counts[0] + counts[1] == counts[2] == len(parts[2]), address
+        if "triage-trends" not in address:  # which has lines of the nation's own
+            assert counts[0] + counts[1] == counts[2] == len(parts[2]), address
         files = [as_text(one.get(f"/{address}", {"format": "ndjson"})).splitlines() for one in (kano, lagos, nation)]
+        files[2] = [line for line in files[2] if '"state": "ALL"' not in line and '"state":"ALL"' not in line]
         assert sorted(files[0] + files[1]) == sorted(files[2]), address
 
 
@@ -162,7 +169,7 @@ def test_the_figures_of_two_states_add_up_to_those_of_the_nation(places):
 def test_the_desk_lists_searches_and_counts_one_state(places, home, other):
     steward, here = of_state(places, "steward", home)
     there = places[other]
-    for name in ADMIN_LISTS:
+    for name in SHOWN:
         page = reverse(f"admin:{name}_changelist")
         for query in ({}, {"_facets": "True"}, {"o": "1"}, {"facility__state": there.state}, {"state": there.state}):
             text = as_text(steward.client.get(page, query, follow=True))
@@ -170,12 +177,13 @@ def test_the_desk_lists_searches_and_counts_one_state(places, home, other):
         for typed in (there.word, VEIL, f"{there.word} {VEIL}"):
             text = as_text(steward.client.post(page, {"q": typed}, follow=True))
             assert _foreign(_without_the_box(text, typed), there) == [], (name, typed)
-        assert here.word in as_text(steward.client.get(page)), name
+        thing = here.things[SHOWN[name]]
+        assert f"/{thing.pk}/change/" in as_text(steward.client.get(page)), name
 
 
 @pytest.mark.parametrize("asked", COMPLETED)
 def test_what_a_form_offers_while_one_types_is_of_one_state(places, asked):
-    steward, here = of_state(places, "steward", "own")
+    steward, _ = of_state(places, "steward", "own")
     app, model, column = asked
     named = {"app_label": app, "model_name": model, "field_name": column}
     for term in ("", "Zq", places["other state"].word, VEIL):
