@@ -95,7 +95,12 @@ def _settle(place: Place, number: int) -> None:
     for back in range(1, 3 + number):
         rows.visit(people[0], today - timedelta(days=back), 3, conditions=[f"{word} pox"])
     # A state's folder is what makes a batch its stewards' to decide.
-    held = batch(object_key=f"medical_records/input/{place.state}/{word}/patients.csv", status="held", reasons=["X"], folder=f"{place.state}/{word}")
+    held = batch(
+        object_key=f"medical_records/input/{place.state}/{word}/patients.csv",
+        status="held",
+        reasons=["X"],
+        folder=f"{place.state}/{word}",
+    )
     raw = {"first_name": VEIL, "last_name": f"{word} {VEIL}", "dob": "03/04/1981"}
     refused = {"reasons": ["DATE_AMBIGUOUS:dob"], "raw": raw, "dataset": "patients", "source": held.source}
     things["batch"] = held

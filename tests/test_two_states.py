@@ -15,10 +15,17 @@ from tests.places import LISTS, ROLES, VEIL, as_text, caller, country, filters_o
 
 pytestmark = pytest.mark.django_db
 SHOWN = {  # lists of the desk, and what of a place stands in each
-    **{"clinical_facility": "facility", "clinical_patient": "patient", "clinical_medicalrecord": "record"},
-    **{"clinical_triagevisit": "visit", "clinical_duplicatepair": "pair", "ingestion_ingestbatch": "batch"},
-    **{"ingestion_rejectedrow": "refused", "ingestion_auditlog": "batch", "ingestion_sighting": "sighting"},
-    **{"analytics_facilitysignal": "signal", "analytics_batchshare": "share"},
+    "clinical_facility": "facility",
+    "clinical_patient": "patient",
+    "clinical_medicalrecord": "record",
+    "clinical_triagevisit": "visit",
+    "clinical_duplicatepair": "pair",
+    "ingestion_ingestbatch": "batch",
+    "ingestion_rejectedrow": "refused",
+    "ingestion_auditlog": "batch",
+    "ingestion_sighting": "sighting",
+    "analytics_facilitysignal": "signal",
+    "analytics_batchshare": "share",
 }
 COMPLETED = {  # the fields of forms that offer rows while one types
     ("clinical", "patient", "facility"): "facility",
