@@ -14,7 +14,7 @@ from clinical import audit
 from clinical.access import Role
 from clinical.api.resource import Listing
 from clinical.duplicates import search
-from clinical.models import AuditEvent, DuplicatePair, Facility, Table, User
+from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, Table, User
 from ingestion.models import IngestRun, Source
 from medilink.urls import api
 from tests import rows
@@ -70,6 +70,7 @@ def country() -> dict[str, Place]:
         "run": IngestRun.objects.create(kind="manual"),
         "source": Source.objects.create(source="*/patients.csv", delivers="append"),
         "user": somebody,
+        "search": DuplicateSearch.objects.latest("id"),
     }
     for place in places.values():
         place.things |= of_nobody

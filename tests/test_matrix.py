@@ -3,7 +3,8 @@
 The addresses are those of the URL resolver: one without a line in the table fails, and so does a line without one.
 
 What a cell of the table says of a caller: `own` is answered within the caller's scope and absent outside; `state` is
-refused below the scope of a state; `folder` is absent below it, because files belong to states; `nation` is refused
+refused below the scope of a state; `folder` is absent below it, because files belong to states, `area` below that of an LGA,
+`country` below the nation's; `decide` is `own`, but refused outside; `nation` is refused
 below the nation's; `all` is answered, `absent` and `no` (403) are not; `log in` is asked first who it is.
 """
 
@@ -79,7 +80,7 @@ class Route(NamedTuple):
 
     def path(self, place: Place) -> str:
         def fill(found: re.Match[str]) -> str:
-            thing = self.thing or _of(self, OF_NO_PLACE)
+            thing = "run" if found[1] == "run_id" else self.thing or _of(self, OF_NO_PLACE)
             if thing and found[1] in ("pk", "object_id", "id", "user_id", "run_id"):
                 return str(place.things[thing].pk)
             return {"line": "2", "name": "DATE_AMBIGUOUS"}.get(found[1], "1")
@@ -214,6 +215,8 @@ def expected(cell: str, scope: str, place: Place, home: Place) -> str:
         if width < SCOPES.index(least):
             return refusal
         return "answered" if is_in else "absent"
+    if cell == "decide":
+        return "answered" if is_in else "no"
     return {"all": "answered"}.get(cell, cell)
 
 
