@@ -3,7 +3,7 @@
 The addresses are those of the URL resolver: one without a line in the table fails, and so does a line without one.
 
 What a cell of the table says of a caller: `own` is answered within the caller's scope and absent outside; `state` is
-refused below the scope of a state; `folder` is absent below it, because files belong to states, `area` below that of an LGA,
+refused below the scope of a state; `folder` is absent below it, because files belong to states; `area` below an LGA,
 `country` below the nation's; `decide` is `own`, but refused outside; `nation` is refused
 below the nation's; `all` is answered, `absent` and `no` (403) are not; `log in` is asked first who it is.
 """
