@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminDateWidget
 from analytics import silence
 from analytics.facility_signals import BatchShare, FacilitySignal, FacilitySignalQuerySet, WatchedDay
 from clinical.geography import STATES
-from ingestion.admin.desk import Desk, WhyForm, link, person
+from ingestion.admin.desk import Desk, OfBatches, WhyForm, link, person
 
 Kind, State = FacilitySignal.Kind, FacilitySignal.State
 COLOURS = {
@@ -194,7 +194,7 @@ class WatchedDayAdmin(Desk):
 
 
 @admin.register(BatchShare)
-class BatchShareAdmin(Desk):
+class BatchShareAdmin(OfBatches):
     list_display = ("batch_id", "facility_count", "row_count")
     fields = ("batch_id", "facility_count", "row_count")
     readonly_fields = fields

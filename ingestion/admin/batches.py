@@ -19,7 +19,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidget
 
 from ingestion import reverting, stewards
-from ingestion.admin.desk import Desk, Why, WhyForm, link, person, sentences
+from ingestion.admin.desk import Desk, OfBatches, Why, WhyForm, link, person, sentences
 from ingestion.admin.passports import Asked
 from ingestion.corrections import returned
 from ingestion.datasets import Dataset
@@ -270,7 +270,7 @@ class TableFilter(DropdownFilter):
 
 
 @admin.register(AuditLog)
-class AuditLogAdmin(Desk):
+class AuditLogAdmin(OfBatches):
     """By batch, in the words that SQL users know."""
 
     list_display = (
@@ -282,7 +282,7 @@ class AuditLogAdmin(Desk):
 
 
 @admin.register(Sighting)
-class SightingAdmin(Desk):
+class SightingAdmin(OfBatches):
     list_display = ("id", "of_batch", "columns", "rows")
     list_select_related = ("batch",)
     fields = ("of_batch", "columns", "rows")

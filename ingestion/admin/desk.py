@@ -16,8 +16,10 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
+from clinical.access import READ
 from clinical.changelists import Listed, ReadOnly
 from clinical.models import User
+from ingestion.models import IngestBatch
 from ingestion.refusals import CODES, Code, Level, code_of
 
 SHOWN = 20  # of a selection, before a decision is asked for
@@ -83,6 +85,16 @@ class Desk(Listed, ReadOnly, ModelAdmin):
             self.message_user(request, done, messages.SUCCESS)
         for refusal in refusals:
             self.message_user(request, refusal, messages.ERROR)
+
+
+class OfBatches(Desk):
+    """What is known of batches, one row or more for each: of those in the steward's scope."""
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        rows, user = super().get_queryset(request), person(request)
+        if user.access.scope(READ, "deliveries").is_national:
+            return rows
+        return rows.filter(batch__in=IngestBatch.objects.visible_to(user).order_by())
 
 
 class WhyForm(forms.Form):

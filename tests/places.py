@@ -1,0 +1,160 @@
+"""One country for the tests of who sees what: four places, and each with a word of its own in all that is theirs.
+
+A word of another place in an answer is a leak; so is VEIL, which stands in all that is masked, for who sees masks.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from analytics.facility_signals import BatchShare, FacilitySignal
+from clinical import audit
+from clinical.access import Role
+from clinical.api.resource import Listing
+from clinical.duplicates import search
+from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, Table, User
+from ingestion.models import IngestRun, Source
+from medilink.urls import api
+from tests import rows
+from tests.callers import Caller
+from tests.ingestion.factories import batch
+
+VEIL = "Zqveil"
+DAY = date(2026, 11, 20)
+SCOPES = ("facility", "LGA", "state", "nation")
+
+
+@dataclass
+class Place:
+    """A facility, and one of everything at it, under the name that routes and tables have for it."""
+
+    word: str
+    state: str
+    lga: str
+    things: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def facility(self) -> Facility:
+        return self.things["facility"]
+
+    def is_in(self, scope: str, home: "Place") -> bool:
+        """Whether a user whose scope is the facility, LGA or state of `home`, or the nation, may see it."""
+        return {
+            "facility": self is home,
+            "LGA": (self.state, self.lga) == (home.state, home.lga),
+            "state": self.state == home.state,
+            "nation": True,
+        }[scope]
+
+
+def country() -> dict[str, Place]:
+    """Own facility, another of its LGA, another of its state, and one of another state; their marts are fresh."""
+    places = {
+        "own": Place("Zqalpha", "KANO", "Dala"),
+        "same LGA": Place("Zqbravo", "KANO", "Dala"),
+        "same state": Place("Zqcharlie", "KANO", "Fagge"),
+        "other state": Place("Zqdelta", "LAGOS", "Ikeja"),
+    }
+    for number, place in enumerate(places.values()):
+        _settle(place, number)
+    search.search(Table.PATIENTS)
+    for place in places.values():
+        place.things["pair"] = DuplicatePair.objects.get(facility=place.facility)
+    rows.refresh_all()
+    somebody = User.objects.create_user("somebody")
+    audit.note(somebody, "update", "facilities", 1)
+    of_nobody = {  # what is at no place
+        "event": AuditEvent.objects.latest("id"),
+        "run": IngestRun.objects.create(kind="manual"),
+        "source": Source.objects.create(source="*/patients.csv", delivers="append"),
+        "user": somebody,
+        "search": DuplicateSearch.objects.latest("id"),
+    }
+    for place in places.values():
+        place.things |= of_nobody
+    return places
+
+
+def _settle(place: Place, number: int) -> None:
+    word, things = place.word, place.things
+    known = {"state": place.state, "lga": place.lga, "lga_name": place.lga, "type": "Clinic"}
+    at = things["facility"] = rows.facility(name=f"{word} Clinic", **known)
+    named = {"first_name": VEIL, "last_name": f"{word} {VEIL}", "dob": date(1981, 3, 4 + number)}
+    phones = [f"+23480312340{number}{twin}" for twin in (1, 2)]
+    people = [
+        rows.patient(at, **named, patient_number=f"{VEIL}-{word}-1", phone=phones[0]),
+        rows.patient(at, **named | {"first_name": f"{VEIL}e"}, patient_number=f"{VEIL}-{word}-2", phone=phones[0]),
+    ]
+    things["patient"] = people[0]
+    today = timezone.localdate()
+    said = {"treatment": VEIL, "notes": f"{VEIL} {word}", "record_id": f"{VEIL}-{word}"}
+    things["record"] = rows.record(people[0], today, diagnosis=f"{word} fever", record_type=word, **said)
+    said = {"chief_complaint": f"{VEIL} {word}", "vital_signs": VEIL, "recommendations": [VEIL], "provider": VEIL}
+    things["visit"] = rows.visit(people[0], today, 2, visit_id=f"{VEIL}-{word}", conditions=[f"{word} pox"], **said)
+    for back in range(1, 3 + number):
+        rows.visit(people[0], today - timedelta(days=back), 3, conditions=[f"{word} pox"])
+    # A state's folder is what makes a batch its stewards' to decide.
+    held = batch(
+        object_key=f"medical_records/input/{place.state}/{word}/patients.csv",
+        status="held",
+        reasons=["X"],
+        folder=f"{place.state}/{word}",
+    )
+    raw = {"first_name": VEIL, "last_name": f"{word} {VEIL}", "dob": "03/04/1981"}
+    refused = {"reasons": ["DATE_AMBIGUOUS:dob"], "raw": raw, "dataset": "patients", "source": held.source}
+    things["batch"] = held
+    things["refused"] = held.rejected_rows.create(line=2, facility=at, **refused)
+    things["sighting"] = held.sightings.create(columns=1, ids=[people[0].pk])
+    things["share"] = BatchShare.objects.create(batch=held, facilities=[at.pk], rows=[1])
+    counts = dict.fromkeys(("observed", "expected_low", "expected_high", "baseline_days", "rows_amiss"), 0)
+    known = {"kind": "no_file", "began_on": DAY, "last_on": DAY, "recent": []}
+    things["signal"] = FacilitySignal.objects.create(facility=at, **known, **counts)
+
+
+def caller(role: str, scope: str, home: Place) -> Caller:
+    """Somebody who holds the role there, as `create_user` makes them; also a superuser, and a user without any role."""
+    if role == "superuser":
+        made = Caller()
+        made.user.is_superuser = made.user.is_staff = True
+    elif role == "nobody":
+        made = Caller()
+    else:
+        made = Caller((role, membership(scope, home)))
+        made.user.is_staff = role == Role.STEWARD
+    made.user.save()
+    return made
+
+
+def membership(scope: str, home: Place) -> dict[str, Any]:
+    return {
+        "facility": {"facility": home.facility},
+        "LGA": {"state": home.state, "lga": home.lga},
+        "state": {"state": home.state},
+        "nation": {},
+    }[scope]
+
+
+ROLES = tuple(Role)
+UNVEILED = (*(role for role in ROLES if role not in (Role.ANALYST, Role.AUDITOR)), "superuser")
+
+
+def leaks(role: str, scope: str, home: Place, places: dict[str, Place], text: str) -> list[str]:
+    """Words in an answer that its caller may not see."""
+    text = text.lower()
+    found = [one.word for one in places.values() if not one.is_in(scope, home) and one.word.lower() in text]
+    return found + ([VEIL] if role not in UNVEILED and VEIL.lower() in text else [])
+
+
+def as_text(answer: Any) -> str:
+    return (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode(errors="replace")
+
+
+# Every list of the API but that of the audit, which is the nation's; `facility-stats` is no resource of the router.
+VIEWS = {f"api/{name}": view for name, view, _ in api.registry if issubclass(view, Listing) and name != "audit-events"}
+LISTS = (*VIEWS, "api/analytics/facility-stats")
+
+
+def filters_of(address: str) -> frozenset[str]:
+    return frozenset(VIEWS[address].filterset_class.base_filters) if address in VIEWS else frozenset({"state"})
