@@ -17,7 +17,7 @@ ROLE = row_security.ROLE
 # The application's own bookkeeping and the past are no business of a page; triggers write what it sets off.
 NOT_WRITTEN = (
     *("django_migrations", "role_rights", "state_names", "environment"),
-    *("revisions", "row_changes", "audit_seals", "erased_identities"),
+    *("revisions", "row_changes", "audit_seals", "erased_identities", "index_keys", "backups"),
 )
 HIDDEN = ("row_security_keys",)
 GRANTS = f"""
@@ -42,6 +42,7 @@ END $$;
 # So that workers see in pg_stat_activity when a transaction of the web began (changed_since).
 SEEN = f"GRANT {ROLE} TO CURRENT_USER WITH INHERIT TRUE, SET FALSE"
 IS_SEEN = "SELECT pg_has_role(current_user, %(role)s, 'USAGE')"
+ARE_THERE = "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s) AS name"
 MAY_SHAPE = """
 SELECT rolsuper OR rolcreaterole OR EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s)
 FROM pg_roles WHERE rolname = current_user
@@ -51,8 +52,8 @@ FROM pg_roles WHERE rolname = current_user
 def prepare() -> None:
     """After each migrate. Where our user may not make roles somebody else has to; the web says so when it starts."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('audit_seals')")
-        if cursor.fetchone()[0] is None:  # migrated back to before there was any of it
+        cursor.execute(ARE_THERE, [[*NOT_WRITTEN, *HIDDEN]])
+        if not cursor.fetchone()[0]:  # migrated to an earlier state
             return
         with transaction.atomic():
             _remember_rights(cursor)

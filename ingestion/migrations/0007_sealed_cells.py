@@ -168,6 +168,9 @@ class Migration(migrations.Migration):
         ("ingestion", "0006_rejected_rows_of_a_state"),
     ]
 
+    # From there on a revision is only ever added to, and its digest sealed.
+    run_before = [("clinical", "0013_audit_of_reads")]
+
     operations = [
         migrations.SeparateDatabaseAndState(
             [

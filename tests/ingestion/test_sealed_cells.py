@@ -81,7 +81,7 @@ def test_a_cell_that_is_put_into_another_row_is_not_read(refused):
 
 def test_rows_are_found_at_the_desk_by_a_whole_name(refused, desk):
     def found(words):
-        page = desk.get("/admin/ingestion/rejectedrow/", {"q": words})
+        page = desk.post("/admin/ingestion/rejectedrow/", {"q": words}, follow=True)
         return {row.pk for row in page.context["cl"].result_list}
 
     visit = RejectedRow.objects.get(dataset="triage_visits", line=4)

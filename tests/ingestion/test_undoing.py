@@ -32,7 +32,7 @@ EVERYTHING = (
     " from triage_visits order by id",
     "select facility_id, of_id, name_key, state, lga_key from facility_aliases order by id",
     "select patient_id, of_id, facility_id, first_name_key, last_name_key, dob from patient_aliases order by id",
-    "select raw, reasons, corrections, state, became_id from rejected_rows order by id",
+    "select raw_sealed, cell_keys, reasons, corrections_sealed, state, became_id from rejected_rows order by id",
 )
 
 place, name = st.sampled_from(PLACES), st.sampled_from(NAMES)
