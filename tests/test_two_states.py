@@ -76,6 +76,10 @@ def queries(address, there):
         "table": "patients",
         "object_id": there.things["patient"].pk,
         "facility_category": "Clinic",
+        "priority_category": "Medium",
+        "volume_category": "Low",
+        "acuity_category": "Low",
+        "risk_level": "Low",
         "facility_type": "Clinic",
         "month": f"{today:%Y-%m}-01",
     }

@@ -101,10 +101,11 @@ def stream(
 ) -> StreamingHttpResponse:
     """All rows, each as `represent` makes it of what the queryset gives; `parts` notes them before they are sent."""
     content_type, write = FORMATS[kind]
-    if parts:
-        parts.open()
+    is_ours = not connection.in_atomic_block
     found = _read(rows, user_id)
     next(found)  # the place is taken, or refused, before an answer begins
+    if parts:
+        parts.open(by_itself=is_ours)
     sent = found if parts is None else _noted(found, parts)
     response = StreamingHttpResponse(
         _blocks(write(columns, map(represent, sent))),

@@ -144,13 +144,15 @@ class Parts:
         self.asked = replace(asked, caller=lambda: user)  # the answer is sent when the request is over
         self.request_id = requests.request_id.get()
         self.read, self.patient_at, self.id_at, self.number = read, patient_at, id_at, 0
-        asked.read = replace(read, details=read.details | {"part": 0})
+        self.of_request = asked
         self.connection: Any = connection
 
-    def open(self) -> None:
-        """Before the export's transaction begins."""
-        if not connection.in_atomic_block:
+    def open(self, *, by_itself: bool) -> None:
+        """Notes what is asked for, before anything is sent: the request's own line."""
+        if by_itself:
             self.connection = connections.create_connection(DEFAULT_DB_ALIAS)
+        self._write(replace(self.read, details=self.read.details | {"part": 0}))
+        self.of_request.is_noted = True
 
     def sent(self, rows: Sequence[Sequence[Any]]) -> None:
         """These go out next."""
@@ -165,6 +167,9 @@ class Parts:
             patient_ids=[pk for pk in whom if pk is not None],
             details=self.read.details | details,
         )
+        self._write(part)
+
+    def _write(self, part: Read) -> None:
         token = requests.request_id.set(self.request_id)
         try:
             with self.connection.cursor() as cursor:

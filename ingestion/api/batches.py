@@ -40,6 +40,7 @@ class BatchFilter(FilterSet):
 class BatchViewSet(Readable):
     """What was delivered: one object version, or one replay of refused rows, with its counts and reasons."""
 
+    looks_up_scope = True
     resource = "deliveries"
     model = IngestBatch
     serializer_class = bodies.Batch

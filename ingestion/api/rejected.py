@@ -46,6 +46,7 @@ def _opened(name: str, row: Answer) -> dict[str, Any] | None:
 class RejectedRowViewSet(Readable):
     """Rows that could not be loaded, each with every reason and the cells as delivered."""
 
+    looks_up_scope = True
     resource = "deliveries"
     model = RejectedRow
     serializer_class = bodies.Row

@@ -76,7 +76,8 @@ def stage_again(
         load = begin(batch, header, delivery, iter(partial(spool.read, SPOOL_BLOCK), b""))
     refused.number_replayed(load, again)
     _SUBJECTS[load.dataset].resolve(load)
-    load.stop(places.landing_outside(load, inside), "FACILITY_NOT_FOUND")
+    if not inside.is_national:
+        load.stop(places.landing_outside(load, inside), "FACILITY_NOT_FOUND")
     refused.stage(load, header, lambda lines: ((line, ()) for line in lines))
     return load
 

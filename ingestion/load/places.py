@@ -86,9 +86,7 @@ def facility_of_row() -> Coalesce:
 
 
 def landing_outside(load: Load, scope: Scope) -> "QuerySet[Any]":
-    """The rows that would be written at a facility, or would make one, that is not in the scope."""
-    if scope.is_national:
-        return load.rows.none()
+    """The rows that would be written at a facility, or would make one, that is not in the scope; not of the nation."""
     if load.dataset == Dataset.FACILITIES:
         return load.good.exclude(scope.of_places("state", "lga_key", "known__row_id"))
     inside = [*Facility.objects.inside(scope).order_by().values_list("pk", flat=True)]

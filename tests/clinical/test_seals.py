@@ -11,6 +11,7 @@ from clinical import audit
 from clinical.audit import partitions, seals, verifying
 from clinical.models import AuditEvent, AuditSeal, Patient, Revision
 from tests import rows
+from tests.sealing import seal_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,9 +36,9 @@ def sealed():
     """Ten lines under two seals; the ids of the second five."""
     for _ in range(5):
         audit.note(None, "test", "patients", 1)
-    seals.seal()
+    seal_all()
     ids = [audit.note(None, "test", "patients", 1).pk for _ in range(5)]
-    seals.seal()
+    seal_all()
     return ids
 
 
@@ -50,7 +51,7 @@ def test_what_was_committed_is_sealed_once(sealed):
 def test_the_changes_of_rows_are_sealed_too():
     someone = rows.patient()
     Patient.objects.update(first_name="Changed")
-    seals.seal()
+    seal_all()
     assert AuditSeal.objects.filter(table="revisions").exists()
     as_the_machines_owner("""UPDATE revisions SET was = '{"first_name": "Another"}' WHERE object_id = %s""", someone.pk)
     assert any("revisions" in one and "were changed" in one for one in wrong())
@@ -94,7 +95,7 @@ def test_an_audit_that_is_sealed_anew_from_its_beginning_does_not_have_the_head_
     head = seals.head()
     as_the_machines_owner("DELETE FROM audit_events WHERE id = %s", sealed[0])
     as_the_machines_owner("DELETE FROM audit_seals")
-    seals.seal()
+    seal_all()
     assert wrong() == []
     assert "the head that was exported is not in the chain" in wrong(head)[0]
 
@@ -109,7 +110,7 @@ def test_a_line_that_commits_late_is_sealed_later_and_not_taken_for_one_put_in()
         early = audit.note(None, "early", "x").pk
         assert seals.seal() == 0  # the other one began before it
         other.commit()
-        assert seals.seal() == 2
+        assert seal_all() == 2
         assert late < early
         assert wrong() == []
     finally:
@@ -128,9 +129,9 @@ def test_a_database_restored_into_another_cluster_goes_on_and_holds(sealed):
         seals.read_alike()
         assert seals._keep("audit_events", era, connection_xid) == 11
     audit.note(None, "here", "patients")
-    assert seals.seal() == 1
+    assert seal_all() == 1
     audit.note(None, "here again", "patients")
-    assert seals.seal() == 1
+    assert seal_all() == 1
     assert wrong() == []
     as_the_machines_owner("DELETE FROM audit_events WHERE id = %s", sealed[0])
     assert len(wrong()) == 1
@@ -153,7 +154,7 @@ def test_a_partition_cannot_be_emptied_either():
 def test_what_a_change_says_of_a_person_can_be_erased_and_the_seals_hold():
     someone = rows.patient()
     Patient.objects.update(first_name="Changed")
-    seals.seal()
+    seal_all()
     assert audit.erase(Revision.objects.filter(table="patients", object_id=someone.pk)) == 1
     left = Revision.objects.get(table="patients", object_id=someone.pk)
     assert (left.was.keys(), left.salt) == ({"erased"}, None)
@@ -166,7 +167,7 @@ def test_what_a_change_says_of_a_person_can_be_erased_and_the_seals_hold():
 def test_lines_of_a_month_that_was_not_made_are_kept_and_move_over(sealed):
     long_ago = datetime(2021, 3, 31, 23, 30, tzinfo=UTC)
     line = AuditEvent.objects.create(at=long_ago, action="old", table="x")
-    seals.seal()
+    seal_all()
     assert partitions.make_ahead() == 1
     assert run("SELECT tableoid::regclass::text FROM audit_events WHERE id = %s", line.pk) == [
         ("audit_events_2021_03",)
@@ -187,7 +188,7 @@ def test_a_month_older_than_six_years_is_dropped_and_that_is_a_line(sealed):
     old = datetime(today.year - 6, today.month, 1, tzinfo=UTC) - timedelta(days=3)
     AuditEvent.objects.create(at=old, action="old", table="x")
     partitions.make_ahead()
-    seals.seal()
+    seal_all()
     dropped = partitions.drop_expired()
     assert dropped == [f"audit_events_{old:%Y_%m}"]
     assert AuditEvent.objects.get(action="drop").details["rows"] == 1

@@ -6,13 +6,14 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from clinical import history, rotation
-from clinical.audit import seals, verifying
+from clinical.audit import verifying
 from clinical.models import AuditEvent, IdempotencyKey, ProgramToken, Revision
 from ingestion import fates, passport, stewards
 from ingestion.models import IngestBatch, RejectedRow
 from medilink import purge
 from medilink.models import Alert
 from tests.deliveries import PATIENTS, deliver, deliver_all, night
+from tests.sealing import seal_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OLD = timedelta(days=181)
@@ -55,7 +56,7 @@ def test_what_was_purged_is_in_no_history(settled):
 
 
 def test_seals_hold_when_cells_are_sealed_anew_and_purged(settled, settings):
-    seals.seal()
+    seal_all()
     settings.DATA_KEYS = {"new": os.urandom(32), **settings.DATA_KEYS}
     assert rotation.rotate() > 0
     purge.purge()
