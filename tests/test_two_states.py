@@ -80,6 +80,8 @@ def queries(address, there):
         "volume_category": "Low",
         "acuity_category": "Low",
         "risk_level": "Low",
+        "time_of_day": "Morning",
+        "is_active_last_90_days": "true",
         "facility_type": "Clinic",
         "month": f"{today:%Y-%m}-01",
     }

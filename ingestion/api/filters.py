@@ -23,7 +23,9 @@ class HasReason(Func):
     def __init__(self, reason: Any) -> None:
         super().__init__(F("reasons"), reason if hasattr(reason, "resolve_expression") else Value(reason))
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
+    def as_sql(  # type: ignore[override]  # its template has two places
+        self, compiler: Any, connection: Any, **_: Any
+    ) -> tuple[str, Any]:
         """The column with its table: a batch, which a row's scope may join, has reasons too."""
         parts = [compiler.compile(part) for part in self.get_source_expressions()]
         sql = self.template % {"reasons": parts[0][0], "reason": parts[1][0]}
