@@ -260,7 +260,9 @@ def compare(role: str, scope: str, places: dict[str, Place], chosen: list[Route]
             leaked += [(route, name, word) for word in leaks(role, scope, home, places, text)]
     print(f"{role} of {scope}: {cells} cells, {len(leaked)} leaks")  # the figures, with -s
     assert leaked == []
-    assert wrong == []
+    assert not wrong, "\n".join(
+        f"{r.method} {r.address} at {name}: {cell}, not {found}" for r, name, cell, found in wrong
+    )
 
 
 @pytest.mark.django_db

@@ -3,6 +3,7 @@
 import pytest
 
 from clinical.models import Facility, Patient
+from ingestion import stewards
 from ingestion.models import RejectedRow
 from tests.callers import Caller
 from tests.deliveries import PATIENTS, deliver, deliver_all, night
@@ -38,8 +39,10 @@ def test_a_row_does_not_land_in_another_state(refused, by):
         "id": {"facility_id": str(kano.pk)},
         "name": {"facility_name": "Dala Clinic", "facility_state": "KANO"},
     }
-    answer = replayed(refused, {"sex": "F"} | where[by])
-    assert answer.status_code == 200, answer.content
+    steward = Caller(("steward", {"state": "FCT"})).user
+    rows = RejectedRow.objects.filter(pk=refused.pk)
+    stewards.correct(rows, {"sex": "F"} | where[by], by=steward)
+    stewards.replay(rows, by=steward)
     assert not Patient.objects.filter(facility=kano).exists()
     refused.refresh_from_db()
     assert (refused.state, refused.reasons) == ("open", ["FACILITY_NOT_FOUND"])
