@@ -13,7 +13,7 @@ demo: .venv/synced
 	@.venv/bin/python manage.py demo $(ARGS)
 
 test: .venv/synced
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 $(ARGS)
 
 lint: .venv/synced
 	.venv/bin/python -m ruff check .

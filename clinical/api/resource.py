@@ -373,8 +373,12 @@ class Readable(Listing):
         return Response(row, headers={"ETag": self.etag(row)})
 
     def find(self, pk: str | int) -> Row:
-        what = (*self._view_of(self.user.access.scope(access.READ, self.resource)), "one")
-        found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))
+        scope = self.user.access.scope(access.READ, self.resource)
+        if self.looks_up_scope and not scope.is_national:
+            found = [*self.present().filter(pk=id_of(pk))]
+        else:
+            what = (*self._view_of(scope), "one")
+            found = statements.read(what, [id_of(pk)], lambda number: self.present().filter(pk=number))
         if not found:
             return self.find(self._survivor(id_of(pk)))
         return self.told(found, self.represent(), "read", object_id=found[0][0])[0]
