@@ -19,7 +19,7 @@ LATIN = PATIENTS.replace("Amina", "Aminé").encode("latin-1")
 
 @pytest.fixture
 def alice():
-    return User.objects.create_user("alice")
+    return User.objects.create_superuser("alice")
 
 
 @pytest.fixture

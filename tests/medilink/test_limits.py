@@ -219,7 +219,11 @@ def test_an_export_that_nobody_reads_gives_its_place_back(alice):
     steward.get("/api/patients", {"format": "csv"}).close()
     assert not connection.in_atomic_block
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s", [exports.PLACE])
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            [exports.PLACE],
+        )
         assert cursor.fetchone() == (0,)
 
 
