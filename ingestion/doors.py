@@ -1,13 +1,15 @@
 """What the ingestion commands share: dates from the command line, the telling of a run, and its exit code."""
 
 import sys
-from argparse import ArgumentTypeError
+from abc import abstractmethod
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import date
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 
+from clinical.database_roles import NotAllowedError, UnfitRoleError
 from ingestion import backfill, lanes, outages, runs, sources
 from ingestion.lanes import Crew
 from ingestion.models import IngestBatch, IngestRun
@@ -27,6 +29,28 @@ class Door(BaseCommand):
             _exit(str(error), runs.AWAY)
         except (OperationalError, InterfaceError) as error:
             _exit(f"{outages.told(error)} If it goes on, check DATABASE_URL.", runs.AWAY)
+
+
+class RoleDoor(Door):
+    """A command that makes a role of the database, whose password comes by standard input."""
+
+    @abstractmethod
+    def create(self, password: str | None) -> str:
+        """Returns how to connect."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--password-stdin", action="store_true", help="read its password from the first line of standard input"
+        )
+
+    def handle(self, *, password_stdin: bool, **options: Any) -> None:
+        password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+        if password_stdin and not password:
+            raise CommandError("There is no password on standard input.", returncode=2)
+        try:
+            self.stdout.write(self.create(password))
+        except (UnfitRoleError, NotAllowedError) as error:
+            raise CommandError(str(error)) from error
 
 
 def day(text: str) -> date:

@@ -52,11 +52,6 @@ class Erased(NamedTuple):
     objects: list[dict[str, Any]]
 
 
-def waiting() -> Any:
-    """Confirmed and not done yet."""
-    return Erasure.objects.filter(confirmed_at__isnull=False, done_at=None).order_by("pk")
-
-
 def erase(erasure: Erasure) -> Erased:
     """Once it is confirmed; by the owner of the tables alone. Done already, it only tells what still holds them."""
     if erasure.confirmed_by is None:

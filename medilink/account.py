@@ -3,6 +3,7 @@
 A password opens only these pages until the second factor is given and the password is one's own (medilink/browsers.py).
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -101,8 +102,8 @@ class Step(View):
             return HttpResponseRedirect(_next(request) or reverse("admin:index"))
         return cast(HttpResponse, super().dispatch(request, *args, **kwargs))
 
-    def is_owed(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_owed(self) -> bool: ...
 
     def page(self, request: HttpRequest, form: forms.Form, **told: Any) -> HttpResponse:
         context = admin.site.each_context(request) | {"form": form, "user_name": self.user.username, **told}
