@@ -31,10 +31,11 @@ SHOWN = 100
 # facility, since it means nothing without. The text itself is sealed, and read from one of the rows.
 GROUPS = r"""
 SELECT reason, key, count(*) AS total, count(*) FILTER (WHERE cardinality(reasons) = 1) AS freed,
-       min(id) AS example, array_agg(DISTINCT dataset) AS datasets, count(DISTINCT source) AS sources,
-       min(first_seen_at) AS since, (array_agg(n ORDER BY id))[1] - 1 AS number
+       (array_agg(id ORDER BY batch_id, line))[1] AS example,
+       array_agg(DISTINCT dataset) AS datasets, count(DISTINCT source) AS sources,
+       min(first_seen_at) AS since, (array_agg(n ORDER BY batch_id, line))[1] - 1 AS number
 FROM (
-    SELECT r.id, n, r.reasons, r.dataset, r.source, r.first_seen_at, reason, coalesce(CASE
+    SELECT r.id, r.batch_id, r.line, n, r.reasons, r.dataset, r.source, r.first_seen_at, reason, coalesce(CASE
         WHEN reason IN ('FACILITY_NOT_FOUND', 'FACILITY_AMBIGUOUS') THEN cell_keys ->> 'facility_name'
         WHEN reason IN ('PATIENT_NOT_FOUND', 'PATIENT_AMBIGUOUS', 'IDENTITY_CONFLICT:patient') THEN concat(
             cell_keys ->> 'patient_first_name', '.', cell_keys ->> 'patient_last_name', '.',

@@ -116,7 +116,7 @@ def _plain(pattern: str) -> str:
 
 def _methods(view: Any) -> list[str]:
     if actions := getattr(view, "actions", None):
-        return [*actions]
+        return [method for method in actions if method != "head"]  # the framework adds it with a view's first request
     if kind := getattr(view, "cls", None):
         return [method for method in ("get", "post", "put", "patch", "delete") if hasattr(kind, method)]
     return ["get", "post"]
