@@ -74,6 +74,7 @@ def test_each_answer_is_guarded(desk, path):
     assert "camera=()" in answer["Permissions-Policy"]
 
 
+@pytest.mark.django_db
 def test_static_files_may_be_kept(client):
     with closing(client.get("/static/medilink/desk.js")) as answer:
         assert "no-store" not in answer["Cache-Control"]
