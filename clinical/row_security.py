@@ -57,8 +57,12 @@ def lifted() -> Iterator[None]:
 
 def signing_keys() -> list[bytes]:
     """Of the secrets that are in use; the first one signs."""
-    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return [hashlib.sha256(b"row security " + str(secret).encode()).digest() for secret in secrets]
+    return [_key(str(secret)) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+
+
+@lru_cache(maxsize=16)
+def _key(secret: str) -> bytes:
+    return hashlib.sha256(b"row security " + secret.encode()).digest()
 
 
 def say(cursor: Any) -> None:
@@ -89,7 +93,7 @@ def guard(execute: Callable[..., Any], sql: str, params: Any, many: bool, contex
         return execute(sql, params, many, context)
     if many or context["cursor"].cursor.name:  # a server's cursor: nothing can stand before its declaration
         return _said_apart(claim(user_id), execute, sql, params, many, context)
-    return execute(f"SELECT set_config('{SETTING}', '{claim(user_id)}', true);{sql}", params, many, context)
+    return execute(f"SET LOCAL {SETTING} = '{claim(user_id)}';{sql}", params, many, context)
 
 
 def _said_apart(said: str, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:

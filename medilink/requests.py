@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 from uuid import uuid4
 
@@ -55,6 +56,7 @@ def address(request: HttpRequest | None) -> str:
 WITH_PORT = re.compile(r"([0-9.]+):[0-9]+|\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?")  # as some proxies write it
 
 
+@lru_cache(maxsize=4096)
 def _plain(written: str) -> str:
     """The address alone, without port and zone; empty for what is none, as of a socket of this machine."""
     host = written.strip().partition("%")[0]

@@ -1,5 +1,6 @@
 """What the web server runs: the site, on connections of the web's own role."""
 
+import gc
 import os
 from contextlib import suppress
 from typing import Any
@@ -43,3 +44,4 @@ def _connect_as_the_web() -> None:
 
 
 _connect_as_the_web()
+gc.freeze()  # what lives as long as the process need not be looked through again and again

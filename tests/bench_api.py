@@ -24,7 +24,7 @@ PEERS = ROOT.parent / "shared" / "bench"
 sys.path.insert(0, str(ROOT))
 os.environ["DJANGO_SETTINGS_MODULE"] = "medilink.settings"
 os.environ["SECRET_KEY"] = "of-a-benchmark-only-" * 4
-os.environ["THROTTLE_USER"] = "off"  # the peers have none
+os.environ["THROTTLE_USER"] = os.environ["THROTTLE_PATIENTS"] = "off"  # the peers have none
 PORTS = {"medilink": 18101, "fastapi": 18102, "plain DRF": 18103}
 
 ROWS = """

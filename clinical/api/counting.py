@@ -17,6 +17,8 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import QuerySet
 
+from clinical.api import statements
+
 EXACT_UP_TO = 100_000
 REMEMBERED = 2_000
 SECONDS = 60.0  # row_changes keeps its rows for an hour: clinical/models and analytics/marts.py
@@ -70,9 +72,7 @@ def _remember(key: tuple[str, Hashable], found: Count) -> None:
 
 
 def _has_changed(tables: Sequence[str], snapshot: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(HAS_CHANGED, [[*tables], snapshot, snapshot])
-        return bool(cursor.fetchone()[0])
+    return bool(statements.fetch(HAS_CHANGED, [[*tables], snapshot, snapshot])[0][0])
 
 
 def counted(rows: "QuerySet[Any]") -> Count:
