@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from clinical import audit, lockout, sessions
 from clinical.access import Role
-from clinical.models import Login, Membership, RecoveryCode, SecondFactor, User
+from clinical.models import Login, RecoveryCode, SecondFactor, User
 from clinical.sealing import SealedField
 
 STEP = 30  # seconds
@@ -36,11 +36,15 @@ def is_set(user: User) -> bool:
 
 def is_required(user: User) -> bool:
     """Of whoever may enter the desk. Others may have one, and are then asked for it."""
-    return settings.REQUIRE_TOTP and (user.is_superuser or user.is_staff or _is_steward(user))
+    return settings.REQUIRE_TOTP and (user.is_superuser or user.is_staff or Role.STEWARD in user.access.roles)
 
 
-def _is_steward(user: User) -> bool:
-    return Membership.objects.filter(user=user, role=Role.STEWARD).exists()
+def is_owed(login: Login) -> bool:
+    """Asked at each request: a log-in that began with a password alone does not gain what its user is given later."""
+    if login.verified_at:
+        return False
+    factor = getattr(login.user, "second_factor", None)
+    return bool(factor and factor.confirmed_at) or is_required(login.user)
 
 
 def check(user: User, code: str) -> bool:

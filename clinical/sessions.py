@@ -25,7 +25,7 @@ NOTED_EVERY = timedelta(minutes=1)  # reading pages writes no more often
 
 
 def begin(user: User, kind: str, *, is_verified: bool, key: str = "") -> Login:
-    """A log-in that has just gone well. The oldest browser of too many is logged out."""
+    """A log-in that has just gone well, verified if a second factor was given. The oldest browser of too many is logged out."""
     now = timezone.now()
     with transaction.atomic():
         if kind == Login.Kind.BROWSER:
@@ -60,7 +60,7 @@ def alive() -> "QuerySet[Login]":
 def browser(login_id: int, user_id: int) -> Login | None:
     """The browser's log-in with its user, where it is alive; that it was seen is noted."""
     known = alive().filter(pk=login_id, user=user_id, kind=Login.Kind.BROWSER, user__is_active=True)
-    login = known.select_related("user").first()
+    login = known.select_related("user__second_factor").first()
     if login and login.seen_at < (now := timezone.now()) - NOTED_EVERY:
         Login.objects.filter(pk=login.pk, ended_at=None).update(seen_at=now)
     return login

@@ -276,6 +276,8 @@ def set_up_factor(request: HttpRequest, user: User) -> HttpResponse:
             form.add_error(None, _wait(error))
         else:
             if codes:
+                if not is_set:
+                    _verify(request, browsers.visitor(request).login)  # type: ignore[union-attr]  # of who is let in
                 return _shown_once(request, user, codes)
             form.add_error("code", "The code is wrong, too old or used already.")
     told = {"title": "New recovery codes"} if is_set else {"title": "Set up a second factor", **_enrolment(user)}

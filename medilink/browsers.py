@@ -16,7 +16,7 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.dispatch import receiver
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, cached_property
 
 from clinical import factors, row_security, sessions
 from clinical.models import Login, User
@@ -31,9 +31,9 @@ class Visitor:
     user: User
     login: Login
 
-    @property
+    @cached_property
     def owes_factor(self) -> bool:
-        return self.login.verified_at is None
+        return factors.is_owed(self.login)
 
     @property
     def is_let_in(self) -> bool:
@@ -61,8 +61,7 @@ def _visitor(request: HttpRequest) -> Visitor | None:
 @receiver(user_logged_in)
 def begin(request: HttpRequest, user: User, **_: Any) -> None:
     """The log-in of a session that has just begun, or goes on after all of the user's were ended."""
-    is_verified = not (factors.is_set(user) or factors.is_required(user))
-    login = sessions.begin(user, Login.Kind.BROWSER, is_verified=is_verified)
+    login = sessions.begin(user, Login.Kind.BROWSER, is_verified=False)
     request.session[LOGIN] = login.pk
     request.visitor = Visitor(user, login)  # type: ignore[attr-defined]
 

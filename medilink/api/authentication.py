@@ -11,13 +11,14 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from clinical import logins, row_security, sessions
+from clinical import factors, logins, row_security, sessions
 from clinical.access import EVERYTHING, Access, Grant, Role, narrowed
 from clinical.api import statements
 from clinical.models import User
 from clinical.requests import client_address
 from medilink.api import signing
 
+FACTOR_OWED = "This account needs a second factor now: log in again, with its code."
 REFUSAL = "The token is unknown, expired or revoked; log in again."
 
 # One row per membership; a user without any has one row of nulls. The snapshot tells clinical/api/counting.py for free
@@ -29,7 +30,12 @@ FROM {by} JOIN clinical_user u ON u.id = {by_user} LEFT JOIN memberships m ON m.
 WHERE u.is_active AND {known}
 """
 BY_LOGIN = _USER.format(
-    by="logins l", by_user="l.user_id", more="", places="", known="l.id = %s AND l.ended_at IS NULL"
+    by="logins l",
+    by_user="l.user_id",
+    more=""", l.verified_at IS NOT NULL,
+       EXISTS (SELECT FROM second_factors f WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL)""",
+    places="",
+    known="l.id = %s AND l.ended_at IS NULL",
 )
 # A token may be narrower than its user: then the place of a facility, the token's or a pair's, decides what is left.
 BY_TOKEN = _USER.format(
@@ -78,6 +84,10 @@ def _of_app(token: str) -> tuple[User, str] | None:
         return None
     user = _user(rows)
     user.access = EVERYTHING if user.is_superuser else Access(_pairs(rows))
+    is_verified, has_factor = rows[0][10:]
+    if not is_verified and (has_factor or factors.is_required(user)):  # as factors.is_owed, in the same query
+        row_security.stand_for(None)
+        raise AuthenticationFailed(FACTOR_OWED, code="otp_required")
     return user, rows[0][0]
 
 

@@ -16,6 +16,7 @@ from clinical.api.fields import Verbatim
 from clinical.api.writing import Strict, judged
 from clinical.models import Login, User
 from medilink.api import signing
+from medilink.api.authentication import FACTOR_OWED
 
 WRONG = "The name or the password is wrong, or the account is disabled."
 DEAD = "The refresh token is unknown, expired, revoked or used already; log in again."
@@ -77,18 +78,19 @@ class LogIn(Public):
             user = authenticate(request._request, **given)
             if user is None:
                 raise AuthenticationFailed(WRONG)
-            _ask_for_more(user, code)
+            is_verified = _ask_for_more(user, code)
         except lockout.Locked as error:
             raise Throttled(error.seconds) from error
         key = sessions.new_key()
-        login = sessions.begin(user, Login.Kind.APP, is_verified=bool(code), key=key)
+        login = sessions.begin(user, Login.Kind.APP, is_verified=is_verified, key=key)
         audit.note(user, "log_in", "clinical_user", user.pk, way="token")
         return _tokens(login.pk, key)
 
 
-def _ask_for_more(user: User, code: str) -> None:
-    """What a right password is not enough for."""
-    if factors.is_set(user):
+def _ask_for_more(user: User, code: str) -> bool:
+    """What a right password is not enough for; whether a second factor was given, not merely a code sent."""
+    is_set = factors.is_set(user)
+    if is_set:
         if not code:
             raise AuthenticationFailed(CODE_NEEDED, code="otp_required")
         if not factors.check(user, code):
@@ -97,6 +99,7 @@ def _ask_for_more(user: User, code: str) -> None:
         raise AuthenticationFailed(NO_FACTOR, code="otp_required")
     if user.must_change_password:
         raise AuthenticationFailed(NOT_YOURS, code="password_change_required")
+    return is_set
 
 
 def _claims(request: Request) -> signing.Claims:
@@ -111,6 +114,9 @@ class Refresh(Public):
     def post(self, request: Request) -> Response:
         """A refresh token for a new pair; the old one is dead from now on, and used again ends the whole log-in."""
         claims = _claims(request)
+        login = Login.objects.select_related("user__second_factor").filter(pk=claims.login_id).first()
+        if login and factors.is_owed(login):
+            raise AuthenticationFailed(FACTOR_OWED, code="otp_required")
         key = sessions.rotate(claims.login_id, claims.key)
         if key is None:
             raise AuthenticationFailed(DEAD)

@@ -241,3 +241,82 @@ def test_of_ten_requests_with_one_code_one_is_let_in(settings):
         with ThreadPoolExecutor(10) as pool:
             taken = [*pool.map(attempt, range(10))]
     assert taken.count(True) == 1
+
+
+# --- Who is given more while they are logged in
+
+
+def a_clerk():
+    user = User.objects.create_user("ada", password=PASSWORD)
+    Membership.objects.create(user=user, role="clerk")
+    return user
+
+
+def becomes_steward(user):
+    Membership.objects.create(user=user, role="steward")
+
+
+def becomes_staff(user):
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+
+
+def becomes_superuser(user):
+    User.objects.filter(pk=user.pk).update(is_superuser=True, is_staff=True)
+
+
+def sets_a_factor(user):
+    with_factor(user)
+
+
+MORE = pytest.mark.parametrize("become", [becomes_steward, becomes_staff, becomes_superuser, sets_a_factor])
+
+
+@MORE
+def test_a_browser_owes_the_second_factor_from_the_next_request_on(required, become):
+    ada = a_clerk()
+    client = browser()
+    assert client.get("/api/patients").status_code == 200
+    become(ada)
+    assert client.get("/api/patients").status_code == 401
+    assert client.get("/admin/account/").status_code == 302
+    assert client.get("/admin/login/?next=/admin/")["Location"] == "/admin/second-factor/?next=%2Fadmin%2F"
+
+
+@MORE
+def test_an_app_owes_the_second_factor_from_the_next_request_on(required, become):
+    ada = a_clerk()
+    tokens = app(otp="1").json()  # a code of nothing proves nothing
+    assert bearer(tokens).status_code == 200
+    become(ada)
+    for refused in (bearer(tokens), refreshed(tokens)):
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (401, "otp_required")
+
+
+def bearer(tokens):
+    return Client().get("/api/patients", headers={"Authorization": f"Bearer {tokens['access']}"})
+
+
+def refreshed(tokens):
+    return Client().post("/api/auth/refresh", {"refresh": tokens["refresh"]}, content_type="application/json")
+
+
+def test_a_log_in_with_the_second_factor_goes_on_when_its_user_becomes_a_steward(required, clock):
+    ada = a_clerk()
+    _, codes = with_factor(ada)
+    client = browser()
+    give(client, codes[0])
+    tokens = app(otp=codes[1]).json()
+    becomes_steward(ada)
+    assert client.get("/api/patients").status_code == 200
+    assert bearer(tokens).status_code == 200
+    assert refreshed(tokens).status_code == 200
+
+
+def test_who_sets_up_a_second_factor_of_their_own_will_is_not_asked_for_it_again_at_once(required, clock):
+    ada = a_clerk()
+    client, other = browser(), browser()
+    secret = re.search(r"secret=([A-Z2-7]+)", client.get("/admin/account/second-factor/").content.decode())[1]
+    client.post("/admin/account/second-factor/", {"code": factors.code_now(secret)})
+    assert factors.is_set(ada)
+    assert client.get("/admin/account/").status_code == 200
+    assert other.get("/admin/account/").status_code == 302
