@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import b32decode, b32encode
+from contextlib import AbstractContextManager
 from typing import cast
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from django.contrib.auth.signals import user_login_failed
 from django.db import transaction
 from django.utils import timezone
 
-from clinical import audit, lockout, sessions
+from clinical import audit, lockout, row_security, sessions
 from clinical.access import Role
 from clinical.models import Login, RecoveryCode, SecondFactor, User
 from clinical.sealing import SealedField
@@ -39,6 +40,11 @@ def is_required(user: User) -> bool:
     return settings.REQUIRE_TOTP and (user.is_superuser or user.is_staff or Role.STEWARD in user.access.roles)
 
 
+def _own(user: User) -> AbstractContextManager[None]:
+    """Whose password was right is nobody yet, but what they show or set up is their own."""
+    return row_security.standing_for(user.pk)
+
+
 def is_owed(login: Login) -> bool:
     """Asked at each request: a log-in that began with a password alone does not gain what its user is given later."""
     if login.verified_at:
@@ -50,7 +56,9 @@ def is_owed(login: Login) -> bool:
 def check(user: User, code: str) -> bool:
     """Whether this is the code of now, one of the steps beside it, or a recovery code; raises lockout.Locked."""
     lockout.take_a_try(user.username)
-    if not (_takes(user, code) or _recovers(user, code)):
+    with _own(user):
+        is_right = _takes(user, code) or _recovers(user, code)
+    if not is_right:
         user_login_failed.send(__name__, credentials={"username": user.username}, request=None)
         return False
     lockout.forgive(user.username)
@@ -60,19 +68,21 @@ def check(user: User, code: str) -> bool:
 @transaction.atomic
 def begin(user: User) -> str:
     """A secret in base32, as apps take it; it counts once `confirm` has seen a code of it. Not where one is set."""
-    factor = SecondFactor.objects.select_for_update().filter(user=user).first() or SecondFactor(user=user)
-    if not factor.secret:
-        _field().seal_in(factor, secrets.token_bytes(SECRET_BYTES))
-        factor.save()
+    with _own(user):
+        factor = SecondFactor.objects.select_for_update().filter(user=user).first() or SecondFactor(user=user)
+        if not factor.secret:
+            _field().seal_in(factor, secrets.token_bytes(SECRET_BYTES))
+            factor.save()
     return b32encode(_secret(factor)).decode()
 
 
 @transaction.atomic
 def confirm(user: User, code: str) -> list[str] | None:
     """The recovery codes, which are shown only now; None where the code is wrong."""
-    if not _takes(user, code, is_confirmed=False):
-        return None
-    SecondFactor.objects.filter(user=user).update(confirmed_at=timezone.now())
+    with _own(user):
+        if not _takes(user, code, is_confirmed=False):
+            return None
+        SecondFactor.objects.filter(user=user).update(confirmed_at=timezone.now())
     audit.note(user, "set second factor", USER, user.pk)
     return new_recovery_codes(user)
 
@@ -81,8 +91,9 @@ def confirm(user: User, code: str) -> list[str] | None:
 def new_recovery_codes(user: User) -> list[str]:
     """Ten new ones; those before are void."""
     codes = [f"{_letters(5)}-{_letters(5)}" for _ in range(RECOVERY_CODES)]
-    RecoveryCode.objects.filter(user=user).delete()
-    RecoveryCode.objects.bulk_create(RecoveryCode(user=user, digest=_digest(user, code)) for code in codes)
+    with _own(user):
+        RecoveryCode.objects.filter(user=user).delete()
+        RecoveryCode.objects.bulk_create(RecoveryCode(user=user, digest=_digest(user, code)) for code in codes)
     return codes
 
 

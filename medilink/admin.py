@@ -1,10 +1,10 @@
 """What beat runs when, for stewards to change, in the look of the desk: when, but neither what nor with what."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
-from django.db.models import TextField
+from django.db.models import QuerySet, TextField
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,7 +16,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
 from clinical.changelists import ReadOnly
-from medilink.models import Alert
+from clinical.models import User
+from medilink.models import Alert, AlertQuerySet
 
 # JSON that is only read stays plain: its colours would be inline styles, which medilink/headers.py refuses.
 fields.prettify_json = lambda *_: None
@@ -33,6 +34,10 @@ class AlertAdmin(ReadOnly, ModelAdmin):
     list_filter = (("closed_at", EmptyFieldListFilter),)
     ordering = ("-closed_at", "-id")  # open ones first: their end is null
     show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Alert]":
+        rows = cast(AlertQuerySet, super().get_queryset(request))
+        return rows.visible_to(cast(User, request.user))
 
     @display(description="state", label={"open": "danger", "over": "success"})
     def state(self, alert: Alert) -> str:

@@ -16,7 +16,6 @@ import orjson
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection, transaction
-from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -154,7 +153,7 @@ def _alone() -> bool:
 
 
 def _compare(wrong: dict[str, Cause]) -> None:
-    known = Alert.objects.filter(closed_at=None)
+    known = Alert.objects.open()
     known.exclude(cause__in=wrong).update(closed_at=timezone.now())
     new = wrong.keys() - set(known.values_list("cause", flat=True))
     Alert.objects.bulk_create(
@@ -218,7 +217,3 @@ class Stays(HTTPRedirectHandler):
 
 def _as_dict(alert: Alert) -> dict[str, Any]:
     return {"cause": alert.cause, "what": alert.what, "link": alert.link, "opened_at": alert.opened_at}
-
-
-def open_alerts() -> "QuerySet[Alert]":
-    return Alert.objects.filter(closed_at=None)

@@ -12,7 +12,7 @@ from django.urls import reverse
 from analytics.facility_signals import FacilitySignal
 from clinical.models import DuplicatePair, User
 from ingestion.models import STOPPED, IngestBatch, RejectedRow
-from medilink import alerts
+from medilink.models import Alert
 
 AT_MOST = 999
 
@@ -34,7 +34,7 @@ class Waiting:
         self.open_rows = RejectedRow.objects.visible_to(user).filter(state=RejectedRow.State.OPEN)
         self.pairs = DuplicatePair.objects.visible_to(user).waiting()
         self.silent = FacilitySignal.objects.visible_to(user).open()
-        self.alerts = alerts.open_alerts()
+        self.alerts = Alert.objects.open().visible_to(user)
         self._counts: dict[str, str] = {}
 
     def count(self, what: str) -> str:

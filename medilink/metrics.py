@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from analytics import marts
 from clinical.access import READ
-from medilink import alerts
+from medilink.models import Alert
 from medilink.broker import REFUSED as REFUSED_MESSAGES
 from medilink.broker import counters
 from medilink.models import Backup
@@ -89,7 +89,7 @@ def _samples() -> Iterator[Sample]:
         yield "medilink_mart_failed", {"mart": state.mart}, float(state.has_failed)
     if last := Backup.last_good():
         yield "medilink_last_backup_age_seconds", {}, (now - last).total_seconds()
-    yield "medilink_open_alerts", {}, alerts.open_alerts().count()
+    yield "medilink_open_alerts", {}, Alert.objects.open().count()
     yield from _queue()
 
 

@@ -3,8 +3,28 @@
 from datetime import datetime
 
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Cast, Now
+
+from clinical.access import READ
+from clinical.models import User
+from ingestion.models import IngestBatch
+
+OF_THE_SITE = "^(night-unfinished|no-good-run|mart-failed)"
+
+
+class AlertQuerySet(models.QuerySet["Alert"]):
+    def open(self) -> "AlertQuerySet":
+        return self.filter(closed_at=None)
+
+    def visible_to(self, user: User) -> "AlertQuerySet":
+        """Of less than the nation: those of batches that one sees, and those that tell of the site alone."""
+        if user.access.scope(READ, "deliveries").is_national:
+            return self
+        number = Func(F("cause"), Value(r"^batch-[a-z]+:(\d+)$"), function="substring")
+        batches = IngestBatch.objects.visible_to(user).values("pk")
+        seen = self.alias(batch=Cast(number, models.BigIntegerField()))
+        return seen.filter(Q(batch__in=batches) | Q(cause__regex=OF_THE_SITE))
 
 
 class Alert(models.Model):
@@ -17,6 +37,8 @@ class Alert(models.Model):
     closed_at = models.DateTimeField(null=True)
     told_opened_at = models.DateTimeField(null=True)
     told_closed_at = models.DateTimeField(null=True)
+
+    objects = AlertQuerySet.as_manager()
 
     class Meta:
         db_table = "alerts"

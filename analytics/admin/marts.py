@@ -1,6 +1,6 @@
 """The marts at the stewards' desk: how fresh each is, what became of each refresh, and what the data checks found."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin import AllValuesFieldListFilter
@@ -20,7 +20,9 @@ from unfold.decorators import display
 from analytics import marts, tasks
 from analytics.checks.catalogue import CHECKS
 from analytics.history import CheckResult, CheckRun, MartRefresh, MartState
+from clinical.access import READ
 from clinical.changelists import Listed, ReadOnly
+from clinical.models import User
 
 WHY = {check.name: check.why for check in CHECKS}
 COLOURS = {"done": "success", "running": "info", "failed": "danger"}
@@ -124,10 +126,15 @@ class CheckRunAdmin(Desk):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         run = self.get_object(request, object_id)
-        return super().change_view(request, object_id, form_url, (_story(run) if run else {}) | (extra_context or {}))
+        return super().change_view(request, object_id, form_url, (_story(run, _sees_all(request)) if run else {}) | (extra_context or {}))
 
 
-def _story(run: CheckRun) -> dict[str, Any]:
+def _sees_all(request: HttpRequest) -> bool:
+    """Rows that fail a check are anywhere in the country."""
+    return cast(User, request.user).access.scope(READ, "analytics").is_national
+
+
+def _story(run: CheckRun, sees_all: bool) -> dict[str, Any]:
     """What the page on a run tells: the checks that did not pass, with the keys of rows; of the others a number."""
     results = [*run.results.exclude(status=CheckResult.Status.PASSED).order_by("-failing_rows", "id")]
     failures = [result for result in results if result.status != CheckResult.Status.SKIPPED]
@@ -138,7 +145,7 @@ def _story(run: CheckRun) -> dict[str, Any]:
             "result": result,
             "why": WHY.get(result.name, ""),
             "rows": f"{result.failing_rows:,}",
-            "keys": _told(result.sample),
+            "keys": _told(result.sample) if sees_all else "",
             "last_passed": last_passed.get(result.name),
         }
         for result in failures

@@ -5,6 +5,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django_filters import FilterSet
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
 
 from clinical import access
 from clinical.api import filters, parameters
@@ -59,9 +61,11 @@ class AuditViewSet(Readable):
     def existing(cls) -> "QuerySet[Any]":
         return AuditEvent.objects.all()
 
-    def places(self, scope: access.Scope) -> Q:
-        """An audit of less than the nation is of nothing: events do not know where their rows are."""
-        return Q(pk__in=[])
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """A line of the audit does not know where its rows are, so that there is none of less than the nation."""
+        super().initial(request, *args, **kwargs)
+        if not self.user.access.scope(access.READ, self.resource).is_national:
+            raise PermissionDenied("The audit is of the whole country; your scope is smaller.")
 
     def represent(self, *more: str) -> Any:
         told = super().represent(*more)

@@ -47,18 +47,20 @@ class Order:
     def columns(self) -> tuple[str, ...]:
         return (self.column, *(key for key in self.keys if key != self.column))
 
+    def looked_up(self, visible: "QuerySet[Any]", place: "Place") -> "Place":
+        """With what a cursor does not carry: of a row that the caller may see, or one made up would tell of others."""
+        found = visible.filter(pk=place.keys[0]).values_list(self.column, flat=True).first()
+        if found is None:
+            raise _bad_cursor()
+        return Place(place.keys, {self.column: found})
+
     def applied(self, rows: "QuerySet[Any]") -> "QuerySet[Any]":
         return rows.order_by(*(OrderBy(F(column), descending=self.is_descending) for column in self.columns))
 
     def after(self, rows: "QuerySet[Any]", place: "Place") -> "QuerySet[Any]":
         """The rows behind that place; an index on the columns leads straight to them."""
         beyond = "lt" if self.is_descending else "gt"
-        values = dict(zip(self.keys, place.keys, strict=True)) | ({} if self.is_personal else place.column)
-        if self.is_personal:
-            found = rows.model._base_manager.filter(pk=place.keys[0]).values_list(self.column, flat=True).first()
-            if found is None:
-                raise _bad_cursor()
-            values[self.column] = found
+        values = dict(zip(self.keys, place.keys, strict=True)) | place.column
         behind = Q()
         equal: dict[str, Any] = {}
         for column in self.columns:

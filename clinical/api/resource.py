@@ -210,6 +210,8 @@ class Listing(GenericViewSet[Any]):
         filters, place = self.filterset_class.base_filters, cut.place(order, self.model)
         chosen = [name for name in self.given if name in filters]
         if not all(filters[name].is_number for name in chosen) or (place and not order.is_by_id):
+            if place and order.is_personal:
+                place = order.looked_up(self.rows(of=self.model.objects.unrestricted()), place)
             return [*cut.rows(self._selected(), order, place)]
         scope = self.user.access.scope(access.READ, self.resource)
         if self.looks_up_scope and not scope.is_national:

@@ -103,7 +103,7 @@ INSERT = (
     f"INSERT INTO audit_events ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608
     " RETURNING {}"
 )
-READ, PART = INSERT.format(WITHOUT_WAITING), INSERT.format("id")
+READ, PART = INSERT.format(WITHOUT_WAITING), INSERT.format("1")
 
 
 def values_of(asked: requests.Asked, read: Read, outcome: str) -> list[Any]:

@@ -37,10 +37,7 @@ class Desk(Listed, ReadOnly, ModelAdmin):
     most_at_once = 100_000  # a cause may have as many rows
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """What is out of the steward's scope is not there, nor, when something is decided, what may only be read.
-
-        Runs and what is said of senders are for all stewards.
-        """
+        """What is out of the steward's scope is not there, nor, when something is decided, what may only be read."""
         rows = super().get_queryset(request)
         if request.method == "POST" and hasattr(rows, "decidable_by"):
             return rows.decidable_by(person(request))

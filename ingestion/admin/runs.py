@@ -4,12 +4,14 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import QuerySet, Sum
+from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
+from clinical.access import READ
+from clinical.models import User
 from ingestion.admin.batches import COLOURS, COUNTS, refused_rows
 from ingestion.admin.desk import Desk, Why, person
 from ingestion.models import STOPPED, IngestBatch, IngestRun
@@ -32,7 +34,7 @@ class RunAdmin(Desk):
     list_select_related = ("requested_by",)
     list_filter = (("kind", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter))
     change_form_outer_before_template = "ingestion/run.html"
-    fields = ("kind", "night_on", "prefix", "requested_by", "created_at", "started_at", "finished_at")
+    fields = ("kind", "night_on", "requested_by", "created_at", "started_at", "finished_at")
 
     @display(description="status", ordering="status", label=RUN_COLOURS)
     def status_label(self, run: IngestRun) -> tuple[str, str]:
@@ -42,13 +44,14 @@ class RunAdmin(Desk):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         run = self.get_object(request, object_id)
-        extra = _story(run, IngestBatch.objects.visible_to(person(request))) if run else {}
+        extra = _story(run, person(request)) if run else {}
         return super().change_view(request, object_id, form_url, extra | (extra_context or {}))
 
 
-def _story(run: IngestRun, visible: "QuerySet[IngestBatch]") -> dict[str, Any]:
+def _story(run: IngestRun, user: User) -> dict[str, Any]:
     """What the page on a run tells above its columns; of its files those that the steward may see, stopped first."""
-    batches = visible.filter(run=run)
+    batches = IngestBatch.objects.visible_to(user).filter(run=run)
+    is_told_all = run.requested_by_id == user.pk or user.access.scope(READ, "deliveries").is_national
     stopped = [*batches.filter(status__in=STOPPED).order_by("id")[:SHOWN]]
     others = batches.exclude(status__in=STOPPED).order_by("id")[: SHOWN - len(stopped)]
     shown = [_line(batch) for batch in (*stopped, *others)]
@@ -59,6 +62,7 @@ def _story(run: IngestRun, visible: "QuerySet[IngestBatch]") -> dict[str, Any]:
         "status_colour": RUN_COLOURS[IngestRun.State(run.status)],
         "at_work": _at_work(run),
         "took": (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else None,
+        "is_told_all": is_told_all,
         "asked_for": run.keys or [],
         "batches": shown,
         "sums": [f"{sums[name]:,}" for name in COUNTS],

@@ -19,7 +19,7 @@ from clinical.api.refusals import AlreadyRunning, NotPossible
 from clinical.api.resource import Readable, id_of
 from clinical.api.resource import Row as Answer
 from clinical.api.writing import Strict, judged
-from ingestion import runs, stewards
+from ingestion import objects, runs, stewards
 from ingestion.api import bodies
 from ingestion.api.filters import REASON, HasReason, as_written
 from ingestion.datasets import Dataset
@@ -94,9 +94,17 @@ class BatchViewSet(Readable):
                 "started_at": run.started_at,
                 "finished_at": run.finished_at,
                 "error": run.error,
-                "batches": run.report,
+                "batches": self._told_of(run),
             }
         )
+
+    def _told_of(self, run: IngestRun) -> list[dict[str, Any]]:
+        """Of a dry run, which leaves no batches: what it says of files in folders of the caller's states."""
+        scope = self.user.access.scope(access.READ, self.resource)
+        if scope.is_national:
+            return list(run.report)
+        folders = ((objects.folder_of(told["key"], settings.S3_INPUT_PREFIX), told) for told in run.report)
+        return [told for folder, told in folders if objects.folder_state(folder) in scope.states]
 
     def _may_see(self, run: IngestRun) -> bool:
         return self.user.access.scope(access.READ, self.resource).is_national or run.requested_by_id == self.user.pk

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from clinical.models import User
 
 
+class SourceQuerySet(models.QuerySet["Source"]):
+    def visible_to(self, user: "User") -> "SourceQuerySet":
+        """Of a state: those of its own folders."""
+        scope = user.access.scope(READ, "deliveries")
+        return self if scope.is_national else self.filter(source__in=_sources_of(scope))
+
+
 class Source(models.Model):
     """What stewards have answered once and for all about the files of one sender."""
 
@@ -29,6 +36,8 @@ class Source(models.Model):
     delivers = models.CharField(max_length=10, choices=Delivers.choices)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     decided_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = SourceQuerySet.as_manager()
 
     class Meta:
         db_table = "ingest_sources"

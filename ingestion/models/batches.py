@@ -66,6 +66,15 @@ class Release(models.TextChoices):
     SNAPSHOT = "snapshot"
 
 
+class IngestRunQuerySet(models.QuerySet["IngestRun"]):
+    def visible_to(self, user: "User") -> "IngestRunQuerySet":
+        """Of a state: the nights', one's own, and those with a batch that one sees."""
+        if user.access.scope(READ, "deliveries").is_national:
+            return self
+        seen = IngestBatch.objects.visible_to(user).filter(run=OuterRef("pk"))
+        return self.filter(Q(night_on__isnull=False) | Q(requested_by=user) | Exists(seen))
+
+
 class IngestRun(models.Model):
     """One pass over what is due. The broker carries its id only; what to do stands here."""
 
@@ -92,6 +101,8 @@ class IngestRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True, default="", help_text="why it broke off, in words that name no patient")
+
+    objects = IngestRunQuerySet.as_manager()
 
     class Meta:
         db_table = "ingest_runs"

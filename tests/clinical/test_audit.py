@@ -46,9 +46,12 @@ def test_nobody_else_reads_the_audit(role):
     assert Caller((role,)).get("/api/audit-events").status_code == 403
 
 
-def test_an_auditor_of_a_state_sees_no_events_of_others():
-    Caller(("steward",)).send("delete", f"/api/facilities/{facility().pk}")
-    assert Caller(("auditor", {"state": "KANO"})).rows("/api/audit-events") == []
+def test_an_auditor_of_a_state_is_told_that_the_audit_is_of_the_whole_country():
+    auditor = Caller(("auditor", {"state": "KANO"}))
+    for path in ("/api/audit-events", "/api/audit-events/1"):
+        refused = auditor.get(path)
+        assert refused.status_code == 403
+        assert "whole country" in refused.json()["errors"][0]["detail"]
 
 
 # --- At the desk

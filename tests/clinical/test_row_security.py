@@ -9,8 +9,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connection, transaction
 
-from clinical import access, row_security
-from clinical.models import Membership, User
+from clinical import access, factors, row_security
+from clinical.models import DuplicatePair, Membership, Table, User
 from medilink import web_role
 from tests.callers import Caller
 from tests.ingestion.factories import batch
@@ -273,7 +273,6 @@ WITHOUT_NAMES = {
     "clinical_user",
     "memberships",
     "program_tokens",
-    "duplicate_pairs",
     "rules",
     "rule_uses",
     "sightings",
@@ -364,3 +363,96 @@ def test_nobody_sets_the_password_of_another_nor_makes_a_token(alice):
     claim = row_security.claim(someone.pk)
     assert (refusal(another, claim), refusal(token, claim)) == ("42501", "42501")
     assert refusal(f"UPDATE clinical_user SET password = 'x' WHERE id = {someone.pk}", claim) is None
+
+
+# --- The logs, pairs and second factors
+
+
+@pytest.mark.django_db(transaction=True)  # each transaction may read back what it has written itself
+def test_the_audit_is_read_by_national_auditors_alone_and_written_by_anybody(country, alice):
+    line = "INSERT INTO audit_events (action, \"table\") VALUES ('read', 'patients')"
+    for claim in (None, claim_of(("steward",))):
+        assert refusal(line, claim) is None
+        assert refusal(f"{line} RETURNING id", claim) is None
+    several = (claim_of(("auditor",)), row_security.claim(alice.pk))
+    assert all(seen(claim, ["audit_events"])["audit_events"] >= 4 for claim in several)
+    others = (None, claim_of(("steward",)), claim_of(("auditor", {"state": "KANO"})), claim_of(("clinician",)))
+    assert [seen(claim, ["audit_events"])["audit_events"] for claim in others] == [0] * 4
+
+
+def test_a_pair_is_seen_by_whom_both_its_sides_are_to_decide(country):
+    kano, lagos = country
+    for clinic in country:
+        pair(Table.PATIENTS, clinic.patients.get(), patient(clinic, first_name="Adaobi"), clinic, clinic)
+    pair(Table.FACILITIES, kano, lagos, kano, lagos)
+    for pairs, count in (
+        ([("steward",)], 3),
+        ([("steward", {"state": "KANO"})], 1),
+        ([("steward", {"state": "KANO"}), ("steward", {"facility": lagos})], 3),
+        ([("clinician", {"facility": kano})], 1),
+        ([("analyst",)], 0),
+        ([("auditor",)], 0),
+    ):
+        assert seen(claim_of(*pairs), ["duplicate_pairs"])["duplicate_pairs"] == count, pairs
+    assert seen(tables=["duplicate_pairs"])["duplicate_pairs"] == 0
+    with the_web(claim_of(("steward",))) as cursor:
+        cursor.execute("UPDATE duplicate_pairs SET score = 99")
+        assert cursor.rowcount == 0
+        cursor.execute("DELETE FROM duplicate_pairs")
+        assert cursor.rowcount == 0
+
+
+def pair(table, one, other, place, other_place):
+    low, high = sorted((one.pk, other.pk))
+    places = {"facility": place, "other_facility": other_place}
+    return DuplicatePair.objects.create(
+        table=table, low_id=low, high_id=high, score=1, evidence=[], version=1, **places
+    )
+
+
+def test_only_its_owner_changes_a_second_factor_and_only_a_superuser_takes_it_away(alice):
+    owner, other = holder(("clinician",)), holder(("steward",))
+    codes = factors.confirm(owner, factors.code_now(factors.begin(owner)))
+    assert len(codes) == 10
+
+    def rows_of(sql, user):
+        with the_web(user and row_security.claim(user.pk)) as cursor, transaction.atomic():
+            cursor.execute(sql)
+            transaction.set_rollback(True)
+            return cursor.rowcount
+
+    change, away = "UPDATE second_factors SET last_step = 0", "DELETE FROM second_factors"
+    assert [rows_of(change, user) for user in (None, other, owner)] == [0, 0, 1]
+    assert [rows_of(away, user) for user in (None, other, owner, alice)] == [0, 0, 0, 1]
+    assert [rows_of("DELETE FROM recovery_codes", user) for user in (None, other, owner, alice)] == [0, 0, 10, 10]
+    mine = f"INSERT INTO second_factors (user_id, secret, last_step) VALUES ({other.pk}, '', 0)"
+    assert [refusal(mine, row_security.claim(user.pk)) for user in (owner, other)] == ["42501", None]
+
+
+def test_the_web_may_do_to_each_table_what_its_list_says_and_to_all_others_nothing_but_read():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT c.relname, array_remove(array_agg(p.name) FILTER (
+                WHERE has_table_privilege(%s, c.oid, p.name)), NULL)
+            FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'])
+                 AS p (name)
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
+            GROUP BY c.relname
+            """,
+            [row_security.ROLE],
+        )
+        granted = {table: {*(rights or ())} for table, rights in cursor.fetchall()}
+    months = {table for table in granted if table.startswith("audit_events_")}
+    expected = {table: {"SELECT", *web_role.WRITTEN.get(table, ())} for table in granted}
+    assert granted == expected | dict.fromkeys((*web_role.HIDDEN, *months), set())
+
+
+def test_what_the_web_could_take_for_itself_or_wipe_out_is_not_on_its_list():
+    assert web_role.WRITTEN["audit_events"] == ("INSERT",)
+    assert web_role.WRITTEN["program_tokens"] == ("UPDATE",)
+    assert "DELETE" not in web_role.WRITTEN["clinical_user"]
+    assert not {
+        *("role_rights", "revisions", "audit_seals", "erased_identities", "index_keys", "django_migrations", "backups"),
+        *("clinical_user_user_permissions", "clinical_user_groups", "auth_permission", "auth_group", "alerts"),
+    } & {*web_role.WRITTEN}
