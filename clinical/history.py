@@ -63,9 +63,7 @@ class Change:
 
 def of_row(table: str, pk: int) -> list[Change]:
     """The newest first."""
-    revisions = [
-        *Revision.objects.filter(table=table, object_id=pk).order_by("-id")[:MOST]
-    ]
+    revisions = [*Revision.objects.filter(table=table, object_id=pk).order_by("-id")[:MOST]]
     deeds = _deeds({revision.event_id for revision in revisions if revision.event_id})
     opener = _opener(table, pk, revisions)
     undone = _undone({revision.event_id for revision in revisions if revision.event_id})
@@ -75,7 +73,9 @@ def of_row(table: str, pk: int) -> list[Change]:
         last = together[0]
         columns = [column for revision in reversed(together) for column in _columns(revision, opener)]
         changes.append(
-            Change(last.at, deeds.get(last.event_id), last.batch_id, last.role, columns, is_undone=last.event_id in undone)
+            Change(
+                last.at, deeds.get(last.event_id), last.batch_id, last.role, columns, is_undone=last.event_id in undone
+            )
         )
     return [*changes, *_creation(table, pk)]
 

@@ -25,7 +25,7 @@ NOTED_EVERY = timedelta(minutes=1)  # reading pages writes no more often
 
 
 def begin(user: User, kind: str, *, is_verified: bool, key: str = "") -> Login:
-    """A log-in that has just gone well, verified if a second factor was given. The oldest browser of too many is logged out."""
+    """A log-in that went well; verified: with a second factor. The oldest browser of too many is logged out."""
     now = timezone.now()
     with transaction.atomic():
         if kind == Login.Kind.BROWSER:

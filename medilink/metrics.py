@@ -13,10 +13,9 @@ from rest_framework.views import APIView
 
 from analytics import marts
 from clinical.access import READ
-from medilink.models import Alert
 from medilink.broker import REFUSED as REFUSED_MESSAGES
 from medilink.broker import counters
-from medilink.models import Backup
+from medilink.models import Alert, Backup
 
 Sample = tuple[str, dict[str, str], float]
 

@@ -126,7 +126,9 @@ class CheckRunAdmin(Desk):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         run = self.get_object(request, object_id)
-        return super().change_view(request, object_id, form_url, (_story(run, _sees_all(request)) if run else {}) | (extra_context or {}))
+        return super().change_view(
+            request, object_id, form_url, (_story(run, _sees_all(request)) if run else {}) | (extra_context or {})
+        )
 
 
 def _sees_all(request: HttpRequest) -> bool:

@@ -1,15 +1,18 @@
 """What stewards have answered once for all about a source: how it delivers."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
 from django.contrib.postgres.functions import TransactionNow
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from clinical.changelists import Listed
+from clinical.models import User
 from ingestion.models import Source
+from ingestion.models.answers import SourceQuerySet
 
 
 class DecisionDesk(Listed, ModelAdmin):
@@ -29,3 +32,7 @@ class SourceAdmin(DecisionDesk):
     list_filter = ("delivers",)
     search_fields = ("source",)
     fields = ("source", "delivers", "decided_by", "decided_at")
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Source]":
+        rows = cast(SourceQuerySet, super().get_queryset(request))
+        return rows.visible_to(cast(User, request.user))

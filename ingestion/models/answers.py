@@ -22,7 +22,10 @@ class SourceQuerySet(models.QuerySet["Source"]):
     def visible_to(self, user: "User") -> "SourceQuerySet":
         """Of a state: those of its own folders."""
         scope = user.access.scope(READ, "deliveries")
-        return self if scope.is_national else self.filter(source__in=_sources_of(scope))
+        if scope.is_national:
+            return self
+        sources = self.values_list("source", flat=True)
+        return self.filter(source__in=[source for source in sources if _state_of(source) in scope.states])
 
 
 class Source(models.Model):
@@ -72,7 +75,11 @@ class RuleQuerySet(models.QuerySet["Rule"]):
 
 def _sources_of(scope: Scope) -> list[str]:
     sources = IngestBatch.objects.order_by().values_list("source", flat=True).distinct()
-    return [source for source in sources if folder_state(source.rpartition("/")[0]) in scope.states]
+    return [source for source in sources if _state_of(source) in scope.states]
+
+
+def _state_of(source: str) -> str | None:
+    return folder_state(source.rpartition("/")[0])
 
 
 class Rule(models.Model):

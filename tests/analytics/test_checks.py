@@ -7,13 +7,15 @@ from datetime import UTC, date, datetime
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 
 from analytics import checks, marts
 from analytics.checks import catalogue
 from analytics.checks.catalogue import CHECKS, Check, Kind
 from analytics.history import CheckResult, CheckRun, MartState
-from clinical.models import Facility, TriageVisit
+from clinical.models import Facility, TriageVisit, User
 from clinical.values import LAGOS
+from tests.callers import Caller
 from tests.rows import make_many, patient, record, visit
 
 pytestmark = pytest.mark.django_db
@@ -193,3 +195,20 @@ def test_nothing_of_a_person_stands_in_a_result(someone):
     query("UPDATE patients SET first_name = 'Zainab', last_name = 'Canary', deleted_at = now()")
     run = checks.run()
     assert "Canary" not in json.dumps([result.sample for result in run.results.all()])
+
+
+@pytest.mark.django_db
+def test_keys_of_rows_that_fail_a_check_are_shown_to_who_looks_after_the_whole_country(settings):
+    settings.REQUIRE_TOTP = False
+    run = CheckRun.objects.create(started_at=timezone.now(), finished_at=timezone.now(), failed=1)
+    run.results.create(
+        name="x", relation="y", kind="z", status="failed", failing_rows=1, sample=[{"patient_id": 987654}], seconds=0
+    )
+    shown = []
+    for scope in ({}, {"state": "KANO"}):
+        steward = Caller(("steward", scope))
+        User.objects.filter(pk=steward.user.pk).update(is_staff=True)
+        told = steward.get(f"/admin/analytics/checkrun/{run.pk}/change/").content.decode()
+        assert "1 failing row" in told
+        shown.append("987654" in told)
+    assert shown == [True, False]

@@ -6,8 +6,11 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 import time_machine
 from django.db import connection
+from django.test import Client
 
+from clinical import logins
 from clinical.api import counting, exports
+from clinical.api.lists import Order, cursor_of
 from clinical.models import Facility, Patient
 from tests.callers import Caller, codes
 from tests.rows import facility, patient, record, visit
@@ -375,3 +378,20 @@ def test_an_object_that_has_not_changed_is_not_sent_again(steward, rows):
     tag = steward.get(path)["ETag"]
     again = steward.client.get(path, headers={"If-None-Match": tag})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_cursor_that_was_made_up_finds_no_date_of_birth_out_of_scope():
+    """By another patient's id one could ask who is older, day by day."""
+    kano, lagos = facility(state="KANO"), facility(state="LAGOS")
+    mine, other, restricted = patient(kano), patient(lagos, dob=date(1980, 5, 1)), patient(kano)
+    type(restricted).objects.filter(pk=restricted.pk).update(restricted_at=datetime.now(tz=UTC))
+    clerk, order = Caller(("clerk", {"state": "KANO"})), Order("dob", is_personal=True)
+    token = logins.issue_token(Caller(("clerk",)).user.username, 1, state="KANO")
+
+    def answered(someone, **headers):
+        query = {"ordering": "dob", "cursor": cursor_of(order, {"id": someone.pk})}
+        client = Client() if headers else clerk.client
+        return client.get("/api/patients", query, headers=headers).status_code
+
+    for headers in ({}, {"authorization": f"Bearer {token}"}):
+        assert [answered(one, **headers) for one in (mine, other, restricted)] == [200, 400, 400]

@@ -169,6 +169,20 @@ def test_a_dry_run_tells_and_writes_nothing(steward, bucket):
     assert not IngestBatch.objects.exists()
 
 
+def test_a_dry_run_tells_a_state_of_files_in_its_own_folders(bucket):
+    for folder in ("kano", "lagos", "partner"):
+        deliver(f"{folder}/facilities.csv", FACILITIES)
+    told = {}
+    for place, scope in (("nation", {}), ("KANO", {"state": "KANO"}), ("facility", {"facility": facility()})):
+        asker = Caller(("steward", scope))
+        run_id = asker.send("post", "/api/batches", {"dry_run": True}).json()["run_id"]
+        tasks.ingest(run_id)
+        answer = asker.get(f"/api/batches/runs/{run_id}").json()
+        told[place] = sorted(one["key"].rpartition("input/")[2] for one in answer["batches"])
+    files = ["kano/facilities.csv", "lagos/facilities.csv", "partner/facilities.csv"]
+    assert told == {"nation": files, "KANO": files[:1], "facility": []}
+
+
 def test_a_run_whose_message_was_lost_is_taken_up_by_the_sweep(steward, bucket, settings):
     settings.INGEST_WATCH = False
     run_id = steward.send("post", "/api/batches", {}).json()["run_id"]

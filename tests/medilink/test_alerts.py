@@ -210,3 +210,19 @@ def test_open_alerts_stand_first_on_the_page(desk):
     alerts.tell(NOW)
     page = desk.get("/admin/medilink/alert/").content.decode()
     assert f"Batch {batch.pk} (patients) is held" in page
+
+
+def test_a_steward_of_a_state_sees_alerts_of_its_files_and_of_the_site():
+    ours, others = held(folder="kano"), held(folder="lagos")
+    for cause in ("no-good-run", "token-ends:7", "enumeration:3", "pending:archived", "checks-failed"):
+        Alert.objects.create(cause=cause, what=cause, link="/")
+    alerts.tell(NOW)
+    seen = {}
+    for scope in ({}, {"state": "KANO"}):
+        user = Caller(("steward", scope)).user
+        seen[bool(scope)] = {*Alert.objects.open().visible_to(user).values_list("cause", flat=True)}
+    assert {f"batch-held:{ours.pk}", f"batch-held:{others.pk}"} <= seen[False]
+    assert {cause for cause in seen[True] if not cause.startswith("mart-failed")} == {
+        f"batch-held:{ours.pk}",
+        *(seen[False] & {"no-good-run"}),
+    }
