@@ -9,10 +9,16 @@ RUN uv venv --quiet /opt/venv \
         -r pyproject.toml -c requirements.lock
 
 FROM python:3.11-slim-bookworm
-ENV PATH=/opt/venv/bin:$PATH \
+ENV PATH=/opt/venv/bin:/usr/lib/postgresql/18/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PORT=5000
+# Backups are made by pg_dump of the server's own version, which Debian itself does not have.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates postgresql-common \
+    && /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y \
+    && apt-get install --yes --no-install-recommends postgresql-client-18 \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent medilink
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app

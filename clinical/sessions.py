@@ -8,12 +8,11 @@ import hashlib
 import secrets
 from datetime import timedelta
 
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from clinical.models import Login, LoginFailures, ProgramToken, User
+from clinical.models import Login, ProgramToken, User
 from clinical.requests import client_address
 
 IDLE = timedelta(minutes=15)
@@ -104,11 +103,3 @@ def rotate(login_id: int, key: str) -> str | None:
 def digest_of(token: str) -> bytes:
     """Of 256 random bits, which need no salt and no slowness."""
     return hashlib.sha256(token.encode()).digest()
-
-
-def forget_old() -> int:
-    """What nobody can log in with and nobody looks at any more."""
-    now = timezone.now()
-    LoginFailures.objects.filter(since__lt=now - timedelta(days=1)).delete()
-    Session.objects.filter(expire_date__lt=now).delete()
-    return Login.objects.filter(seen_at__lt=now - KEPT).delete()[0]

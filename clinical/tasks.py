@@ -1,10 +1,9 @@
-"""Celery's door to the search for duplicates, to the months of the audit and to what is forgotten of log-ins."""
+"""Celery's door to the search for duplicates and to the months of the audit."""
 
 import logging
 
 from celery import shared_task
 
-from clinical import sessions
 from clinical.audit import partitions
 from clinical.duplicates import search
 
@@ -18,11 +17,6 @@ def find_duplicates() -> None:
         search.search_all()
     except search.AlreadyRunning as error:
         logger.info("%s", error)
-
-
-@shared_task
-def forget_log_ins() -> None:
-    logger.info("%s old log-ins forgotten", sessions.forget_old())
 
 
 @shared_task

@@ -1,6 +1,6 @@
 """What is kept no longer: each night, in batches, each kind with a line of the audit that says how many.
 
-Twice does no harm, and two at once leave each other alone. Log-ins and sessions are forgotten by clinical/sessions.py.
+Twice does no harm, and two at once leave each other alone.
 """
 
 from collections.abc import Callable
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from analytics.history import CheckRun, MartRefresh
-from clinical import audit
+from clinical import audit, sessions
 from clinical.audit import partitions
-from clinical.models import IdempotencyKey, ProgramToken
+from clinical.models import IdempotencyKey, Login, LoginFailures, ProgramToken
 from clinical.rotation import RESEALING
 from ingestion.models import RejectedRow
 from medilink.models import Alert, Backup
@@ -23,6 +24,7 @@ from medilink.models import Alert, Backup
 ROWS = 2_000
 CELLS = timedelta(days=180)
 ANSWERS = timedelta(hours=24)
+A_DAY = timedelta(days=1)
 A_YEAR = timedelta(days=365)
 FIGURES = timedelta(days=400)
 
@@ -105,5 +107,8 @@ KINDS = (
     Kind("alerts", "alerts that are over", _before(Alert, "closed_at", A_YEAR)),
     Kind("data_check_runs", "runs of the data checks", _before(CheckRun, "started_at", FIGURES)),
     Kind("mart_refreshes", "refreshes of marts", _before(MartRefresh, "started_at", FIGURES)),
+    Kind("logins", "log-ins long over", _before(Login, "seen_at", sessions.KEPT)),
+    Kind("login_failures", "counts of failed log-ins", _before(LoginFailures, "since", A_DAY)),
+    Kind("django_session", "sessions of browsers", _before(Session, "expire_date", timedelta())),
     Kind("backups", "lines on backups", _before(Backup, "started_at", FIGURES)),
 )

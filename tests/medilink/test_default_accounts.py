@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from clinical import lockout, sessions
 from clinical.models import Login, LoginFailures, User
-from clinical.tasks import forget_log_ins
+from medilink import purge
 from medilink.default_accounts import look
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +63,6 @@ def test_old_log_ins_are_forgotten_and_those_alive_stay():
         sessions.begin(ada, "browser", is_verified=True)
     alive = sessions.begin(ada, "app", is_verified=True, key="k")
     lockout.take_a_try("bob")
-    forget_log_ins()
+    purge.purge()
     assert [*Login.objects.values_list("pk", flat=True)] == [alive.pk]
     assert LoginFailures.objects.count() == 1
