@@ -14,7 +14,9 @@ from django.utils import timezone
 from analytics import checks, marts
 from analytics.silence import watch
 from clinical.audit import seals
-from ingestion import sources
+from clinical.merging import NotPossible
+from clinical.models import Erasure
+from ingestion import erasure, sources
 from ingestion import tasks as ingestion
 from medilink import alerts
 from medilink import purge as purging
@@ -46,8 +48,21 @@ def _tried(step: Callable[[], Any]) -> Exception | None:
 
 @shared_task(**ingestion.RETRY)
 def purge() -> None:
-    """Lets go of what is kept no longer."""
+    """Lets go of what is kept no longer, and of patients whose erasure nobody was there to carry out."""
     purging.purge()
+    erase_confirmed()
+
+
+@shared_task(**ingestion.RETRY)
+def erase_confirmed() -> None:
+    """Erases whom two persons have said to; one whose facility is being loaded is left for the next time."""
+    for asked in Erasure.objects.filter(confirmed_at__isnull=False, done_at=None).order_by("id"):
+        try:
+            erasure.erase(asked)
+        except NotPossible as error:
+            logger.info("Erasure %s waits: %s", asked.pk, error)
+        else:
+            _tried(marts.refresh)
 
 
 @shared_task

@@ -24,6 +24,7 @@ from ingestion.api.passports import (
 from ingestion.api.rejected import RejectedRowViewSet
 from medilink import account, health, metrics
 from medilink.api import index, login
+from medilink.subject_desk import rights
 
 admin.autodiscover()
 api = SimpleRouter()
@@ -78,6 +79,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/account/", account.account, name="account"),
     path("admin/account/second-factor/", account.set_up_factor, name="set_up_factor"),
     path("admin/account/end-login/", account.end_login, name="end_login"),
+    path("admin/clinical/patient/<int:object_id>/rights/", admin.site.admin_view(rights), name="patient_rights"),
     path("admin/", admin.site.urls),
     path("metrics", metrics.Metrics.as_view()),
     path("health", health.health),

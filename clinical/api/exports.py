@@ -41,7 +41,7 @@ def json_of(value: Any, option: int = OPTIONS) -> bytes:
     return orjson.dumps(value, default=float, option=option)
 
 
-def _plain(value: Any) -> Any:
+def as_cell(value: Any) -> Any:
     """A cell as a spreadsheet may have it."""
     if value is None:
         return ""
@@ -68,7 +68,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     yield "\ufeff" + writer.writerow(columns)  # the mark by which Excel knows UTF-8
     for row in rows:
         flat = _flat(row)
-        yield writer.writerow([_plain(flat.get(column)) for column in columns])
+        yield writer.writerow([as_cell(flat.get(column)) for column in columns])
 
 
 def _flat(row: Row) -> Row:
