@@ -213,7 +213,7 @@ def tell_rights(request: HttpRequest, row: Any) -> SafeString:
     user = cast(User, request.user)
     if not isinstance(row, Patient) or not Patient.objects.visible_to(user, access.DELETE).filter(pk=row.pk).exists():
         return SafeString("")
-    return render_to_string("medilink/rights_card.html", {"patient": row, "who_saw": _who_saw(request, row)}, request)
+    return render_to_string("medilink/rights_card.html", {"patient": row}, request)
 
 
 stories.TELLERS.append(tell_rights)
