@@ -1,10 +1,11 @@
-"""Rows that are gone from their table, as a revert leaves them: who syncs by `changed_since` is told of them too.
+"""Rows that are gone for who syncs by `changed_since`: from their table, as a revert leaves them, or by a restriction.
 
 The revision that a trigger keeps of each has the row's last state, and so its place. A row that only bears the mark of
-a deletion is still there, and the list itself tells of it.
+a deletion is still there, and the list itself tells of it. A restricted row is told like a deleted one, since who has a
+copy has to do the same; when the restriction is lifted, the row is one that has changed.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,10 +17,12 @@ from django.db.models.functions import Cast, Coalesce
 from clinical import access
 from clinical.api import statements
 from clinical.api.lists import Order, Place
-from clinical.models import Facility, Revision
+from clinical.models import Facility, RestrictedRow, Revision
 
-# An index alone answers it; nearly always there is none, and the list goes its usual way.
-ANY_SINCE = 'SELECT EXISTS (SELECT FROM revisions WHERE "table" = %s AND became IS NULL AND at >= %s)'
+# Indexes alone answer it; nearly always there is none, and the list goes its usual way.
+ANY_SINCE = """
+SELECT EXISTS (SELECT FROM revisions WHERE "table" = %s AND became IS NULL AND at >= %s), is_anybody_restricted(%s)
+"""
 # A tombstone is cut by these filters only. What others would have left out is an id that the consumer never had, which
 # does no harm; and a row's last state is not what it was selected by before.
 FILTERS = ("facility_id", "patient_id")
@@ -27,15 +30,23 @@ BY_CHANGE, BY_REMOVAL = Order("updated_at"), Order("at", keys=("object_id",))
 NOTHING = Value(None, output_field=BooleanField())  # a bare NULL, which becomes what stands in its column
 
 
-def since(
-    model: type[Model], instant: datetime, scope: access.Scope, filters: Mapping[str, Any]
-) -> "QuerySet[Revision] | None":
-    """The removals at or after it in this scope; None where there are none anywhere."""
-    ((is_any,),) = statements.fetch(ANY_SINCE, [model._meta.db_table, instant])
-    if not is_any:
-        return None
-    chosen = {f"was__{name}": filters[name] for name in FILTERS if name in filters}
-    return _inside(_removals(model).filter(at__gte=instant, **chosen), model, scope)
+Gone = Sequence["QuerySet[Any]"]  # each with object_id and at
+
+
+def since(model: type[Model], instant: datetime, scope: access.Scope, filters: Mapping[str, Any]) -> Gone:
+    """What is gone since then in this scope; empty where nothing is anywhere."""
+    table = model._meta.db_table
+    ((is_any_removed, is_any_restricted),) = statements.fetch(ANY_SINCE, [table, instant, instant])
+    chosen = {name: filters[name] for name in FILTERS if name in filters}
+    gone: list[QuerySet[Any]] = []
+    if is_any_removed:
+        removals = _removals(model).filter(at__gte=instant, **{f"was__{name}": chosen[name] for name in chosen})
+        gone.append(_inside(removals, model, scope))
+    if is_any_restricted and model is not Facility:
+        restricted = RestrictedRow.objects.filter(table=table, at__gte=instant, **chosen)
+        at_place = {} if scope.is_national else {"facility_id__in": Facility.objects.inside(scope).values("pk")}
+        gone.append(restricted.filter(**at_place))
+    return gone
 
 
 def _removals(model: type[Model]) -> "QuerySet[Revision]":
@@ -67,29 +78,27 @@ def _inside(removals: "QuerySet[Revision]", model: type[Model], scope: access.Sc
 
 
 def among(
-    rows: "QuerySet[Any]",
-    removals: "QuerySet[Revision] | None",
-    columns: Iterable[str],
-    place: Place | None = None,
-    most: int | None = None,
+    rows: "QuerySet[Any]", gone: Gone, columns: Iterable[str], place: Place | None = None, most: int | None = None
 ) -> "QuerySet[Any]":
-    """Both by (updated_at, id), in one walk: behind this place, and `most` of each at least.
+    """All by (updated_at, id), in one walk: behind this place, and `most` of each at least.
 
-    `columns` are those of `rows`; a tombstone has its id and its instant. Each of the two is ordered and cut before
-    they are put together, or PostgreSQL would sort all of them for each page.
+    `columns` are those of `rows`; a tombstone has its id and its instant. Each is ordered and cut before they are put
+    together, or PostgreSQL would sort all of them for each page.
     """
     rows = BY_CHANGE.applied(BY_CHANGE.after(rows, place) if place else rows)
-    if removals is None:
+    if not gone:
         return rows
-    if place:
-        removals = BY_REMOVAL.after(removals, replace(place, column={"at": place.column["updated_at"]}))
     known = {"id": F("object_id"), "updated_at": F("at"), "deleted_at": F("at")}
-    alike = BY_REMOVAL.applied(removals).values_list(*(known.get(column, NOTHING) for column in columns))
-    return BY_CHANGE.applied(rows[:most].union(alike[:most], all=True))
+    alike = [known.get(column, NOTHING) for column in columns]
+    if place:
+        behind = replace(place, column={"at": place.column["updated_at"]})
+        gone = [BY_REMOVAL.after(one, behind) for one in gone]
+    tombstones = [BY_REMOVAL.applied(one).values_list(*alike)[:most] for one in gone]
+    return BY_CHANGE.applied(rows[:most].union(*tombstones, all=True))
 
 
-def counted(rows: "QuerySet[Any]", removals: "QuerySet[Revision] | None") -> "Callable[[], QuerySet[Any]]":
-    """What is counted for a page of both."""
-    if removals is None:
+def counted(rows: "QuerySet[Any]", gone: Gone) -> "Callable[[], QuerySet[Any]]":
+    """What is counted for a page of all."""
+    if not gone:
         return lambda: rows
-    return lambda: rows.order_by().values("pk").union(removals.values("object_id"), all=True)
+    return lambda: rows.order_by().values("pk").union(*(one.values("object_id") for one in gone), all=True)

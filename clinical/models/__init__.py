@@ -25,7 +25,7 @@ from clinical.models.rows import (
     PatientName,
     TriageVisit,
 )
-from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, Why
+from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
 
 __all__ = [
     "AuditEvent",

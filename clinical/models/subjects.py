@@ -20,6 +20,23 @@ class Restrictable(models.Model):
         abstract = True
 
 
+class RestrictedRow(models.Model):
+    """A restricted patient or an event of one, by its id alone, to whoever has the scope: a consumer must drop it."""
+
+    table = models.TextField()
+    object_id = models.BigIntegerField(primary_key=True)  # of its table
+    at = models.DateTimeField()
+    facility_id = models.BigIntegerField()
+    patient_id = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "restricted_rows"
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.object_id}"
+
+
 class Why(models.TextChoices):
     """Fixed words: a free text would tell of the person what the audit must not hold."""
 

@@ -147,11 +147,31 @@ def test_a_restricted_patient_is_gone_from_lists_search_export_events_and_marts(
         assert caller.rows("/api/medical-records", {"patient_id": bello.pk}) == []
         assert caller.send("post", "/api/patients/search", {"name": "Amina"}).json()["results"] == []
         assert b"Amina" not in b"".join(caller.get("/api/patients", {"format": "csv"}).streaming_content)
-        assert bello.pk not in {row["id"] for row in caller.rows("/api/patients", {"changed_since": "2020-01-01"})}
     with connection.cursor() as cursor:
         for relation in ("marts.dim_patients", "marts.fct_medical_records", "bi.stg_patients", "bi.patient_summary"):
             cursor.execute(f"SELECT count(*) FROM {relation} WHERE patient_id = %s", [bello.pk])
             assert cursor.fetchone() == (0,), relation
+
+
+def test_who_syncs_is_told_to_drop_a_restricted_patient_and_gets_it_back_afterwards(bello, alice):
+    here, elsewhere = Caller(("clinician", {"state": "FCT"})), Caller(("clinician", {"state": "KANO"}))
+    since = {"changed_since": "2020-01-01"}
+    record = MedicalRecord.objects.filter(patient=bello).first()
+    subjects.restrict(bello.pk, why="accuracy", by=alice)
+    bello.refresh_from_db()
+    at = bello.restricted_at.isoformat().replace("+00:00", "Z")
+    for resource, pk in (("patients", bello.pk), ("medical-records", record.pk)):
+        told = {row["id"]: row for row in here.rows(f"/api/{resource}", since)}
+        assert told[pk] == {"id": pk, "deleted_at": at}
+        assert pk in {row["id"] for row in here.rows(f"/api/{resource}", since | {"facility_id": bello.facility_id})}
+        assert pk not in {row["id"] for row in elsewhere.rows(f"/api/{resource}", since)}
+        assert f'"id":{pk},"deleted_at":"{at}"'.encode() in b"".join(
+            here.get(f"/api/{resource}", since | {"format": "ndjson"}).streaming_content
+        ).replace(b" ", b"")
+    subjects.unrestrict(bello.pk, why="accuracy", by=alice)
+    for resource, pk in (("patients", bello.pk), ("medical-records", record.pk)):
+        (back,) = [row for row in here.rows(f"/api/{resource}", {"changed_since": at}) if row["id"] == pk]
+        assert "deleted_at" not in back
 
 
 def test_row_security_hides_a_restricted_patient_from_all_but_stewards(bello, alice):
