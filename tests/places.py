@@ -3,19 +3,25 @@
 A word of another place in an answer is a leak; so is VEIL, which stands in all that is masked, for who sees masks.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
-from analytics.facility_signals import BatchShare, FacilitySignal
+from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
+from analytics.models import CheckRun, MartRefresh, MartState
 from clinical import audit
 from clinical.access import Role
 from clinical.api.resource import Listing
 from clinical.duplicates import search
-from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, Table, User
-from ingestion.models import IngestRun, Source
+from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, ProgramToken, Table, User
+from ingestion.models import IngestRun, Rule, RuleUse, Source
+from medilink.models import Alert
 from medilink.urls import api
 from tests import rows
 from tests.callers import Caller
@@ -62,19 +68,44 @@ def country() -> dict[str, Place]:
     search.search(Table.PATIENTS)
     for place in places.values():
         place.things["pair"] = DuplicatePair.objects.get(facility=place.facility)
+    # A row that names the one state may stand in the other's file.
+    RuleUse.objects.create(rule=places["own"].things["rule"], batch=places["other state"].things["batch"], line=2)
     rows.refresh_all()
     somebody = User.objects.create_user("somebody")
     audit.note(somebody, "update", "facilities", 1)
+    now = timezone.now()
     of_nobody = {  # what is at no place
         "event": AuditEvent.objects.latest("id"),
         "run": IngestRun.objects.create(kind="manual"),
         "source": Source.objects.create(source="*/patients.csv", delivers="append"),
         "user": somebody,
         "search": DuplicateSearch.objects.latest("id"),
+        "token": ProgramToken.objects.create(user=somebody, digest=b"digest", expires_at=now),
+        "alert": Alert.objects.create(cause="x", what="Trouble", link="/admin/"),
+        "check": CheckRun.objects.create(started_at=now),
+        "day": WatchedDay.objects.create(day=DAY, watched_at=now, facilities=0),
+        "refresh": MartRefresh.objects.create(mart="triage_trends", started_at=now, why="asked"),
+        "state": MartState.objects.get_or_create(
+            mart="triage_trends",
+            defaults={"as_of": now, "snapshot": "1:1:", "system": 1, "lagos_day": DAY, "reads": [], "rows": 0},
+        )[0],
+        "schedule": CrontabSchedule.objects.latest("id"),
+        "interval": IntervalSchedule.objects.create(every=1, period="days"),
+        "clock": ClockedSchedule.objects.create(clocked_time=now),
+        "sun": SolarSchedule.objects.create(event="sunset", latitude=9, longitude=8),
+        "task": PeriodicTask.objects.latest("id"),
     }
     for place in places.values():
         place.things |= of_nobody
     return places
+
+
+@contextmanager
+def kept(blocker: Any) -> Iterator[dict[str, Place]]:
+    """The country, made once for all tests of a module: what each of them changes is taken back."""
+    with blocker.unblock(), transaction.atomic():
+        yield country()
+        transaction.set_rollback(True)
 
 
 def _settle(place: Place, number: int) -> None:
@@ -107,6 +138,7 @@ def _settle(place: Place, number: int) -> None:
     things["batch"] = held
     things["refused"] = held.rejected_rows.create(line=2, facility=at, **refused)
     things["sighting"] = held.sightings.create(columns=1, ids=[people[0].pk])
+    things["rule"] = Rule.objects.create(about="sex", text=word, value="F", state=place.state)
     things["share"] = BatchShare.objects.create(batch=held, facilities=[at.pk], rows=[1])
     counts = dict.fromkeys(("observed", "expected_low", "expected_high", "baseline_days", "rows_amiss"), 0)
     known = {"kind": "no_file", "began_on": DAY, "last_on": DAY, "recent": []}

@@ -9,7 +9,7 @@ import pytest
 from clinical.api.patients import PatientViewSet
 from clinical.models import MedicalRecord, Patient, TriageVisit
 from tests.callers import codes
-from tests.places import VEIL, VIEWS, as_text, caller, country
+from tests.places import VEIL, VIEWS, as_text, caller, kept
 from tests.rows import past_all_triggers
 
 pytestmark = pytest.mark.django_db
@@ -25,9 +25,10 @@ PLAIN = (
 )
 
 
-@pytest.fixture
-def places():
-    return country()
+@pytest.fixture(scope="module")
+def places(django_db_setup, django_db_blocker):
+    with kept(django_db_blocker) as places:
+        yield places
 
 
 @pytest.fixture

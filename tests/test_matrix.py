@@ -1,11 +1,13 @@
 """Who may ask for what, and where: every role and scope at every address, against the table of tests/matrix.csv.
 
 The addresses are those of the URL resolver: one without a line in the table fails, and so does a line without one.
+The same holds of the table and the OpenAPI schema, which has to list every status that somebody is given.
 
 What a cell of the table says of a caller: `own` is answered within the caller's scope and absent outside; `state` is
 refused below the scope of a state; `folder` is absent below it, because files belong to states; `area` below an LGA,
 `country` below the nation's; `decide` is `own`, but refused outside; `nation` is refused
-below the nation's; `all` is answered, `absent` and `no` (403) are not; `log in` is asked first who it is.
+below the nation's; `all` is answered, `absent`, `no` (403) and `no method` (405) are not, `moved` is sent on to its
+page; `log in` is asked first who it is.
 """
 
 import csv
@@ -20,12 +22,13 @@ import pytest
 from django.db import transaction
 from django.test import Client
 from django.urls import get_resolver
+from drf_spectacular.generators import SchemaGenerator
 
-from tests.places import ROLES, SCOPES, VEIL, Place, as_text, caller, country, leaks
+from tests.places import ROLES, SCOPES, VEIL, Place, as_text, caller, kept, leaks
 
 TABLE = Path(__file__).with_name("matrix.csv")
 CALLERS = [(role, scope) for role in ROLES for scope in SCOPES]
-CALLERS += [(role, "nation") for role in ("nobody", "anonymous")]
+CALLERS += [(role, "nation") for role in ("superuser", "nobody", "anonymous")]
 OF_PLACES = {  # what stands at a route's id, by the folder of its address
     "facilities": "facility",
     "patients": "patient",
@@ -44,6 +47,7 @@ OF_PLACES = {  # what stands at a route's id, by the folder of its address
     "auditlog": "batch",
     "sighting": "sighting",
     "batchshare": "share",
+    "rule": "rule",
 }
 OF_NO_PLACE = {
     "audit-events": "event",
@@ -52,6 +56,18 @@ OF_NO_PLACE = {
     "ingestrun": "run",
     "source": "source",
     "user": "user",
+    "duplicatesearch": "search",
+    "programtoken": "token",
+    "alert": "alert",
+    "checkrun": "check",
+    "watchedday": "day",
+    "martrefresh": "refresh",
+    "martstate": "state",
+    "crontabschedule": "schedule",
+    "intervalschedule": "interval",
+    "clockedschedule": "clock",
+    "solarschedule": "sun",
+    "periodictask": "task",
 }
 
 
@@ -136,6 +152,30 @@ def test_every_line_of_the_table_has_its_address():
     assert set(table()) - set(routes()) == set()
 
 
+# --- The description
+
+
+@cache
+def described() -> dict[tuple[str, str], set[int]]:
+    """Of each operation of the OpenAPI schema, with * for the parts of its path: the statuses that it lists."""
+    paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    return {
+        (method, re.sub("{[^}]+}", "*", path.strip("/"))): {int(status) for status in operation["responses"]}
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+
+
+def operation_of(route: Route) -> tuple[str, str]:
+    return route.method, re.sub("<[^>]+>", "*", route.address)
+
+
+def test_the_table_and_the_description_are_of_the_same_operations():
+    pages = {"api/schema", "api/docs", "api/docs/dictionary"}  # which describe, and are not described
+    api = {operation_of(route) for route in table() if route.address.startswith("api/") and route.address not in pages}
+    assert api == set(described())
+
+
 # --- What is asked, and what came of it
 
 
@@ -174,16 +214,16 @@ def ask(client: Client, route: Route, place: Place) -> Any:
 
 
 def outcome(route: Route, place: Place, answer: Any, text: str) -> str:
-    """One of answered, absent, no, log in."""
-    status = answer.status_code
+    """One of answered, moved, masked, absent, no, no method, log in."""
+    status, asked = answer.status_code, route.path(place)
     assert status < 500, (route, status)
     assert status != 429, route
     if status == 302:
         where = answer["Location"].partition("?")[0]
-        elsewhere = "moved" if route.method == "get" else "answered"
+        elsewhere = "moved" if route.method == "get" or where == f"{asked}change/" else "answered"
         return {"/admin/login/": "log in", "/admin/": "absent"}.get(where, elsewhere)
-    if status in (401, 403, 404):
-        return {401: "log in", 403: "no", 404: "absent"}[status]
+    if status in (401, 403, 404, 405):
+        return {401: "log in", 403: "no", 404: "absent", 405: "no method"}[status]
     if status == 400 and "does_not_exist" in text:
         return "absent"
     if status == 200 and route.has_places and (route.is_list or route.address.endswith("search")):
@@ -233,18 +273,24 @@ NARROW = {  # from which scope on it is answered, and what is said below
 # --- The table
 
 
+@pytest.fixture(scope="module")
+def kept_places(django_db_setup, django_db_blocker):
+    with kept(django_db_blocker) as places:
+        yield places
+
+
 @pytest.fixture
-def places(settings):
+def places(kept_places, settings):
     settings.THROTTLE_USER = settings.THROTTLE_PATIENTS = "off"
     settings.REQUIRE_TOTP = False
-    return country()
+    return kept_places
 
 
 def compare(role: str, scope: str, places: dict[str, Place], chosen: list[Route]) -> None:
     """Each route at each place; what differs from the table, and what is said that may not be."""
     home = places["own"]
     client = Client() if role == "anonymous" else caller(role, scope, home).client
-    wrong, leaked, cells = [], [], 0
+    wrong, leaked, undescribed, cells = [], [], [], 0
     for route in chosen:
         cell = table()[route][role]
         if cell == "-":  # the caller's own log-in, with tests of its own
@@ -254,12 +300,15 @@ def compare(role: str, scope: str, places: dict[str, Place], chosen: list[Route]
                 continue
             answer, text = ask(client, route, place)
             cells += 1
+            if answer.status_code not in described().get(operation_of(route), {answer.status_code}):
+                undescribed.append((route, name, answer.status_code))
             found = outcome(route, place, answer, text)
             if found != expected(cell, scope, place, home):
                 wrong.append((route, name, cell, found))
             leaked += [(route, name, word) for word in leaks(role, scope, home, places, text)]
     print(f"{role} of {scope}: {cells} cells, {len(leaked)} leaks")  # the figures, with -s
     assert leaked == []
+    assert undescribed == []
     assert not wrong, "\n".join(
         f"{r.method} {r.address} at {name}: {cell}, not {found}" for r, name, cell, found in wrong
     )
@@ -273,12 +322,14 @@ def test_the_api_answers_as_the_table_says(places, role, scope):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("method", ["get", pytest.param("post", marks=pytest.mark.drill)])
-@pytest.mark.parametrize("scope", ["facility", "state", "nation"])
-def test_the_desk_answers_stewards_as_the_table_says(places, scope, method):
-    compare("steward", scope, places, [route for route in routes() if route.is_page and route.method == method])
+@pytest.mark.parametrize(
+    ("role", "scope"), [("steward", "facility"), ("steward", "state"), ("steward", "nation"), ("superuser", "nation")]
+)
+def test_the_desk_answers_stewards_as_the_table_says(places, role, scope, method):
+    compare(role, scope, places, [route for route in routes() if route.is_page and route.method == method])
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("role", ["clinician", "nobody", "anonymous"])
+@pytest.mark.parametrize("role", [*(role for role in ROLES if role != "steward"), "nobody", "anonymous"])
 def test_the_desk_is_for_stewards(places, role):
     compare(role, "nation", places, [route for route in routes() if route.is_page and route.method == "get"])

@@ -11,7 +11,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.places import LISTS, ROLES, VEIL, as_text, caller, country, filters_of, leaks
+from tests.places import LISTS, ROLES, VEIL, as_text, caller, filters_of, kept, leaks
 
 pytestmark = pytest.mark.django_db
 SHOWN = {  # lists of the desk, and what of a place stands in each
@@ -35,11 +35,17 @@ COMPLETED = {  # the fields of forms that offer rows while one types
 }
 
 
+@pytest.fixture(scope="module")
+def kept_places(django_db_setup, django_db_blocker):
+    with kept(django_db_blocker) as places:
+        yield places
+
+
 @pytest.fixture
-def places(settings):
+def places(kept_places, settings):
     settings.THROTTLE_USER = settings.THROTTLE_PATIENTS = "off"
     settings.REQUIRE_TOTP = False
-    return country()
+    return kept_places
 
 
 def of_state(places, role, name):

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -223,7 +223,8 @@ class RuleAdmin(Desk):
 
     def _story(self, request: HttpRequest, rule: Rule) -> dict[str, Any]:
         uses = RuleUse.objects.filter(rule=rule)
-        by_batch = uses.order_by("-batch_id").values("batch_id").annotate(n=Count("pk"))[:20]
+        visible = IngestBatch.objects.visible_to(person(request)).order_by()  # a state's rule works in files of others
+        by_batch = uses.filter(batch__in=visible).order_by("-batch_id").values("batch_id").annotate(n=Count("pk"))[:20]
         batches = IngestBatch.objects.in_bulk([row["batch_id"] for row in by_batch])
         return {
             "rule": rule,
@@ -248,9 +249,11 @@ class RuleAdmin(Desk):
         """A decision on one rule, posted from its page with its reason."""
         if request.method != "POST" or not self.has_decide_permission(request):
             raise PermissionDenied
-        rule = self.get_queryset(request).filter(pk=pk).first()
+        rule = self.get_object(request, str(pk))
         form = WhyForm(request.POST)
-        if rule is None or not form.is_valid():
+        if rule is None:
+            raise Http404
+        if not form.is_valid():
             self.tell(request, None, ["Say why."])
         else:
             try:
