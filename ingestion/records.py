@@ -67,7 +67,7 @@ class Records:
     """The rows below a header. Can be read again and again; the bytes are read from the disk each time."""
 
     def __init__(self, fetched: Fetched, header_line: int, header: tuple[str, ...], unknown: tuple[str, ...]) -> None:
-        """`header`: the columns as they stand in the file, cleaned; `unknown`: what those not of the dataset are called."""
+        """`header`: the columns as they stand in the file, cleaned; `unknown`: those not of the dataset, as told."""
         self._fetched, self.header_line = fetched, header_line
         self.header, self.unknown = header, unknown
         self.blank = 0

@@ -18,7 +18,7 @@ class SessionStore(db.SessionStore):
     """The name is Django's (SESSION_ENGINE)."""
 
     def encode(self, session_dict: dict[str, Any]) -> str:
-        plain = self.serializer().dumps(session_dict)  # type: ignore[attr-defined]  # of Django, not of its stubs
+        plain = self.serializer().dumps(session_dict)
         return super().encode({SEALED: base64.b64encode(sealing.seal(plain, self._place())).decode()})
 
     def decode(self, session_data: bytes | str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ class SessionStore(db.SessionStore):
             plain = sealing.unseal(base64.b64decode(sealed), self._place())
         except sealing.SealingError:  # of another session, or under a key that is gone
             return {}
-        kept: dict[str, Any] = self.serializer().loads(plain)  # type: ignore[attr-defined]
+        kept: dict[str, Any] = self.serializer().loads(plain)
         return kept
 
     def _place(self) -> str:
