@@ -28,6 +28,7 @@ WHEN = "2026-11-18 09:30:00"
 BORN = {"dob": DOB.isoformat(), "phone": PHONE}
 # Of columns that take no word.
 CELLS = {"sex": "F", "triage_level": "2", "recorded_at": WHEN, "visited_at": WHEN, "lat": "", "lon": ""}
+CELLS |= dict.fromkeys(("ownership", "level", "hfr_code"), "")
 CELLS |= BORN | {f"patient_{name}": text for name, text in BORN.items()}
 CELLS |= {f"facility_{name}": text for name, text in CLINIC.items()}
 # Where she may stand in clear, and does (what she no longer reaches is taken out): the clinical tables with their
