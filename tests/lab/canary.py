@@ -36,7 +36,7 @@ CELLS |= {f"facility_{name}": text for name, text in CLINIC.items()}
 HERS = {
     f"{table}.{column}"
     for table, columns in {
-        "patients": "first_name last_name first_name_key last_name_key dob phone patient_number",
+        "patients": "first_name last_name first_name_key last_name_key dob phone patient_number delivered",
         "patient_aliases": "first_name last_name first_name_key last_name_key dob",
         "medical_records": "data record_type record_id",
         "triage_visits": "chief_complaint vital_signs conditions recommendations language provider visit_id",
