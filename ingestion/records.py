@@ -19,6 +19,7 @@ BLOCK = 128 * 1024  # about 1,300 rows; larger ones leave the processor's cache 
 MOST_COLUMNS = 100
 RECORD_LINES, RECORD_BYTES = 200, 1024**2
 LONGEST_NAME = 100
+DIGITS_OF_A_CELL = 6  # a date has as many at least, a phone more
 
 # Global to the process, and set here for good: a longer cell cannot be part of a record that is allowed.
 csv.field_size_limit(RECORD_BYTES)
@@ -47,20 +48,26 @@ def records(fetched: Fetched, dataset: Dataset) -> "Records":
     columns = COLUMNS[dataset]
     if not set(names) & set(columns.all):
         raise FileRefused("HEADER_MISSING")
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise FileRefused(f"HEADER_DUPLICATE_COLUMN:{name}")
+    for number, name in enumerate(names, start=1):
+        if name in names[: number - 1]:
+            raise FileRefused(f"HEADER_DUPLICATE_COLUMN:{told(name, number)}")
     for name in columns.required:
         if name not in names:
             raise FileRefused(f"HEADER_MISSING_COLUMN:{name}")
-    return Records(fetched, line, names, tuple(name for name in names if name not in columns.all))
+    unknown = tuple(told(name, number) for number, name in enumerate(names, start=1) if name not in columns.all)
+    return Records(fetched, line, names, unknown)
+
+
+def told(name: str, number: int) -> str:
+    """What a reason or a warning calls a column: a phone or a date is a cell that strayed into the header, no name."""
+    return f"(column {number})" if sum(map(str.isdigit, name)) >= DIGITS_OF_A_CELL else name
 
 
 class Records:
     """The rows below a header. Can be read again and again; the bytes are read from the disk each time."""
 
     def __init__(self, fetched: Fetched, header_line: int, header: tuple[str, ...], unknown: tuple[str, ...]) -> None:
-        """`header`: the columns as they stand in the file, cleaned; `unknown`: those of them not of the dataset."""
+        """`header`: the columns as they stand in the file, cleaned; `unknown`: those not of the dataset, as told."""
         self._fetched, self.header_line = fetched, header_line
         self.header, self.unknown = header, unknown
         self.blank = 0

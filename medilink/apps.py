@@ -15,7 +15,8 @@ class MedilinkConfig(AppConfig):
         # Tasks are declared apart from the application; without it they would be queued nowhere.
         import_module("medilink.celery")
         import_module("medilink.browsers")  # a log-in begins wherever Django says so
-        import_module("medilink.default_accounts")
+        for checks in ("medilink.default_accounts", "medilink.server_log"):
+            import_module(checks)
         if not settings.EMBEDDED:
             catch_last_words()
         post_migrate.connect(_prepare_web_role, sender=self)

@@ -30,7 +30,7 @@ from typing import Any
 import environ
 import psycopg2
 
-from medilink import supervisor
+from medilink import server_log, supervisor
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUN_FOLDER = PROJECT / ".run"
@@ -196,10 +196,7 @@ def _settings(servers: Servers) -> list[str]:
         "timezone": "UTC",
         "shared_buffers": "256MB",
         "max_wal_size": "2GB",
-        # Statements and details of errors hold patients' data.
-        "log_min_error_statement": "panic",
-        "log_error_verbosity": "terse",
-    }
+    } | server_log.QUIET
     if servers.is_throwaway:
         chosen |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
     return [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]

@@ -183,6 +183,9 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["clinical.backends.RoleBackend"]
 # Whoever may enter the desk has a second factor. The demo, on one person's machine, is entered with a password.
 REQUIRE_TOTP = env.bool("REQUIRE_TOTP", default=not EMBEDDED)
+SESSION_ENGINE = "medilink.sealed_sessions"
+# A cookie would hold what is told, and that may name a patient.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())  # as clinical/sessions.py
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"

@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from clinical import row_security
 from clinical.access import Scope
 from clinical.models import User
-from ingestion import spreadsheets, stewards
+from ingestion import records, spreadsheets, stewards
 from ingestion.corrections.lists import ABOUT, FIRST_REFUSED_ON, ROW_TOKEN
 from ingestion.corrections.suggestions import DATES, cells_of
 from ingestion.corrections.tokens import FORM, Token, parse, version_of
@@ -157,7 +157,10 @@ def compare(fetched: Fetched, rows: "QuerySet[RejectedRow]", dataset: Dataset | 
     if reading.found.rows and not reading.has_tokens:
         raise FileRefused("TOKENS_MISSING")
     known = {*ABOUT, *(column for columns in COLUMNS.values() for column in columns.all)}
-    reading.found.unknown_columns = [column for column in header[1] if column and column not in known]
+    numbered = enumerate(header[1], start=1)
+    reading.found.unknown_columns = [
+        records.told(column, n) for n, column in numbered if column and column not in known
+    ]
     return reading.found
 
 

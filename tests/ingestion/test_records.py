@@ -111,6 +111,7 @@ def test_optional_columns_are_known_and_may_be_absent():
         ("state,name,state,lga,lat,lon,type", "HEADER_DUPLICATE_COLUMN:state"),
         ("name,State ,lga,lat,lon,STATE", "HEADER_DUPLICATE_COLUMN:state"),
         ("x,name,state,lga,lat,lon,type,X", "HEADER_DUPLICATE_COLUMN:x"),
+        ("name,state,08031597531,lga,08031597531", "HEADER_DUPLICATE_COLUMN:(column 5)"),
         ("name,state", "HEADER_MISSING_COLUMN:lga"),
         ("type,lga", "HEADER_MISSING_COLUMN:name"),
         ("name,state,lga,lat,lon,typ", "HEADER_MISSING_COLUMN:type"),

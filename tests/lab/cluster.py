@@ -202,11 +202,11 @@ class Cluster:
     def free_port(self) -> int:
         return embedded._free_port()
 
-    def queue(self, task: str) -> None:
+    def queue(self, task: str, *arguments: object) -> None:
         """As beat or the API would, past the wire."""
         broker = f"redis://:{self._password}@127.0.0.1:{self._broker_port}/0"
         with Celery(broker=broker, set_as_current=False) as app:
-            app.send_task(task)
+            app.send_task(task, arguments)
 
     def waiting_messages(self) -> int:
         """In the queue. Those of workers that were killed come again after hours, and find nothing to do."""
