@@ -25,5 +25,5 @@ NAMES = "DROP TRIGGER names_nobody ON django_admin_log; DROP FUNCTION admin_log_
 
 
 class Migration(migrations.Migration):
-    dependencies = [("medilink", "0008_audit"), ("admin", "0003_logentry_add_action_flag_choices")]
+    dependencies = [("medilink", "0009_one_purge"), ("admin", "0003_logentry_add_action_flag_choices")]
     operations = [migrations.RunSQL(NAMES_NOBODY, NAMES)]
