@@ -55,6 +55,7 @@ __all__ = [
     "ProgramToken",
     "RecoveryCode",
     "Restrictable",
+    "RestrictedRow",
     "Revision",
     "SecondFactor",
     "Table",
