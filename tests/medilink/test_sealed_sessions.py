@@ -33,9 +33,10 @@ def test_a_session_in_the_place_of_another_is_empty(desk):
     assert dict(SessionStore(one.pk).items())
 
 
-@pytest.mark.parametrize("kept", ["", "AAAA", "eyJhIjoxfQ:1tX:abc", db.SessionStore().encode({"user": "somebody"})])
+@pytest.mark.parametrize("kept", ["", "AAAA", "eyJhIjoxfQ:1tX:abc", "as Django writes it"])
 def test_what_was_never_sealed_is_an_empty_session(desk, kept):
-    Session.objects.update(session_data=kept)
+    text = db.SessionStore().encode({"user": "somebody"}) if " " in kept else kept
+    Session.objects.update(session_data=text)
     assert dict(SessionStore(Session.objects.get().pk).items()) == {}
 
 
