@@ -225,7 +225,9 @@ CHECKS: tuple[Check, ...] = (
     _refers("marts.dim_patients", "patient_id", "facility_id", "marts.dim_facilities", "facility_id"),
     _refers("marts.patient_summary", "patient_id", "patient_id", "marts.dim_patients", "patient_id"),
     _refers("marts.facility_performance", "facility_id", "facility_id", "marts.dim_facilities", "facility_id"),
-    _refers("marts.patient_groups", "facility_id, age_group, sex", "facility_id", "marts.dim_facilities", "facility_id"),
+    _refers(
+        "marts.patient_groups", "facility_id, age_group, sex", "facility_id", "marts.dim_facilities", "facility_id"
+    ),
     _same_rows("dim_facilities", "facility_id", "facilities"),
     _same_rows("dim_patients", "patient_id", "patients"),
     _same_rows("facility_performance", "facility_id", "facilities"),

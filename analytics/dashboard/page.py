@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from analytics.dashboard import selection
 from analytics.dashboard.figures import conditions, facilities, patients, places, trends
-from analytics.dashboard.figures.figure import Figure
+from analytics.dashboard.figures.figure import NONE, Figure
 from analytics.dashboard.selection import Reach
 from analytics.dashboard.trusted import Trusting
 from analytics.models import FacilityDimension
@@ -63,10 +63,11 @@ class View(APIView):
 class Dashboard(View):
     def get(self, request: Request) -> HttpResponse:
         reach = self.reach(request)
-        told = {"reach": reach, "selection": reach.selection, "form": form(reach), "is_of_desk": _is_of_desk(request)}
-        trusting = Trusting(reach)
-        if not trusting.states or not told["form"]["states"]:
-            return render(request._request, "analytics/dashboard/nothing.html", told | {"is_filled": bool(trusting.states)})
+        states, trusting = _states(reach), Trusting(reach)
+        told: dict[str, Any] = {"reach": reach, "selection": reach.selection, "states": states}
+        if not states or not trusting.states:
+            told |= {"is_filled": bool(trusting.states)}
+            return render(request._request, "analytics/dashboard/nothing.html", told)
         figures = everything(reach)
         for figure in figures.values():
             figure.trust = trusting.trust_of(figure.relations)
@@ -76,7 +77,7 @@ class Dashboard(View):
             "query": reach.selection.link(),
             "warnings": _warnings(trusting),
             "last_night": _last_night(),
-            "marts": sorted(trusting.states.values(), key=lambda state: state.mart),
+            "marts": [(state, f"{state.rows:,}") for _, state in sorted(trusting.states.items())],
         }
         return render(request._request, "analytics/dashboard/page.html", told)
 
@@ -142,7 +143,11 @@ def headline(figures: dict[str, Figure], trusting: Trusting) -> list[dict[str, s
     people = known[1][2] if known else 0
     return [
         {"name": "Visits", "told": f"{total:,}", "more": "in the chosen days"},
-        {"name": "Critical", "told": f"{100 * critical / total:.1f} %" if total else "–", "more": "of them, level 1 or 2"},
+        {
+            "name": "Critical",
+            "told": f"{100 * critical / total:.1f} %" if total else NONE,
+            "more": "of them, level 1 or 2",
+        },
         {"name": "Patients", "told": f"{people:,}", "more": "known to the facilities"},
         {
             "name": "Reporting",
@@ -152,15 +157,11 @@ def headline(figures: dict[str, Figure], trusting: Trusting) -> list[dict[str, s
     ]
 
 
-def form(reach: Reach) -> dict[str, Any]:
-    """What one may choose from; states are those with facilities in the scope."""
+def _states(reach: Reach) -> list[tuple[str, str]]:
+    """What one may choose from: those with facilities in the scope."""
     whole = Reach(reach.user, selection.Selection(reach.selection.date_from, reach.selection.date_to), reach.scope)
     states = FacilityDimension.objects.filter(whole.facilities).order_by("state").values_list("state", flat=True)
-    return {"states": [(state, selection.as_title(state)) for state in states.distinct()]}
-
-
-def _is_of_desk(request: Request) -> bool:
-    return bool(getattr(request.user, "is_staff", False))
+    return [(state, selection.as_title(state)) for state in states.distinct()]
 
 
 def _warnings(trusting: Trusting) -> list[str]:
@@ -170,7 +171,9 @@ def _warnings(trusting: Trusting) -> list[str]:
         return [f"The last refresh of {', '.join(failed)} failed. What is shown is older, and right for its time."]
     stale = [state for state in trusting.states.values() if state.is_stale]
     if stale:
-        return ["Newer data has been loaded. These figures are from before it; they are refreshed by themselves shortly."]
+        return [
+            "Newer data has been loaded. These figures are from before it; they are refreshed by themselves shortly."
+        ]
     return []
 
 

@@ -85,9 +85,11 @@ def read(query: QueryDict) -> Selection:
         raise parameters.refused("date_to", "reversed_range", "Lies before the beginning of the range.")
     if (last - first).days >= MOST_DAYS:
         raise parameters.refused("date_from", "range_too_long", f"Choose {MOST_DAYS:,} days at most.")
-    if first.year < 1900:
-        raise parameters.refused("date_from", "invalid", "Must be a date of this or the last century.")
+    for name, day in (("date_from", first), ("date_to", last)):
+        if not 1900 <= day.year < 2200:
+            raise parameters.refused(name, "invalid", "Must be a date between 1900 and 2200.")
     sort = given.get("sort", BUSIEST)
+    _one_of("sort", sort.removeprefix("-"), SORTS)
     return Selection(
         date_from=first,
         date_to=last,
@@ -95,7 +97,7 @@ def read(query: QueryDict) -> Selection:
         facility_id=parameters.identifier("facility_id", given["facility_id"]) if "facility_id" in given else None,
         condition=filters.name("condition", given["condition"]) if "condition" in given else "",
         map=_one_of("map", given.get("map", "visits"), MAPS),
-        sort=sort if _one_of("sort", sort.removeprefix("-"), SORTS) else sort,
+        sort=sort,
         page=parameters.whole_number("page", given.get("page", "1"), 1, 10_000),
         is_default_range=not {"date_from", "date_to"} & given.keys(),
     )

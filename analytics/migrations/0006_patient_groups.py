@@ -10,6 +10,8 @@ CREATE VIEW scoped.patient_groups WITH (security_barrier) AS SELECT * FROM marts
 WHERE (SELECT current_user <> 'medilink_web') OR (SELECT scope_is_national('read', 'analytics'))
     OR facility_id IN (SELECT scope_facilities('read', 'analytics'))
 """
+# The dashboard's conditions: all states, a few months.
+OF_MONTHS = "CREATE INDEX condition_analysis_month ON marts.condition_analysis (month)"
 
 
 def _run(file: str, reverse: str) -> migrations.RunSQL:
@@ -22,6 +24,7 @@ class Migration(migrations.Migration):
         _run("patient_groups", "DROP MATERIALIZED VIEW marts.patient_groups"),
         _run("bi_patient_groups", "DROP VIEW bi.patient_groups"),
         migrations.RunSQL(SCOPED, "DROP VIEW scoped.patient_groups"),
+        migrations.RunSQL(OF_MONTHS, "DROP INDEX marts.condition_analysis_month"),
         _run("metric_comments", migrations.RunSQL.noop),
         _run("bi_comments", migrations.RunSQL.noop),
         migrations.CreateModel(

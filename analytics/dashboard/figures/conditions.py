@@ -51,7 +51,12 @@ def conditions(reach: Reach) -> tuple[Figure, Figure]:
     if hidden:
         notes.append(f"{plural(hidden, 'line')} of 1 to 7 visits, or that would give one away, are left out.")
     relations = ("condition_analysis",) if reach.is_of_states else ()
-    return _frequent(found, relations, notes, is_whole=not hidden), _severe(found, relations, notes)
+    frequent, severe = _frequent(found, relations, notes, is_whole=not hidden), _severe(found, relations, notes)
+    if hidden and not found:
+        frequent.says = severe.says = (
+            "Every number here is of 1 to 7 visits, or would give one away: none is shown to you."
+        )
+    return frequent, severe
 
 
 def _of_mart(reach: Reach) -> tuple[list[Condition], int]:
@@ -77,8 +82,8 @@ def _of_mart(reach: Reach) -> tuple[list[Condition], int]:
 
 def _of_rows(reach: Reach) -> list[Condition]:
     first, last = reach.selection.months
-    end = (last + timedelta(days=31)).replace(day=1)
-    rows = visits(reach).filter(event_on__gte=first, event_on__lt=end).values("id", "conditions", "triage_level")
+    end = (last + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    rows = visits(reach, first, end).values("id", "conditions", "triage_level")
     found = []
     for name, count, level, critical in counted(FROM_ROWS, rows):
         if reach.selection.condition and name.lower() != reach.selection.condition.lower():
@@ -94,7 +99,8 @@ def _frequent(found: list[Condition], relations: tuple[str, ...], notes: list[st
     top, others = found[:SHOWN], found[SHOWN:]
     total = sum(one.visits or 0 for one in found)
     rows: list[Any] = [
-        (one.name, or_hidden(one.visits), pct(one.visits or 0, total), one.level, or_hidden(one.critical)) for one in top
+        (one.name, or_hidden(one.visits), pct(one.visits or 0, total), one.level, or_hidden(one.critical))
+        for one in top
     ]
     if others:
         count = sum(one.visits or 0 for one in others)

@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import Count, F, Sum
 
 from analytics.dashboard.figures.figure import Column, Figure, measured, plural
-from analytics.dashboard.selection import BUSIEST, Reach
+from analytics.dashboard.selection import BUSIEST, Reach, as_title
 from analytics.models import FacilityPerformance
 
 PAGE = 20
@@ -79,7 +79,12 @@ def _bar(counts: dict[Any, int], volume: str, total: int) -> dict[str, Any]:
         if count:
             word = f"{acuity} acuity" if acuity else NO_VISITS
             parts.append(
-                {"x": f"{x:.2f}", "width": f"{width:.2f}", "kind": (acuity or "none").lower(), "told": f"{word}: {count:,}"}
+                {
+                    "x": f"{x:.2f}",
+                    "width": f"{width:.2f}",
+                    "kind": (acuity or "none").lower(),
+                    "told": f"{word}: {count:,}",
+                }
             )
         x += width
     return {"name": volume, "parts": parts, "told": f"{_of_volume(counts, volume):,}"}
@@ -96,6 +101,7 @@ def facilities(reach: Reach, *, is_whole: bool = False) -> Figure:
     page = min(selection.page, pages)
     ordered = found.order_by(by, "facility_id").values_list("facility_name", "state", *SHOWN, "facility_id")
     lines = [*(ordered if is_whole else ordered[PAGE * (page - 1) : PAGE * page])]
+    rows = [(line[0], as_title(line[1]), *line[2:-1]) for line in lines]
     says = f"{plural(count, 'facility', 'facilities')} in {reach.place}"
     if lines and selection.sort == BUSIEST and page == 1:
         says += f"; the busiest, {lines[0][0]}, had {plural(lines[0][5], 'visit')} in the last 30 days"
@@ -104,24 +110,24 @@ def facilities(reach: Reach, *, is_whole: bool = False) -> Figure:
         "Facilities",
         f"{says}.",
         COLUMNS,
-        [line[:-1] for line in lines],
+        rows,
         RELATIONS,
-        _paged(reach, lines, page, pages) if lines else {},
+        _paged(reach, lines, rows, page, pages) if lines else {},
         ["The last 30 days and the 12 complete months before this one, whatever dates are chosen."],
         "analytics/dashboard/facilities.html",
     )
 
 
-def _paged(reach: Reach, lines: list[Any], page: int, pages: int) -> dict[str, Any]:
+def _paged(reach: Reach, lines: list[Any], rows: list[Any], page: int, pages: int) -> dict[str, Any]:
     selection = reach.selection
     return {
         "heads": [_head(reach, column, name) for column, name in zip(COLUMNS, SORTED_BY, strict=True)],
         "lines": [
             {
                 "link": selection.link(facility_id=line[-1], page=1),
-                "cells": [(column, column.told(cell)) for column, cell in zip(COLUMNS, line[:-1], strict=True)],
+                "cells": [(column, column.told(cell)) for column, cell in zip(COLUMNS, row, strict=True)],
             }
-            for line in lines
+            for line, row in zip(lines, rows, strict=True)
         ],
         "page": page,
         "pages": pages,
@@ -138,6 +144,9 @@ def _head(reach: Reach, column: Column, name: str) -> dict[str, Any]:
     sort = reach.selection.sort
     other = name if sort == f"-{name}" or (sort != name and not column.is_number) else f"-{name}"
     is_sorted = {name: "ascending", f"-{name}": "descending"}.get(sort, "")
-    return {"column": column, "link": reach.selection.link(sort=other, page=1), "is_sorted": is_sorted, "may_sort": True}
-
-
+    return {
+        "column": column,
+        "link": reach.selection.link(sort=other, page=1),
+        "is_sorted": is_sorted,
+        "may_sort": True,
+    }

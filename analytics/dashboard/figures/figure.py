@@ -11,12 +11,12 @@ from django.utils.safestring import SafeString, mark_safe
 from analytics import metrics
 from analytics.dashboard.cells import HIDDEN
 
-NONE = "–"
+NONE = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
 class Column:
-    """`metric` of the catalogue, for its label and meaning; what has none says what the lines are of, or counts them."""
+    """`metric` of the catalogue, for its label and meaning; what has none says what the lines are of, or counts."""
 
     label: str
     metric: str = ""

@@ -14,7 +14,13 @@ from clinical.models import Patient
 
 SEXES = Patient.Sex.values
 SIDES = ("F", "M")  # of the pyramid; others stand in the table
-YEARS = {"Infant": "under 1", "Child": "1–12", "Adolescent": "13–17", "Adult": "18–64", "Senior": "65 and older"}
+YEARS = {
+    "Infant": "under 1",
+    "Child": "1 to 12",
+    "Adolescent": "13 to 17",
+    "Adult": "18 to 64",
+    "Senior": "65 and older",
+}
 MANY = {"Infant": "infants", "Child": "children", "Adolescent": "adolescents", "Adult": "adults", "Senior": "seniors"}
 SUMS = (
     *("patients", "patients_with_phone", "records"),
@@ -82,7 +88,7 @@ def _says(reach: Reach, ages: list[str], told: list[list[cells.Count]], total: i
         said += f", {pct(sum(count or 0 for count in women), total)} % of them female"
     sizes = {age: sum(count or 0 for count in line) for age, line in zip(ages, told, strict=True)}
     largest = max(sizes, key=lambda age: sizes[age])
-    return f"{said}; the largest group is {MANY[largest]}, {YEARS[largest]}{'' if largest == 'Senior' else ' years old'}."
+    return f"{said}; the largest group is {MANY[largest]}, {YEARS[largest]}."
 
 
 def _drawing(ages: list[str], told: list[list[cells.Count]]) -> dict[str, Any]:
@@ -129,7 +135,12 @@ def completeness(reach: Reach, found: Groups) -> Figure:
     if known:
         lowest = min(known, key=lambda row: row[3] or 0)
         says = f"{lowest[0]} is the least complete: {lowest[1]:,} of {lowest[2]:,}, {lowest[3]} %."
-    columns = (Column("What"), Column("Known", is_count=True), Column("Of", is_count=True), measured("reporting_pct", 1, "Share, %"))
+    columns = (
+        Column("What"),
+        Column("Known", is_count=True),
+        Column("Of", is_count=True),
+        measured("reporting_pct", 1, "Share, %"),
+    )
     drawing: dict[str, Any] = {}
     if known:
         bars = [

@@ -84,7 +84,9 @@ def _says(reach: Reach, found: list[Place]) -> str:
     value = f"{first.value(what):,}"
     unit = "visits for each 1,000 patients" if what == "rate" else "visits"
     kind = "LGA" if reach.selection.state else "state"
-    return f"{name} has the most, {value} {unit}; {plural(len(told), kind)} {'has' if len(told) == 1 else 'have'} visits."
+    return (
+        f"{name} has the most, {value} {unit}; {plural(len(told), kind)} {'has' if len(told) == 1 else 'have'} visits."
+    )
 
 
 # --- By state
@@ -94,7 +96,7 @@ def _states(reach: Reach) -> list[Place]:
     patients = _sums(FacilityDimension.objects.filter(reach.facilities), "state", Sum("total_patients"))
     selection, counts = reach.selection, {}
     if not reach.is_of_states:
-        rows = visits(reach).filter(event_on__range=(selection.date_from, selection.date_to))
+        rows = visits(reach, selection.date_from, selection.date_to)
         counts = _sums(rows, "facility__state", Count("pk"))
     elif selection.condition:
         counts = _sums(lines(reach), "state", Sum("occurrence_count"))
@@ -124,7 +126,7 @@ def _lgas(reach: Reach) -> list[Place]:
         .values_list("lga_name", "patients", "east", "north")
     )
     selection = reach.selection
-    rows = visits(reach).filter(event_on__range=(selection.date_from, selection.date_to))
+    rows = visits(reach, selection.date_from, selection.date_to)
     counts: dict[str, int] = defaultdict(int, _sums(rows, "facility__lga_name", Count("pk")))
     return [
         Place(
@@ -156,7 +158,12 @@ def _map(reach: Reach, found: list[Place]) -> dict[str, Any]:
                 "told": _told(one, what),
             }
         )
-    return {"box": f"0 0 {shape['width']} {shape['height']}", "states": states, "legend": _legend(most), **_switch(reach)}
+    return {
+        "box": f"0 0 {shape['width']} {shape['height']}",
+        "states": states,
+        "legend": _legend(most),
+        **_switch(reach),
+    }
 
 
 def _shade(one: Place | None, what: str, most: float) -> str:
@@ -179,7 +186,7 @@ def _told(one: Place | None, what: str) -> str:
 
 def _legend(most: float) -> list[tuple[str, str]]:
     ends = [most * n / SHADES for n in range(SHADES + 1)]
-    return [(f"{n + 1}", f"{ends[n]:,.0f}–{ends[n + 1]:,.0f}") for n in range(SHADES)] if most else []
+    return [(f"{n + 1}", f"{ends[n]:,.0f} to {ends[n + 1]:,.0f}") for n in range(SHADES)] if most else []
 
 
 def _switch(reach: Reach) -> dict[str, Any]:

@@ -92,8 +92,7 @@ def _of_rows(reach: Reach, first: date, last: date) -> list[Point]:
     """With the six days before, of which the first mean is made; days without a visit are 0."""
     from_ = first - timedelta(days=6)
     counted = (
-        visits(reach)
-        .filter(event_on__range=(from_, last))
+        visits(reach, from_, last)
         .values("event_on")
         .annotate(total=Count("pk"), critical=Count("pk", filter=Q(triage_level__lte=2)))
         .values_list("event_on", "total", "critical")
@@ -130,10 +129,10 @@ def _of_condition(reach: Reach) -> list[Point]:
         found = lines(reach).values("month").annotate(total=Sum("occurrence_count"), critical=Sum("critical_count"))
         counts: Any = found.values_list("month", "total", "critical")
     else:
-        rows = visits(reach).filter(event_on__gte=first, event_on__lt=_next(last)).values(month=TruncMonth("event_on"))
-        counts = rows.annotate(
-            total=Count("pk"), critical=Count("pk", filter=Q(triage_level__lte=2))
-        ).values_list("month", "total", "critical")
+        rows = visits(reach, first, _next(last) - timedelta(days=1)).values(month=TruncMonth("event_on"))
+        counts = rows.annotate(total=Count("pk"), critical=Count("pk", filter=Q(triage_level__lte=2))).values_list(
+            "month", "total", "critical"
+        )
     by_month = {month: (int(total or 0), int(critical or 0)) for month, total, critical in counts}
     points = []
     while first <= last:
@@ -190,7 +189,7 @@ def _before(reach: Reach) -> int:
     if reach.is_of_states:
         found = TriageTrend.objects.filter(day__range=(first, last)).filter(_states(reach))
         return int(found.aggregate(total=Sum("total_visits"))["total"] or 0)
-    return int(visits(reach).filter(event_on__range=(first, last)).count())
+    return int(visits(reach, first, last).count())
 
 
 # --- What is drawn without scripts

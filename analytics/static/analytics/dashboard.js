@@ -10,6 +10,8 @@
   const number = (text) => (/^-?[\d,.]+$/.test(text) ? Number(text.replaceAll(",", "")) : null);
   const shown = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-GB"));
 
+  const day = (text) => new Date(`${text}T00:00`).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+
   function table(figure) {
     const heads = [...figure.querySelectorAll("details thead th")].map((head) => head.textContent);
     const rows = [...figure.querySelectorAll("details tbody tr")].map((row) => [...row.cells].map((cell) => cell.textContent));
@@ -49,7 +51,7 @@
     return {
       ...frame(), series,
       grid: { left: 4, right: 8, top: 12, bottom: 4, containLabel: true },
-      xAxis: { type: "category", data: rows.map((row) => row[0]), ...axis(), splitLine: { show: false } },
+      xAxis: { type: "category", data: rows.map((row) => row[0]), ...axis(), splitLine: { show: false }, axisLabel: { color: colour("soft"), hideOverlap: true, formatter: day } },
       yAxis: { type: "value", ...axis(), axisLine: { show: false } },
     };
   }
@@ -71,7 +73,7 @@
       grid: { left: 4, right: 12, top: 28, bottom: 4, containLabel: true },
       legend: { top: 0, textStyle: { color: colour("soft") }, itemWidth: 12, itemHeight: 12 },
       xAxis: { type: "value", min: -most, max: most, ...axis(), axisLabel: { color: colour("soft"), hideOverlap: true, formatter: (value) => shown(Math.abs(Math.round(value))) } },
-      yAxis: { type: "category", data: up.map((row) => row[0].replace(" (", "\n(")), ...axis() },
+      yAxis: { type: "category", data: up.map((row) => row[0].split(" (")[0]), ...axis() },
     };
   }
 
