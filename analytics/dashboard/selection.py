@@ -1,6 +1,7 @@
 """What of everything is looked at: the filters of the URL, read strictly, and what of it lies in the user's scope."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -120,6 +121,12 @@ class Reach:
     selection: Selection
     scope: access.Scope
     facility_name: str = ""
+    known: dict[str, Any] = field(default_factory=dict, compare=False)  # what several figures ask for
+
+    def once(self, what: str, make: Callable[["Reach"], Any]) -> Any:
+        if what not in self.known:
+            self.known[what] = make(self)
+        return self.known[what]
 
     @property
     def is_clear(self) -> bool:

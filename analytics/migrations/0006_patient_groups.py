@@ -10,6 +10,13 @@ CREATE VIEW scoped.patient_groups WITH (security_barrier) AS SELECT * FROM marts
 WHERE (SELECT current_user <> 'medilink_web') OR (SELECT scope_is_national('read', 'analytics'))
     OR facility_id IN (SELECT scope_facilities('read', 'analytics'))
 """
+# As stale as a mart can be: the next refresh fills in the rest.
+KNOWN = """
+INSERT INTO mart_states (mart, as_of, snapshot, system, lagos_day, reads, rows, has_failed)
+SELECT 'patient_groups', now(), pg_current_snapshot()::text, system_identifier, DATE '1900-01-01',
+    '{facilities,medical_records,patients,triage_visits}'::text[], 0, false
+FROM pg_control_system()
+"""
 # The dashboard's conditions: all states, a few months.
 OF_MONTHS = "CREATE INDEX condition_analysis_month ON marts.condition_analysis (month)"
 
@@ -24,6 +31,7 @@ class Migration(migrations.Migration):
         _run("patient_groups", "DROP MATERIALIZED VIEW marts.patient_groups"),
         _run("bi_patient_groups", "DROP VIEW bi.patient_groups"),
         migrations.RunSQL(SCOPED, "DROP VIEW scoped.patient_groups"),
+        migrations.RunSQL(KNOWN, "DELETE FROM mart_states WHERE mart = 'patient_groups'"),
         migrations.RunSQL(OF_MONTHS, "DROP INDEX marts.condition_analysis_month"),
         _run("metric_comments", migrations.RunSQL.noop),
         _run("bi_comments", migrations.RunSQL.noop),

@@ -16,6 +16,12 @@ from clinical.api.filters import same_name
 
 SHOWN = 15
 
+SUMS = {
+    "visits": Sum("occurrence_count"),
+    "levels": Sum(F("occurrence_count") * F("avg_triage_level")),
+    "critical": Sum("critical_count"),
+    "hidden": Count("age_group", filter=Q(occurrence_count=None)),
+}
 # A visit that has a condition twice, in whatever spelling, counts once; the spelling is the most frequent one here.
 FROM_ROWS = """
 SELECT mode() WITHIN GROUP (ORDER BY spelling), count(*), avg(level)::numeric(3, 2), count(*) FILTER (WHERE level <= 2)
@@ -43,6 +49,21 @@ def lines(reach: Reach) -> "QuerySet[Any]":
     return found.filter(same_name("condition")(reach.selection.condition)) if reach.selection.condition else found
 
 
+def by(part: str, reach: Reach) -> dict[Any, tuple[int, int]]:
+    """Visits with the chosen condition, and the critical ones among them, by month or state."""
+    found: dict[Any, tuple[int, int]] = {}
+    for line in reach.once("chosen", _chosen):
+        count, critical = found.get(line[part], (0, 0))
+        found[line[part]] = (count + int(line["visits"] or 0), critical + int(line["critical"] or 0))
+    return found
+
+
+def _chosen(reach: Reach) -> list[Any]:
+    """Read once for all figures: a filter by name goes through every line of these months."""
+    sums = lines(reach).values("condition", "month", "state")
+    return [*sums.annotate(**SUMS)]
+
+
 def conditions(reach: Reach) -> tuple[Figure, Figure]:
     """By frequency and by severity, over the whole months that the dates touch."""
     found, hidden = _of_mart(reach) if reach.is_of_states else (_of_rows(reach), 0)
@@ -60,24 +81,21 @@ def conditions(reach: Reach) -> tuple[Figure, Figure]:
 
 
 def _of_mart(reach: Reach) -> tuple[list[Condition], int]:
-    sums = (
-        lines(reach)
-        .values("condition")
-        .annotate(
-            visits=Sum("occurrence_count"),
-            levels=Sum(F("occurrence_count") * F("avg_triage_level")),
-            critical=Sum("critical_count"),
-            hidden=Count("month", filter=Q(occurrence_count=None)),
-        )
-        .values_list("condition", "visits", "levels", "critical", "hidden")
-    )
-    found, hidden = [], 0
-    for name, count, levels, critical, left_out in sums:
-        hidden += left_out
-        if count:
-            level = (levels / count).quantize(Decimal("0.01"), ROUND_HALF_UP)
-            found.append(Condition(name, int(count), level, int(critical)))
-    return found, hidden
+    if reach.selection.condition:
+        sums = reach.once("chosen", _chosen)
+    else:
+        sums = [*lines(reach).values("condition").annotate(**SUMS)]
+    totals: dict[str, list[Any]] = {}
+    for line in sums:
+        total = totals.setdefault(line["condition"], [0, Decimal(0), 0])
+        for n, name in enumerate(("visits", "levels", "critical")):
+            total[n] += line[name] or 0
+    found = [
+        Condition(name, int(count), (levels / count).quantize(Decimal("0.01"), ROUND_HALF_UP), int(critical))
+        for name, (count, levels, critical) in totals.items()
+        if count
+    ]
+    return found, sum(line["hidden"] for line in sums)
 
 
 def _of_rows(reach: Reach) -> list[Condition]:

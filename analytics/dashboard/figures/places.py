@@ -14,7 +14,7 @@ from typing import Any
 from django.db.models import Avg, Count, Sum
 
 from analytics.dashboard import cells
-from analytics.dashboard.figures.conditions import lines
+from analytics.dashboard.figures.conditions import by
 from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, plural
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import MAPS, Reach, as_title
@@ -99,7 +99,7 @@ def _states(reach: Reach) -> list[Place]:
         rows = visits(reach, selection.date_from, selection.date_to)
         counts = _sums(rows, "facility__state", Count("pk"))
     elif selection.condition:
-        counts = _sums(lines(reach), "state", Sum("occurrence_count"))
+        counts = {state: count for state, (count, _) in by("state", reach).items()}
     else:
         days = TriageTrend.objects.filter(reach.states, day__range=(selection.date_from, selection.date_to))
         counts = _sums(days.exclude(state="ALL"), "state", Sum("total_visits"))

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncMonth
 
-from analytics.dashboard.figures.conditions import lines
+from analytics.dashboard.figures.conditions import by
 from analytics.dashboard.figures.figure import Column, Figure, axis, measured, pct, plural
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import Reach
@@ -126,14 +126,13 @@ def _steps(days: list[Point], reach: Reach) -> list[Point]:
 def _of_condition(reach: Reach) -> list[Point]:
     first, last = reach.selection.months
     if reach.is_of_states:
-        found = lines(reach).values("month").annotate(total=Sum("occurrence_count"), critical=Sum("critical_count"))
-        counts: Any = found.values_list("month", "total", "critical")
+        by_month = by("month", reach)
     else:
         rows = visits(reach, first, _next(last) - timedelta(days=1)).values(month=TruncMonth("event_on"))
         counts = rows.annotate(total=Count("pk"), critical=Count("pk", filter=Q(triage_level__lte=2))).values_list(
             "month", "total", "critical"
         )
-    by_month = {month: (int(total or 0), int(critical or 0)) for month, total, critical in counts}
+        by_month = {month: (total, critical) for month, total, critical in counts}
     points = []
     while first <= last:
         points.append(Point(first, *by_month.get(first, (0, 0))))
