@@ -322,6 +322,29 @@ class FacilityPerformance(models.Model):
         return f"Facility {self.pk}"
 
 
+class PatientGroup(models.Model):
+    """One facility's patients of one age group and sex, and how complete what is known of them is."""
+
+    pk = models.CompositePrimaryKey("facility_id", "age_group", "sex")
+    facility_id = models.BigIntegerField()
+    state = _name("state")
+    age_group = models.TextField()
+    sex = models.TextField()
+    patients = models.BigIntegerField()
+    patients_with_phone = models.BigIntegerField()
+    records = models.BigIntegerField()
+    records_with_diagnosis = models.BigIntegerField()
+    visits = models.BigIntegerField()
+    visits_with_conditions = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = 'scoped"."patient_groups'
+
+    def __str__(self) -> str:
+        return f"{self.facility_id} {self.age_group} {self.sex}"
+
+
 class TriageTrend(models.Model):
     """One day of one state, or of ALL; days without visits are there too."""
 

@@ -60,6 +60,7 @@ RELATIONS: tuple[Relation, ...] = (
         reads=_ALL,
     ),
     _mart("facility_performance", "stg_medical_records", "stg_triage_visits", "dim_facilities", reads=_ALL),
+    _mart("patient_groups", *_STAGED, reads=_ALL),
     _mart("triage_trends", "stg_triage_visits", reads=frozenset({"facilities", "triage_visits"})),
     _mart(
         "condition_analysis",

@@ -10,6 +10,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from analytics.facility_signals import FacilitySignal
+from clinical import access
 from clinical.models import DuplicatePair, User
 from ingestion.models import STOPPED, IngestBatch, RejectedRow
 from medilink.models import Alert
@@ -72,7 +73,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _page(request, "Medical records", "clinical_notes", "clinical.medicalrecord"),
         _page(request, "Triage visits", "emergency", "clinical.triagevisit"),
     ]
+    may_look = request.user.access.may(access.READ, "analytics")
     answers = [
+        {"title": "Dashboard", "icon": "insights", "link": reverse("dashboard")} if may_look else None,
         _page(request, "Marts", "monitoring", "analytics.martstate"),
         _page(request, "Refreshes", "sync", "analytics.martrefresh"),
         _page(request, "Data checks", "fact_check", "analytics.checkrun"),

@@ -5,7 +5,7 @@ Every figure is of the user's own scope, as in the lists that it links to. setti
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import connection
@@ -16,8 +16,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from analytics import marts
+from analytics.dashboard.summary import summary
 from analytics.facility_signals import WatchedDay
 from analytics.history import CheckRun, MartRefresh
+from clinical import access
+from clinical.models import User
 from clinical.values import LAGOS
 from ingestion.admin.batches import COLOURS
 from ingestion.admin.desk import Why
@@ -37,6 +40,9 @@ def first_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may_see("ingestion.view_ingestbatch"):
         sections.append(("medilink/last_night.html", last_night(waits.batches)))
         sections.append(("medilink/waiting.html", waiting(waits)))
+    user = cast(User, request.user)
+    if user.access.may(access.READ, "analytics"):
+        sections.append(("analytics/dashboard/first_page.html", summary(user)))
     if may_see("analytics.view_facilitysignal"):
         sections.append(("medilink/silence.html", silence(waits)))
     if may_see("analytics.view_martstate"):

@@ -7,8 +7,10 @@ from rest_framework.routers import SimpleRouter
 from analytics.api.dictionary import Dictionary
 from analytics.api.events import RecordFactViewSet, VisitFactViewSet
 from analytics.api.facilities import FacilityDimensionViewSet, FacilityPerformanceViewSet, FacilityStats
+from analytics.api.metrics import MetricCatalogue
 from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
 from analytics.api.trends import ConditionAnalysisViewSet, TriageTrendViewSet
+from analytics.dashboard.page import Dashboard, FigureCSV
 from clinical.api.audit import AuditViewSet
 from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
@@ -69,8 +71,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/auth/revoke/?$", login.Revoke.as_view()),
     re_path(r"^api/schema/?$", index.Description.as_view(), name="schema"),
     re_path(r"^api/docs/dictionary/?$", Dictionary.as_view(), name="dictionary"),
+    re_path(r"^api/docs/metrics/?$", MetricCatalogue.as_view(), name="metrics_catalogue"),
     re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
     path("", index.Index.as_view()),
+    path("dashboard", Dashboard.as_view(), name="dashboard"),
+    path("dashboard/<slug:chart>.csv", FigureCSV.as_view(), name="dashboard_csv"),
     path("admin/login/", account.log_in),
     path("admin/logout/", account.log_out),
     path("admin/second-factor/", account.SecondFactorStep.as_view(), name="second_factor"),

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from analytics import metrics
 from analytics.api.mart import Mart, freshness
 from analytics.models import FacilityDimension, FacilityPerformance
 from clinical import access
@@ -39,6 +40,7 @@ class FacilityDimensionBody(serializers.ModelSerializer[FacilityDimension]):
     class Meta:
         model = FacilityDimension
         exclude = ("lga_name",)
+        extra_kwargs = metrics.help_texts("dim_facilities")
 
 
 class FacilityDimensionViewSet(Mart):
@@ -61,6 +63,7 @@ class FacilityPerformanceBody(serializers.ModelSerializer[FacilityPerformance]):
     class Meta:
         model = FacilityPerformance
         exclude = ("lga_name",)
+        extra_kwargs = metrics.help_texts("facility_performance")
 
 
 class FacilityPerformanceViewSet(Mart):
@@ -81,17 +84,17 @@ class FacilityLine(serializers.Serializer[Any]):
     facility_id = serializers.IntegerField()
     facility_name = serializers.CharField()
     state = serializers.CharField()
-    patient_count = serializers.IntegerField()
-    record_count = serializers.IntegerField()
-    triage_count = serializers.IntegerField()
-    avg_triage_level = serializers.FloatField(allow_null=True)
+    patient_count = serializers.IntegerField(help_text=metrics.answered("patient_count"))
+    record_count = serializers.IntegerField(help_text=metrics.answered("record_count"))
+    triage_count = serializers.IntegerField(help_text=metrics.answered("triage_count"))
+    avg_triage_level = serializers.FloatField(allow_null=True, help_text=metrics.answered("avg_triage_level"))
 
 
 class Stats(serializers.Serializer[Any]):
     total_facilities = serializers.IntegerField()
-    total_patients = serializers.IntegerField()
-    total_records = serializers.IntegerField()
-    total_triage_visits = serializers.IntegerField()
+    total_patients = serializers.IntegerField(help_text=metrics.answered("total_patients"))
+    total_records = serializers.IntegerField(help_text=metrics.answered("total_records"))
+    total_triage_visits = serializers.IntegerField(help_text=metrics.answered("total_triage_visits"))
     as_of = serializers.DateTimeField()
     stale = serializers.BooleanField()
     facilities = FacilityLine(many=True)

@@ -3,6 +3,7 @@
 from django_filters import FilterSet
 from rest_framework import serializers
 
+from analytics import metrics
 from analytics.api.mart import Mart
 from analytics.models import PatientDimension, PatientSummary
 from clinical.api import filters
@@ -31,6 +32,7 @@ class PatientDimensionBody(serializers.ModelSerializer[PatientDimension]):
     class Meta:
         model = PatientDimension
         exclude = HIDDEN
+        extra_kwargs = metrics.help_texts("dim_patients")
 
 
 class PatientDimensionViewSet(Mart):
@@ -63,6 +65,7 @@ class PatientSummaryBody(serializers.ModelSerializer[PatientSummary]):
     class Meta:
         model = PatientSummary
         exclude = HIDDEN
+        extra_kwargs = metrics.help_texts("patient_summary")
 
 
 class PatientSummaryViewSet(Mart):

@@ -10,6 +10,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from analytics import metrics
 from analytics.api.mart import Mart
 from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis, TriageTrend
 from clinical import access
@@ -48,6 +49,7 @@ class TrendBody(serializers.ModelSerializer[TriageTrend]):
     class Meta:
         model = TriageTrend
         exclude = ("pk",)
+        extra_kwargs = metrics.help_texts("triage_trends")
 
 
 class TriageTrendViewSet(OfStates):
@@ -81,6 +83,7 @@ class ConditionBody(serializers.ModelSerializer[SuppressedConditionAnalysis]):
     class Meta:
         model = SuppressedConditionAnalysis
         exclude = ("pk",)
+        extra_kwargs = metrics.help_texts("condition_analysis")
 
 
 COLUMNS = tuple(field.name for field in SuppressedConditionAnalysis._meta.concrete_fields)

@@ -12,6 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from clinical import access
+
 ROUTES = (
     *("facilities", "patients", "medical-records", "triage-visits", "batches", "rejected-rows"),
     *("analytics/facility-stats", "analytics/facilities", "analytics/patients", "analytics/medical-records"),
@@ -24,12 +26,18 @@ def is_browser(request: Request) -> bool:
     return "text/html" in request.META.get("HTTP_ACCEPT", "")
 
 
+def home(user: Any) -> str:
+    """The first page of a person: the desk, or else the dashboard of who has a right to it."""
+    may_look = user.is_authenticated and not user.is_staff and user.access.may(access.READ, "analytics")
+    return "dashboard" if may_look else "admin:index"
+
+
 class Index(APIView):
     permission_classes = (IsAuthenticated,)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if is_browser(request):
-            return HttpResponseRedirect(reverse("admin:index"))
+            return HttpResponseRedirect(reverse(home(request.user)))
         return super().dispatch(request, *args, **kwargs)
 
     @extend_schema(exclude=True)

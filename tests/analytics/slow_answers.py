@@ -386,6 +386,28 @@ def _acuity(level: Fraction | None) -> str | None:
     return "Medium" if level <= Fraction(7, 2) else "Low"
 
 
+def patient_groups(rows: Rows) -> Iterator[dict]:
+    groups: dict[tuple, list[dict]] = defaultdict(list)
+    for p in _undeleted(rows.patients.values()):
+        groups[p["facility_id"], age_group(age(rows.today, p["dob"])), p["sex"]].append(p)
+    for (facility_id, group, sex), people in groups.items():
+        ids = {p["id"] for p in people}
+        records = [r for r in rows.records if r["patient_id"] in ids]
+        visits = [v for v in rows.visits if v["patient_id"] in ids]
+        yield {
+            "facility_id": facility_id,
+            "state": rows.facilities[facility_id]["state"],
+            "age_group": group,
+            "sex": sex,
+            "patients": len(people),
+            "patients_with_phone": sum(p["phone"] is not None for p in people),
+            "records": len(records),
+            "records_with_diagnosis": sum(bool(r["data"].get("diagnosis")) for r in records),
+            "visits": len(visits),
+            "visits_with_conditions": sum(bool(v["conditions"]) for v in visits),
+        }
+
+
 def triage_trends(rows: Rows) -> Iterator[dict]:
     states = {rows.facilities[v["facility_id"]]["state"] for v in rows.visits}
     for state in [*states, "ALL"] if states else []:

@@ -23,10 +23,12 @@ MODELS = {
     "dim_patients": models.PatientDimension,
     "patient_summary": models.PatientSummary,
     "facility_performance": models.FacilityPerformance,
+    "patient_groups": models.PatientGroup,
     "triage_trends": models.TriageTrend,
     "condition_analysis": models.ConditionAnalysis,
 }
 GRAINS = {
+    "patient_groups": ("facility_id", "age_group", "sex"),
     "triage_trends": ("state", "day"),
     "condition_analysis": ("condition", "month", "state", "age_group", "sex"),
 }

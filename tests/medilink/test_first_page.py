@@ -198,7 +198,7 @@ def test_it_takes_a_bounded_number_of_queries(of_kano, django_assert_max_num_que
     for _ in range(30):
         refused(loaded(run, 1, folder="kano"))
         factories.batch(run=run, status="held", folder="kano", reasons=["OVERLAP_SUSPECT"])
-    with django_assert_max_num_queries(25):
+    with django_assert_max_num_queries(28):
         of_kano.get("/admin/")
 
 

@@ -1,0 +1,181 @@
+"""/dashboard and the CSV of each of its figures: for everybody with a right to analytics, within their scope."""
+
+import csv
+import io
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from analytics.dashboard import selection
+from analytics.dashboard.figures import conditions, facilities, patients, places, trends
+from analytics.dashboard.figures.figure import NONE, Figure
+from analytics.dashboard.selection import Reach
+from analytics.dashboard.trusted import Trusting
+from analytics.models import FacilityDimension
+from clinical.api.exports import as_cell
+from clinical.audit import reads
+from ingestion.models import IngestRun, Kind
+
+WORDS = {401: "Please log in.", 403: "Your role has no part in this.", 404: "There is no such facility for you."}
+
+
+def of_people(request: Any) -> bool:
+    return "text/html" in request.META.get("HTTP_ACCEPT", "")
+
+
+@extend_schema(exclude=True)
+class View(APIView):
+    resource = "analytics"
+    action = "list"
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        if of_people(request) and not request.user.is_authenticated:
+            return HttpResponseRedirect(f"{reverse('admin:login')}?next={request.path}")
+        return super().dispatch(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """In words, for people."""
+        response: Any = super().handle_exception(exc)
+        if not of_people(self.request) or response.status_code >= 500:
+            return response
+        errors = [(error["attr"], error["detail"]) for error in response.data["errors"]]
+        told = {"status": response.status_code, "words": WORDS.get(response.status_code, ""), "errors": errors}
+        page = render(self.request._request, "analytics/dashboard/refused.html", told, status=response.status_code)
+        for name in ("Retry-After", "WWW-Authenticate"):
+            if name in response:
+                page[name] = response[name]
+        return page
+
+    def reach(self, request: Request) -> Reach:
+        chosen = selection.read(request.GET)
+        found = selection.reach(request.user, chosen)  # type: ignore[arg-type]  # past the permission
+        reads.seen("dashboard", "read", **reads.query_of({name: request.GET[name] for name in request.GET}))
+        return found
+
+
+class Dashboard(View):
+    def get(self, request: Request) -> HttpResponse:
+        reach = self.reach(request)
+        states, trusting = _states(reach), Trusting(reach)
+        told: dict[str, Any] = {"reach": reach, "selection": reach.selection, "states": states}
+        if not states or not trusting.states:
+            told |= {"is_filled": bool(trusting.states)}
+            return render(request._request, "analytics/dashboard/nothing.html", told)
+        figures = everything(reach)
+        for figure in figures.values():
+            figure.trust = trusting.trust_of(figure.relations)
+        told |= {
+            "figures": figures,
+            "heads": headline(figures, trusting),
+            "query": reach.selection.link(),
+            "warnings": _warnings(trusting),
+            "last_night": _last_night(),
+            "marts": [(state, f"{state.rows:,}") for _, state in sorted(trusting.states.items())],
+        }
+        return render(request._request, "analytics/dashboard/page.html", told)
+
+
+class FigureCSV(View):
+    """The table of one figure, as it stands on the page; of the facilities all."""
+
+    def get(self, request: Request, chart: str) -> HttpResponse | Response:
+        reach = self.reach(request)
+        if chart not in ONE:
+            raise NotFound
+        figure = ONE[chart](reach)
+        trust = Trusting(reach).trust_of(figure.relations)
+        text = io.StringIO("\ufeff")  # the mark by which Excel knows UTF-8
+        text.seek(0, io.SEEK_END)
+        writer = csv.writer(text, lineterminator="\r\n")
+        writer.writerow([column.label for column in figure.columns])
+        writer.writerows([as_cell(cell) for cell in row] for row in figure.rows)
+        response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="medilink-{chart}.csv"'
+        if trust.as_of:
+            response["X-As-Of"] = trust.as_of.isoformat()
+        response["X-Stale"] = str(trust.is_stale).lower()
+        return response
+
+
+# --- The figures
+
+
+def everything(reach: Reach) -> dict[str, Figure]:
+    frequent, severe = conditions.conditions(reach)
+    groups = patients.groups(reach)
+    found = [
+        trends.trends(reach),
+        places.places(reach),
+        frequent,
+        severe,
+        patients.pyramid(reach, groups),
+        facilities.categories(reach),
+        patients.completeness(reach, groups),
+        facilities.facilities(reach),
+    ]
+    return {figure.name: figure for figure in found}
+
+
+ONE = {
+    "visits": trends.trends,
+    "places": places.places,
+    "conditions": lambda reach: conditions.conditions(reach)[0],
+    "severity": lambda reach: conditions.conditions(reach)[1],
+    "patients": lambda reach: patients.pyramid(reach, patients.groups(reach)),
+    "categories": facilities.categories,
+    "completeness": lambda reach: patients.completeness(reach, patients.groups(reach)),
+    "facilities": lambda reach: facilities.facilities(reach, is_whole=True),
+}
+
+
+def headline(figures: dict[str, Figure], trusting: Trusting) -> list[dict[str, str]]:
+    """The four numbers that one looks for first."""
+    visits = figures["visits"]
+    total, critical = sum(row[1] for row in visits.rows), sum(row[-2] for row in visits.rows)
+    known = figures["completeness"].rows
+    people = known[1][2] if known else 0
+    return [
+        {"name": "Visits", "told": f"{total:,}", "more": "in the chosen days"},
+        {
+            "name": "Critical",
+            "told": f"{100 * critical / total:.1f} %" if total else NONE,
+            "more": "of them, level 1 or 2",
+        },
+        {"name": "Patients", "told": f"{people:,}", "more": "known to the facilities"},
+        {
+            "name": "Reporting",
+            "told": f"{trusting.reported:,} of {trusting.expected:,}",
+            "more": "facilities, in the last 30 days",
+        },
+    ]
+
+
+def _states(reach: Reach) -> list[tuple[str, str]]:
+    """What one may choose from: those with facilities in the scope."""
+    whole = Reach(reach.user, selection.Selection(reach.selection.date_from, reach.selection.date_to), reach.scope)
+    states = FacilityDimension.objects.filter(whole.facilities).order_by("state").values_list("state", flat=True)
+    return [(state, selection.as_title(state)) for state in states.distinct()]
+
+
+def _warnings(trusting: Trusting) -> list[str]:
+    """In words, above the figures."""
+    failed = sorted(state.mart for state in trusting.states.values() if state.has_failed)
+    if failed:
+        return [f"The last refresh of {', '.join(failed)} failed. What is shown is older, and right for its time."]
+    stale = [state for state in trusting.states.values() if state.is_stale]
+    if stale:
+        return [
+            "Newer data has been loaded. These figures are from before it; they are refreshed by themselves shortly."
+        ]
+    return []
+
+
+def _last_night() -> IngestRun | None:
+    return IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on__isnull=False).order_by("-night_on").first()
