@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -23,6 +24,8 @@ class BatchShare(models.Model):
 
     class Meta:
         db_table = "facility_shares"
+        # Which batches a facility's numbers are made of: analytics/trust.py.
+        indexes = [GinIndex(fields=["facilities"], name="facility_shares_of_a_facility")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(facilities__len=F("rows__len")), name="facility_shares_a_number_for_each_facility"

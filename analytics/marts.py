@@ -21,7 +21,7 @@ from analytics.relations import MARTS, RELATIONS, Kind, Relation
 from clinical.api import statements
 from clinical.locks import alone
 from ingestion import failpoints
-from ingestion.models import IngestBatch
+from ingestion.models import ExcludedRows, IngestBatch
 
 LOCK = 7_340_211  # of this database, for whoever refreshes
 WORK_MEM = "256MB"  # one sort or hash of a nation's rows; one refresh runs at a time
@@ -112,16 +112,16 @@ def _system(host: str, port: str) -> int:
     return int(found)
 
 
-def freshness(*names: str) -> tuple[datetime | None, bool]:
+def freshness(*names: str, known: dict[str, State] | None = None) -> tuple[datetime | None, bool]:
     """(as_of, stale) of an answer made of these relations: as old as the oldest. A view is always of now.
 
-    None where one of them was never refreshed.
+    None where one of them was never refreshed. `known` are the states, where somebody has asked for them.
     """
     kinds = {relation.name: relation.kind for relation in RELATIONS}
     asked = [name for name in names if kinds[name] == Kind.MATERIALIZED]
     if not asked:
         return timezone.now(), False
-    known = states()
+    known = states() if known is None else known
     found = [known.get(name) for name in asked]
     if not all(found):
         return None, True
@@ -151,6 +151,7 @@ def refresh(*, only: Collection[str] = (), is_forced: bool = False, say: Any = N
             if say:
                 say(outcome)
         _forget_changes()
+        ExcludedRows.objects.fold()
     return outcomes
 
 

@@ -423,6 +423,7 @@ class SuppressedConditionAnalysis(ConditionLine):
         db_table = 'scoped"."suppressed_condition_analysis'
 
 
-# For Django's registry:
+# For Django's registry; the first as a module, which reads this one:
+import analytics.publications  # noqa: E402, F401
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay  # noqa: E402, F401
 from analytics.history import CheckResult, CheckRun, MartRefresh, MartState  # noqa: E402, F401

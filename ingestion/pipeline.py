@@ -19,7 +19,7 @@ from ingestion import claims, failpoints, keeping, load, outages, reading, rules
 from ingestion.claims import Claim
 from ingestion.corrections import returned
 from ingestion.load import Held
-from ingestion.models import MAX_ATTEMPTS, STOPPED, IngestBatch, Source, Status
+from ingestion.models import MAX_ATTEMPTS, STOPPED, ExcludedRows, IngestBatch, Source, Status
 from ingestion.reader import Fetched
 from ingestion.reading import Ahead, Reading
 from ingestion.refusals import FileRefused
@@ -98,7 +98,9 @@ def _attempt(claim: Claim, is_dry: bool, ahead: Ahead | None) -> Report | None:
                 claim, Status.REJECTED, reasons=[refused.reason], evidence=_told(fetched), **_content(fetched)
             )
         except Held as held:
-            claims.settle(claim, Status.HELD, reasons=held.reasons, evidence=held.evidence, **_content(fetched))
+            with transaction.atomic():
+                claims.settle(claim, Status.HELD, reasons=held.reasons, evidence=held.evidence, **_content(fetched))
+                ExcludedRows.objects.hold(batch, held.places)
         except _Duplicate as same:
             claims.settle(claim, Status.DUPLICATE, duplicate_of=same.of, **_content(fetched))
         except sources.ObjectChanged:
@@ -146,8 +148,11 @@ def _load(claim: Claim, batch: IngestBatch, read: Reading) -> None:
     fetched, found = read.fetched, read.records
     with transaction.atomic():
         load.lock_content(batch.kind_of_rows, fetched.sha256)
-        _compare(batch, fetched)
-        staged = load.stage(batch, found.header, read.delivery, read.blocks, found.pick)
+        repeated = _compared(batch, fetched)
+        staged = load.stage(batch, found.header, read.delivery, read.blocks, found.pick, is_look=bool(repeated))
+        if repeated:
+            repeated.places = load.places_of(staged)
+            raise repeated
         refused_own = load.judge(staged)
         counts = load.publish(staged)
         warnings = staged.delivery.warnings + Counter(f"HEADER_UNKNOWN_COLUMN:{column}" for column in found.unknown)
@@ -189,22 +194,24 @@ def _told(fetched: Fetched | None) -> dict[str, Any]:
     return {returned.EVIDENCE: {}} if fetched and returned.is_one(fetched) else {}
 
 
-def _compare(batch: IngestBatch, fetched: Fetched) -> None:
-    """Raises _Duplicate or Held where the same content is loaded already and no steward has said what that means."""
+def _compared(batch: IngestBatch, fetched: Fetched) -> Held | None:
+    """Raises _Duplicate where the same content is loaded already. Returns why to hold it where no steward has said what
+    that means, once it is known whose rows they are."""
     same = IngestBatch.objects.loaded().filter(dataset=batch.dataset, sha256=fetched.sha256, rows_read__gt=0)
     same = same.filter(parent=None).exclude(pk=batch.pk)
     if not batch.kind_of_rows.is_event:
         last = same.in_version_order().last()
         if last and not _is_a_return(batch, last):
             raise _Duplicate(last)
-        return
+        return None
     if again := same.filter(business_date=batch.business_date).first():
         raise _Duplicate(again)
     earlier = same.filter(business_date__lt=batch.business_date).in_version_order().last()
     is_answered = batch.release_as or Source.objects.filter(source=batch.source).exists()
     if earlier and not is_answered:
         evidence = {"same_content_as_batch": earlier.pk, "of": earlier.business_date.isoformat()}
-        raise Held(["SAME_CONTENT_NEW_DATE"], evidence)
+        return Held(["SAME_CONTENT_NEW_DATE"], evidence)
+    return None
 
 
 def _is_a_return(batch: IngestBatch, last: IngestBatch) -> bool:

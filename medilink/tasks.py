@@ -1,4 +1,5 @@
-"""The night: what was delivered, then the marts, the silent facilities, the data checks, the files of refused rows.
+"""The night: what was delivered, then the marts, the silent facilities, the data checks, what is published, the
+files of refused rows.
 
 Each step is recorded by its own module. One that fails stops neither the next nor undoes another.
 """
@@ -11,7 +12,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from analytics import checks, marts
+from analytics import checks, marts, publishing
 from analytics.silence import watch
 from clinical.audit import seals
 from clinical.merging import NotPossible
@@ -28,7 +29,10 @@ logger = logging.getLogger(__name__)
 @shared_task(**ingestion.RETRY)
 def nightly() -> None:
     """Once a night in effect, however often it is started: each step finds nothing to do the second time."""
-    steps = (ingestion.nightly, marts.refresh, watch.nightly, checks.run, ingestion.write_corrections)
+    steps = (
+        *(ingestion.nightly, marts.refresh, watch.nightly, checks.run),
+        *(publishing.publish, ingestion.write_corrections),
+    )
     failures = [error for error in map(_tried, steps) if error]
     for error in failures:
         if isinstance(error, ingestion.AWAY):
@@ -38,8 +42,10 @@ def nightly() -> None:
 def _tried(step: Callable[[], Any]) -> Exception | None:
     try:
         step()
-    except marts.AlreadyRunning as error:
+    except (marts.AlreadyRunning, publishing.AlreadyPublishing) as error:
         logger.info("%s", error)
+    except publishing.NotFit as error:
+        logger.warning("%s", error)
     except Exception as error:  # the edge of the night: what went wrong is told, and the next step begins
         logger.error("A step of the night broke off: %s", type(error).__name__)
         return error

@@ -24,6 +24,7 @@ WRITTEN = {
     **dict.fromkeys(("ingest_runs", "ingest_sightings", "rejected_rows", "rule_uses"), (NEW, CHANGED, GONE)),
     "cause_comments": (NEW,),
     "facility_signals": (CHANGED,),
+    "excluded_rows": (NEW,),
     "erasures": (NEW, CHANGED, GONE),
     "audit_events": (NEW,),
     "clinical_user": (NEW, CHANGED),

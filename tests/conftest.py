@@ -56,7 +56,8 @@ def _flush(operations, statements, _execute=DatabaseOperations.execute_sql_flush
         cursor.execute(FILLED)
         filled = cursor.fetchall()
     if all(is_small for _, is_small in filled):
-        statements = [f"DELETE FROM {table}" for table, _ in filled]
+        statements = []
+    statements = [*statements, *(f"DELETE FROM {table}" for table, _ in filled if not statements or "." in table)]
     freely = "SET session_replication_role = {}"
     return _execute(operations, [freely.format("replica"), *statements, freely.format("origin")])
 
@@ -64,8 +65,8 @@ def _flush(operations, statements, _execute=DatabaseOperations.execute_sql_flush
 # What was never analyzed is small for the planner, too, once it is empty again.
 FILLED = """
 SELECT oid::regclass::text, pg_relation_size(oid) < 1000000 AND reltuples <= 0 FROM pg_class
-WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'django_migrations'
-AND relpersistence = 'p' AND pg_relation_size(oid) > 0
+WHERE relkind = 'r' AND relnamespace IN ('public'::regnamespace, 'published'::regnamespace)
+AND relname <> 'django_migrations' AND relpersistence = 'p' AND pg_relation_size(oid) > 0
 """
 DatabaseOperations.execute_sql_flush = _flush
 

@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ForeignKey
 
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
+from analytics.publications import Publication
 from clinical.models import (
     AuditEvent,
     AuditSeal,
@@ -32,7 +33,7 @@ from clinical.models import (
     TriageVisit,
     User,
 )
-from ingestion.models import Cause, IngestBatch, IngestRun, RejectedRow, Rule, RuleUse, Source
+from ingestion.models import Cause, ExcludedRows, IngestBatch, IngestRun, RejectedRow, Rule, RuleUse, Source
 from medilink.models import Alert, Environment
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +130,15 @@ def twice(make, **changed):
     make(**changed)
 
 
+def excluded(**changed):
+    return ExcludedRows.objects.create(**{"dataset": "patients", "kind": "refused", "rows": 1} | changed)
+
+
+def publication(**changed):
+    known = {"day": AT.date(), "mart": "triage_trends", "as_of": AT, "published_at": AT, "rows": 1, "changed": 1}
+    return Publication.objects.create(**known | {"batches": 0, "digest": "0"} | changed)
+
+
 BROKEN = {
     "facilities_identity": lambda: (facility(), facility(name="IKEJA clinic")),
     "facilities_state_is_known": lambda: facility(state="ATLANTIS"),
@@ -168,6 +178,11 @@ BROKEN = {
     "triage_visits_from_2000": lambda: visit(visited_at=datetime(1999, 12, 31, 22, tzinfo=UTC)),
     "triage_visits_ordinal_from_1": lambda: visit(ordinal=0),
     "triage_visits_level_1_to_5": lambda: visit(triage_level=6),
+    "excluded_rows_kind_is_known": lambda: excluded(kind="lost"),
+    "excluded_rows_at_one_place": lambda: excluded(facility_id=1, state="KANO"),
+    "excluded_rows_of_a_stopped_file_go_with_it": lambda: excluded(kind="held"),
+    "publications_one_a_day": lambda: twice(publication),
+    "publications_counts_not_negative": lambda: publication(rows=-1),
     "ingest_runs_one_per_night": lambda: twice(IngestRun.objects.create, kind="nightly", night_on=date(2026, 11, 20)),
     "ingest_batches_counts_add_up": lambda: batch(status="loaded", rows_read=2, inserted=1),
     "ingest_batches_counts_not_negative": lambda: batch(status="loaded", inserted=1, updated=-1),

@@ -1,18 +1,20 @@
 """/api/analytics/facilities, /facility-performance and /facility-stats."""
 
+from datetime import date
 from typing import Any
 
-from django.db.models import Func, TextField
+from django.db.models import Func, QuerySet, TextField
 from django_filters import FilterSet
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics import metrics
-from analytics.api.mart import Mart, freshness
+from analytics import metrics, publications
+from analytics.api.mart import TRUST, Mart, published, trusted, trusted_then
 from analytics.models import FacilityDimension, FacilityPerformance
 from clinical import access
 from clinical.api import filters, parameters, statements
@@ -90,6 +92,11 @@ class FacilityLine(serializers.Serializer[Any]):
     avg_triage_level = serializers.FloatField(allow_null=True, help_text=metrics.answered("avg_triage_level"))
 
 
+@extend_schema_field(TRUST)
+class TrustField(serializers.JSONField):
+    """As analytics/trust.py tells it."""
+
+
 class Stats(serializers.Serializer[Any]):
     total_facilities = serializers.IntegerField()
     total_patients = serializers.IntegerField(help_text=metrics.answered("total_patients"))
@@ -97,6 +104,7 @@ class Stats(serializers.Serializer[Any]):
     total_triage_visits = serializers.IntegerField(help_text=metrics.answered("total_triage_visits"))
     as_of = serializers.DateTimeField()
     stale = serializers.BooleanField()
+    trust = TrustField(allow_null=True)
     facilities = FacilityLine(many=True)
 
 
@@ -107,11 +115,12 @@ class AsFloat(Func):
     output_field = TextField()  # the only kind that Django lets through as it is
 
 
-LINES = (
-    FacilityDimension.objects.order_by("facility_id")
-    .annotate(level=AsFloat("avg_triage_level"))
-    .values_list("facility_id", "facility_name", "state", *TOTALS, "level")
-)
+def _as_lines(facilities: "QuerySet[Any]") -> "QuerySet[Any]":
+    rows = facilities.order_by("facility_id").annotate(level=AsFloat("avg_triage_level"))
+    return rows.values_list("facility_id", "facility_name", "state", *TOTALS, "level")
+
+
+LINES = _as_lines(FacilityDimension.objects.all())
 
 
 class FacilityStats(APIView):
@@ -125,16 +134,23 @@ class FacilityStats(APIView):
         parameters=[
             OpenApiParameter("facility_id", filters.INTEGER, description="This one alone; 404 where there is none."),
             OpenApiParameter("state", filters.TEXT, description="In any spelling."),
+            OpenApiParameter("as_of", OpenApiTypes.DATE, description="The figures as published that day."),
         ],
     )
     def get(self, request: Request) -> Response:
         """Counts of each facility in your scope, and their totals."""
-        given = parameters.read(request.GET, ("facility_id", "state", "format"))
+        given = parameters.read(request.GET, ("facility_id", "state", "as_of", "format"))
         scope = request.user.access.scope(access.READ, self.resource)  # type: ignore[union-attr]  # past the permission
         state = as_stored("state", given["state"]) if "state" in given else None
         facility_id = parameters.identifier("facility_id", given["facility_id"]) if "facility_id" in given else None
-        trust = freshness("dim_facilities")
-        rows = _lines(scope, state, facility_id)
+        asked = request.user.access, state, facility_id  # type: ignore[union-attr]  # as above
+        if "as_of" in given:
+            publication = published("dim_facilities", parameters.day("as_of", given["as_of"]))
+            trust = trusted_then(publication, *asked)
+            rows = _published_lines(publication.day, scope, state, facility_id)
+        else:
+            trust = trusted("dim_facilities", *asked)
+            rows = _lines(scope, state, facility_id)
         if not rows and facility_id:
             raise NotFound
         return Response(
@@ -167,5 +183,14 @@ def _lines(scope: access.Scope, state: str | None, facility_id: int | None) -> l
     lines = (
         LINES.all() if scope.is_national else LINES.filter(facility_id__in=Facility.objects.inside(scope).values("pk"))
     )
+    return _narrowed(lines, state, facility_id)
+
+
+def _published_lines(day: date, scope: access.Scope, state: str | None, facility_id: int | None) -> list[Any]:
+    lines = publications.lines(FacilityDimension, day).filter(scope.of_places(*publications.PLACE))
+    return _narrowed(_as_lines(lines), state, facility_id)
+
+
+def _narrowed(lines: "QuerySet[Any]", state: str | None, facility_id: int | None) -> list[Any]:
     lines = lines.filter(state=state) if state else lines
     return [*(lines.filter(facility_id=facility_id) if facility_id else lines)]

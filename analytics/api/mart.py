@@ -1,25 +1,93 @@
-"""What every list over a mart does: its scope, how old it is, and nothing that anybody could change."""
+"""What every list over a mart does: its scope, how far to trust it, as of which day, and nothing to change."""
 
+from collections.abc import Sequence
+from datetime import date
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
 from django.http import StreamingHttpResponse
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from analytics import marts
+from analytics import publications, trust
+from analytics.publications import Publication
+from analytics.trust import Selection
 from clinical import access
+from clinical.api import parameters
+from clinical.api.exports import json_of
+from clinical.api.lists import Cut, Order
 from clinical.api.refusals import Unavailable
 from clinical.api.resource import Listing, Row
 from clinical.models import Facility
 
+COUNT = {"type": "integer"}
+TRUST: Row = {
+    "type": "object",
+    "nullable": True,
+    "description": "How far the numbers can be trusted, in the caller's scope and for the given state and facility_id; "
+    "other filters do not change it. Of a publication as it was that day, and null for less than a state.",
+    "properties": {
+        "batches": {
+            "type": "object",
+            "description": "Files and replays that had brought rows to it by as_of.",
+            "properties": {
+                "count": COUNT,
+                "last_id": COUNT | {"nullable": True},
+                "last_loaded_at": {"type": "string", "format": "date-time", "nullable": True},
+            },
+        },
+        "excluded_rows": COUNT
+        | {"description": "Rows that were delivered for it and are in no table now: refused, waiting, held."},
+        "excluded": {
+            "type": "object",
+            "description": "The same by kind. `unplaced` may belong to it: neither row nor folder says where they are "
+            "from (of the nation they are counted in excluded_rows). The rows of `unread_files` are not known.",
+            "properties": dict.fromkeys(("refused", "waiting", "held", "unplaced", "unread_files"), COUNT),
+        },
+        "reporting": {
+            "type": "object",
+            "description": "Facilities with an event in the last 30 days, of those with one in the last year.",
+            "properties": {
+                "facilities": COUNT,
+                "reported": COUNT,
+                "rate_pct": {"type": "number", "nullable": True},
+                "days": COUNT,
+            },
+        },
+        "suppressed_cells": COUNT | {"description": "Lines of it whose small numbers are hidden from the caller."},
+    },
+}
 
-def freshness(*relations: str) -> Row:
-    """`as_of` and `stale` of an answer made of these relations; 503 before there is any."""
-    as_of, is_stale = marts.freshness(*relations)
+
+def trusted(relation: str, who: access.Access, state: str | None, facility_id: int | None) -> Row:
+    """`as_of`, `stale` and `trust` of an answer made of this relation; 503 before there is any."""
+    as_of, is_stale, told = trust.of([relation], who, state, facility_id)
     if as_of is None:
         raise Unavailable("The mart has not been filled yet; try again shortly.", "mart_not_ready")
-    return {"as_of": as_of, "stale": is_stale}
+    return {"as_of": as_of, "stale": is_stale, "trust": told}
+
+
+def published(relation: str, day: date) -> Publication:
+    try:
+        return publications.find(relation, day)
+    except publications.NotPublished as error:
+        nearest = f"the nearest day before it is {error.nearest}" if error.nearest else "nor on any day before it"
+        raise NotFound(f"Nothing was published on that day; {nearest}.", "not_published") from None
+
+
+def trusted_then(publication: Publication, who: access.Access, state: str | None, facility_id: int | None) -> Row:
+    """The same of a publication, as it was kept."""
+    selection = Selection(who.scope(access.READ, trust.RESOURCE), state, facility_id)
+    told = None
+    if selection.is_national:
+        told = publications.trust_of(publication, None)
+    elif facility_id is None and not (selection.scope.lgas or selection.scope.facilities):
+        told = publications.trust_of(publication, selection.states)
+    if told and publication.mart == "condition_analysis" and not who.sees_all_clear(trust.RESOURCE):
+        told |= {"suppressed_cells": publications.suppressed(publication.day, selection.states)}
+    return {"as_of": publication.as_of, "stale": False, "trust": told}
 
 
 class Mart(Listing):
@@ -32,23 +100,73 @@ class Mart(Listing):
     envelope: ClassVar[Row] = {
         "as_of": {"type": "string", "format": "date-time", "description": "The rows are those of this instant."},
         "stale": {"type": "boolean", "description": "Something newer exists, or the last refresh failed."},
+        "trust": TRUST,
     }
-    trust: Row
+
+    @property
+    def parameters(self) -> dict[str, tuple[Row, str]]:
+        """What the description says of the query besides what all lists share."""
+        as_of = {"type": "string", "format": "date"}, "The figures as published that day."
+        return {"as_of": as_of} if self.relation in publications.MARTS else {}
 
     @classmethod
     def existing(cls) -> "QuerySet[Any]":
         return cls.model.objects.all()
 
+    def list_parameters(self) -> Sequence[str]:
+        return [*super().list_parameters(), "as_of"]
+
+    def present(self) -> "QuerySet[Any]":
+        if not self.publication:
+            return super().present()
+        rows = publications.lines(self.model, self.publication.day).values_list(*self.columns)
+        return self.inside(rows, self.user.access.scope(access.READ, self.resource))
+
     def places(self, scope: access.Scope) -> Q:
+        if self.publication:
+            return scope.of_places(*publications.PLACE)
         return Q(facility_id__in=Facility.objects.inside(scope).values("pk"))
 
+    @cached_property
+    def publication(self) -> Publication | None:
+        """Which one is asked for; None for what is so now."""
+        if "as_of" not in self.given:
+            return None
+        if self.relation not in publications.MARTS:
+            raise parameters.refused("as_of", "not_published", "Of single patients and events nothing is published.")
+        return published(self.relation, parameters.day("as_of", self.given["as_of"]))
+
+    @cached_property
+    def trust(self) -> Row:
+        filters = self.filterset_class.base_filters
+        given = {name: filters[name].parse(name, self.given[name]) for name in PLACES if self._selects_by(name)}
+        state = None if given.get("state") == "ALL" else given.get("state")
+        asked = self.user.access, state, given.get("facility_id")
+        if self.publication:
+            return trusted_then(self.publication, *asked)
+        return trusted(self.relation, *asked)
+
+    def _selects_by(self, name: str) -> bool:
+        return name in self.given and name in self.filterset_class.base_filters
+
     def list(self, request: Request) -> Response | StreamingHttpResponse:
-        self.trust = freshness(self.relation)
         response = super().list(request)
         if isinstance(response, StreamingHttpResponse):
             response["X-As-Of"] = self.trust["as_of"].isoformat()
             response["X-Stale"] = str(self.trust["stale"]).lower()
+            response["X-Medilink-Trust"] = json_of(self.trust["trust"]).decode()
         return response
+
+    def _selected(self) -> "QuerySet[Any]":
+        self.trust  # noqa: B018  # 503 and 404 come before an answer begins
+        return super()._selected()
+
+    def _cut_out(self, cut: Cut, order: Order) -> Sequence[Any]:
+        """A text that was made before is of the marts as they are now."""
+        self.trust  # noqa: B018
+        if not self.publication:
+            return super()._cut_out(cut, order)
+        return [*cut.rows(self._selected(), order, cut.place(order, self.model))]
 
     def extras(self) -> Row:
         return self.trust
@@ -56,3 +174,6 @@ class Mart(Listing):
     def counted_as(self) -> Any:
         """A count holds for as long as the mart is the same."""
         return self.trust["as_of"] if not self.tables else None
+
+
+PLACES = ("state", "facility_id")

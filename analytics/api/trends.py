@@ -10,7 +10,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from analytics import metrics
+from analytics import metrics, publications
 from analytics.api.mart import Mart
 from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis, TriageTrend
 from clinical import access
@@ -108,5 +108,8 @@ class ConditionAnalysisViewSet(OfStates):
         """Without suppression only for who sees everything clearly, wherever: no two answers give a hidden one away."""
         if not self.user.access.sees_all_clear(self.resource):
             return super().present()
-        whole = ConditionAnalysis.objects.annotate(suppressed=NOT_SUPPRESSED).values_list(*COLUMNS)
+        lines = ConditionAnalysis.objects.all()
+        if self.publication:
+            lines = publications.lines(ConditionAnalysis, self.publication.day)
+        whole = lines.annotate(suppressed=NOT_SUPPRESSED).values_list(*COLUMNS)
         return self.inside(whole, self.user.access.scope(access.READ, self.resource))

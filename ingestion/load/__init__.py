@@ -9,8 +9,9 @@ from functools import partial
 from tempfile import TemporaryFile
 from typing import Any
 
-from django.db.models import F, Func, QuerySet, TextField
+from django.db.models import BigIntegerField, Count, F, Func, QuerySet, TextField, Value
 
+from clinical import geography
 from clinical.access import Scope
 from clinical.locks import oldest_writer
 from ingestion import failpoints, rows, rules, staging
@@ -18,11 +19,12 @@ from ingestion.datasets import Dataset
 from ingestion.load import events, facilities, patients, places, refused, uses
 from ingestion.load.context import Load, end_session, lock_content, prepare_session
 from ingestion.models import IngestBatch, RejectedRow, Release, Source
+from ingestion.models.excluded import Places
 from ingestion.objects import folder_state
 from ingestion.rows import Chunk, Delivery
 from ingestion.upsert import upsert
 
-__all__ = ["Held", "begin", "judge", "lock_content", "publish", "stage", "stage_again"]
+__all__ = ["Held", "begin", "judge", "lock_content", "places_of", "publish", "stage", "stage_again"]
 SPOOL_BLOCK = 1 << 18
 ERROR_RATIO, ERRORS_AT_LEAST = 0.1, 20
 _SUBJECTS: dict[Dataset, Any] = {
@@ -39,6 +41,7 @@ class Held(Exception):
     def __init__(self, reasons: list[str], evidence: dict[str, Any]) -> None:
         super().__init__(", ".join(reasons))
         self.reasons, self.evidence = reasons, evidence
+        self.places: Places = {}
 
 
 def stage(
@@ -133,8 +136,22 @@ def judge(load: Load) -> int:
     if overlap.share > events.OVERLAP:
         reasons.append("OVERLAP_SUSPECT")
     if reasons:
-        raise Held(reasons, _evidence(load, own, overlap))
+        held = Held(reasons, _evidence(load, own, overlap))
+        held.places = places_of(load)
+        raise held
     return own
+
+
+def places_of(load: Load) -> Places:
+    """How many of the staged rows are of which facility, else of which state, as far as either is known."""
+    known: Any = {"at": Value(None, BigIntegerField()), "named": F("state")}
+    if load.dataset != Dataset.FACILITIES:
+        known = {"at": refused.facility(), "named": F("facility_state")}
+    found: Counter[tuple[int | None, str | None]] = Counter()
+    for at, named, count in load.rows.values_list(known["at"], known["named"]).annotate(Count("line")):
+        state = named if named in geography.STATES else load.folder_state
+        found[(at, None) if at else (None, state)] += count
+    return found
 
 
 def _evidence(load: Load, own: int, overlap: events.Overlap) -> dict[str, Any]:

@@ -61,9 +61,13 @@ def _stage(load: Load, rows: "QuerySet[Any, Any]", ordinal: Any, header: Sequenc
         columns["event_on"] = events.event_on(load)
     if load.dataset != Dataset.FACILITIES:
         columns |= {name: Keyed(name) for name in ("facility_key", "first_name_key", "last_name_key")}
-        one = Case(When(place__candidates=1, then="place__facility_id"))
-        columns["facility_id"] = Coalesce("given_facility_id", one)
+        columns["facility_id"] = facility()
     upsert(Refusal, rows, columns)
+
+
+def facility() -> Coalesce:
+    """Of a staged row of a patient or event; null where it is unknown or uncertain."""
+    return Coalesce("given_facility_id", Case(When(place__candidates=1, then="place__facility_id")))
 
 
 class _Whys:

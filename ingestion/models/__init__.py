@@ -17,6 +17,7 @@ from ingestion.models.batches import (
     Sighting,
     Status,
 )
+from ingestion.models.excluded import ExcludedRows
 from ingestion.models.refused import RejectedRow
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "AuditLog",
     "Cause",
     "CauseComment",
+    "ExcludedRows",
     "IngestBatch",
     "IngestBatchQuerySet",
     "IngestRun",

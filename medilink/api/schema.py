@@ -157,6 +157,7 @@ class AutoSchema(Spectacular):
             *(one for one in PAGING if one.name in view.list_parameters()),
             _parameter("ordering", {"type": "string", "enum": texts}, "`-` reverses; the id breaks ties."),
             *([SINCE] if view.tells_changes else []),
+            *(_parameter(name, *told) for name, told in getattr(view, "parameters", {}).items()),
             _parameter("format", {"type": "string", "enum": forms}, "csv and ndjson stream all rows."),
         ]
 
