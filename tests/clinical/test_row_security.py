@@ -276,6 +276,7 @@ WITHOUT_NAMES = {
     "rules",
     "rule_uses",
     "sightings",
+    "restricted_rows",  # ids alone; it cuts by scope itself
     "facility_signals",
 }
 
