@@ -96,7 +96,7 @@ def _lasting(
 ) -> Trust:
     return {
         "batches": _batches(selection, datasets, as_of),
-        "reporting": _reporting(selection),
+        "reporting": reporting(selection),
         "suppressed_cells": 0 if is_clear or "condition_analysis" not in relations else _suppressed(selection),
     }
 
@@ -216,7 +216,7 @@ def _batches(selection: Selection, datasets: Sequence[str], as_of: datetime) -> 
     return batches.aggregate(count=Count("pk"), last_id=Max("pk"), last_loaded_at=Max("finished_at"))
 
 
-def _reporting(selection: Selection) -> Trust:
+def reporting(selection: Selection) -> Trust:
     """By the last event of each facility, whatever day it was delivered on."""
     facilities = FacilityDimension.objects.filter(last_activity_date__gte=A_YEAR_AGO)
     if not selection.scope.is_national:

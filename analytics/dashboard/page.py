@@ -101,6 +101,7 @@ class FigureCSV(View):
         if trust.as_of:
             response["X-As-Of"] = trust.as_of.isoformat()
         response["X-Stale"] = str(trust.is_stale).lower()
+        response["X-Excluded-Rows"] = str(trust.lacking["excluded_rows"])
         return response
 
 
@@ -151,7 +152,7 @@ def headline(figures: dict[str, Figure], trusting: Trusting) -> list[dict[str, s
         {"name": "Patients", "told": f"{people:,}", "more": "known to the facilities"},
         {
             "name": "Reporting",
-            "told": f"{trusting.reported:,} of {trusting.expected:,}",
+            "told": f"{trusting.reporting['reported']:,} of {trusting.reporting['facilities']:,}",
             "more": "facilities, in the last 30 days",
         },
     ]

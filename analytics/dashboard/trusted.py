@@ -1,16 +1,17 @@
-"""How far a figure of the dashboard can be trusted, in one line below it."""
+"""How far a figure of the dashboard can be trusted, in one line below it: in words what the API says of its answers."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Count, Q
-
-from analytics import marts
+from analytics import marts, trust
 from analytics.dashboard.selection import Reach
-from analytics.models import FacilityDimension
 from analytics.relations import MARTS
 
 NAMES = {mart.name for mart in MARTS}
+# What is counted from the rows themselves, and not read from a mart.
+ROWS = frozenset({"facilities", "patients", "triage_visits"})
+KINDS = {"refused": "refused", "waiting": "waiting for their facility or patient", "held": "in files that are held"}
 
 
 @dataclass(frozen=True)
@@ -18,26 +19,31 @@ class Trust:
     as_of: datetime | None
     is_stale: bool
     has_failed: bool
-    reported: int
-    expected: int
+    reporting: dict[str, Any]
+    lacking: dict[str, Any]
 
     @property
     def said(self) -> str:
-        return f"{self.reported:,} of {self.expected:,} facilities reported in the last 30 days."
+        told = f"{self.reporting['reported']:,} of {self.reporting['facilities']:,} facilities reported in 30 days."
+        kinds = self.lacking["excluded"]
+        if rows := self.lacking["excluded_rows"]:
+            parts = [f"{kinds[kind]:,} {words}" for kind, words in KINDS.items() if kinds[kind]]
+            are = "row was delivered and is" if rows == 1 else "rows were delivered and are"
+            told += f" {rows:,} {are} not in it: {', '.join(parts)}."
+        if kinds["unplaced"]:
+            told += f" {kinds['unplaced']:,} more are of no known place."
+        return told
 
 
 class Trusting:
-    """Of one page: the states of the marts and who reported are looked up once."""
+    """Of one page: what several figures share is looked up once."""
 
     def __init__(self, reach: Reach) -> None:
         self.states = marts.states()
-        self.reported, self.expected = (
-            FacilityDimension.objects.filter(reach.facilities)
-            .aggregate(
-                reported=Count("pk", filter=Q(is_active_last_30_days=True)), expected=Count("first_activity_date")
-            )
-            .values()
-        )
+        chosen = reach.selection
+        self.selection = trust.Selection(reach.scope, chosen.state or None, chosen.facility_id or None)
+        self.reporting = trust.reporting(self.selection)
+        self._lacking: dict[frozenset[str], dict[str, Any]] = {}
 
     def trust_of(self, relations: tuple[str, ...]) -> Trust:
         """As old as the oldest of the relations; what is read from the rows themselves is always of now."""
@@ -46,6 +52,12 @@ class Trusting:
             as_of=min((state.as_of for state in found), default=None),
             is_stale=any(state.is_stale for state in found),
             has_failed=any(state.has_failed for state in found),
-            reported=self.reported,
-            expected=self.expected,
+            reporting=self.reporting,
+            lacking=self._lacking_of(relations),
         )
+
+    def _lacking_of(self, relations: tuple[str, ...]) -> dict[str, Any]:
+        datasets = frozenset().union(*(trust.DATASETS[name] for name in relations)) or ROWS
+        if datasets not in self._lacking:
+            self._lacking[datasets] = trust.excluded(self.selection, sorted(datasets))
+        return self._lacking[datasets]

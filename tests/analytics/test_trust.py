@@ -58,6 +58,17 @@ def test_ten_refused_rows_are_excluded_of_their_facility_alone_until_they_are_re
     assert told(steward)[:2] == (0, NOTHING)
 
 
+def test_the_dashboard_says_below_each_figure_what_is_not_in_it(loaded):
+    steward = Caller(("steward",))
+    deliver("triage_visits-2026-11-21.csv", visits(IKEJA, "Ngozi,Okafor", 9, 10) + f"{IKEJA},Ngozi,Okafor,3,good,,,\n")
+    night()
+    page = steward.get("/dashboard", accept="text/html").content.decode()
+    assert "10 rows were delivered and are not in it: 10 refused." in page
+    elsewhere = steward.get("/dashboard", {"facility_id": loaded[KUJE]}, accept="text/html").content.decode()
+    assert "delivered and" not in elsewhere
+    assert steward.get("/dashboard/visits.csv")["X-Excluded-Rows"] == "10"
+
+
 def test_rows_that_wait_for_a_parent_are_told_apart_and_leave_when_it_comes(loaded):
     steward = Caller(("steward",))
     deliver("triage_visits-2026-11-21.csv", visits("Nowhere Clinic", "Ngozi,Okafor", 3, 4))
