@@ -68,7 +68,8 @@ class CheckRun(models.Model):
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     passed = models.IntegerField(default=0)
-    failed = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0, help_text="of those that are errors, or could not run")
+    warned = models.IntegerField(default=0, db_default=0, help_text="of those that only warn")
     skipped = models.IntegerField(default=0)
 
     class Meta:
@@ -81,12 +82,34 @@ class CheckRun(models.Model):
         return f"Checks {self.pk}"
 
 
+class DataOwner(models.Model):
+    """Who looks after data of a kind, and is written to when something is wrong with it.
+
+    An owner without addresses: those of ALERT_EMAIL are told.
+    """
+
+    name = models.TextField(primary_key=True)
+    about = models.TextField(blank=True, default="")
+    emails = ArrayField(models.EmailField(), default=list, db_default=[], blank=True)
+
+    class Meta:
+        db_table = "data_owners"
+        verbose_name = "owner of data"
+        verbose_name_plural = "owners of data"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class CheckResult(models.Model):
     """What one check found in one run; failing rows by their keys alone."""
 
     class Status(models.TextChoices):
         PASSED = "passed"
         FAILED = "failed"
+        WARNED = "warned", "warned: beyond its threshold"
+        NOT_APPLICABLE = "n/a", "not applicable: too few rows to say"
         SKIPPED = "skipped", "skipped: its mart is older than its tables"
         BROKEN = "broken", "broken: the check itself could not run"
 
@@ -95,7 +118,10 @@ class CheckResult(models.Model):
     relation = models.TextField()
     kind = models.TextField()
     status = models.CharField(max_length=10, choices=Status.choices)
+    severity = models.TextField(default="", db_default="", help_text="as it was at the time")
+    category = models.TextField(default="", db_default="")
     failing_rows = models.BigIntegerField(default=0)
+    among_rows = models.BigIntegerField(null=True, help_text="of how many, where a share of them is let pass")
     sample = models.JSONField(default=list, help_text="the keys of up to 100 failing rows")
     seconds = models.FloatField(default=0)
     error = models.TextField(blank=True, default="")

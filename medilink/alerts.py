@@ -1,11 +1,13 @@
 """Telling people when something went wrong: once per cause, and again when it is over; by mail, by webhook, or both.
 
 What is wrong is looked up anew each time, so that nothing has to remember to report it. A message that could not be
-sent is sent the next time; two processes at once send one.
+sent is sent the next time; two processes at once send one. In quiet hours only what is critical is told; the rest
+follows in one message when they end, with what came and went meanwhile.
 """
 
 import logging
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from smtplib import SMTPException
@@ -16,11 +18,15 @@ import orjson
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection, transaction
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
 from analytics import marts
-from analytics.history import CheckRun
+from analytics.checks.catalogue import CHECKS
+from analytics.checks.check import Owner, Severity
+from analytics.history import CheckResult, CheckRun, DataOwner
+from analytics.monitor_results import MonitorResult
 from clinical import logins
 from clinical.audit import questions
 from clinical.models import ProgramToken
@@ -35,6 +41,9 @@ NO_GOOD_RUN = NO_BACKUP = timedelta(hours=26)
 PENDING = timedelta(hours=1)
 TOKEN_ENDS = timedelta(days=14)
 PATIENCE = 10  # seconds for a webhook
+SEPARATE_SOURCES = 10  # more that are unusual at once have one cause
+NAMED = 3  # measures of a source
+OF_CHECKS = {check.name: check for check in CHECKS}
 GOOD = (IngestRun.State.DONE, IngestRun.State.SOME_ROWS_REFUSED)
 
 
@@ -43,6 +52,8 @@ class Cause:
     key: str
     what: str
     link: str
+    owner: str = ""
+    is_critical: bool = False
 
 
 def causes(now: datetime) -> Iterator[Cause]:
@@ -57,10 +68,8 @@ def causes(now: datetime) -> Iterator[Cause]:
         if state.has_failed:
             said = f"The mart {state.mart} could not be refreshed; it shows rows of {_told(state.as_of)}"
             yield Cause(f"mart-failed:{state.mart}", said, _page("analytics_martstate_changelist"))
-    last = CheckRun.objects.order_by("-id").first()
-    if last and last.failed:
-        said = f"{last.failed} data checks fail"
-        yield Cause("checks-failed", said, _page("analytics_checkrun_change", last.pk))
+    yield from _checks()
+    yield from _monitors()
     yield from _pending(now)
     ending = ProgramToken.objects.select_related("user").filter(expires_at__lt=now + TOKEN_ENDS)
     for token in logins.living(ending).filter(user__is_active=True).order_by("id"):
@@ -68,6 +77,39 @@ def causes(now: datetime) -> Iterator[Cause]:
         yield Cause(f"token-ends:{token.pk}", said, _page("clinical_programtoken_changelist"))
     yield from _enumerations(now)
     yield from _backups(now)
+
+
+def _checks() -> Iterator[Cause]:
+    """Each error that the last run found. Warnings are on the page on data quality; nobody is woken for them."""
+    last = CheckRun.objects.order_by("-id").first()
+    results = last.results.filter(status__in=(CheckResult.Status.FAILED, CheckResult.Status.BROKEN)) if last else ()
+    for result in results:
+        check = OF_CHECKS.get(result.name)
+        rows = f"{result.failing_rows:,} rows" if result.status == CheckResult.Status.FAILED else "it could not run"
+        said = f"The data check {result.name} fails: {rows}" + (f". {check.why}" if check else "")
+        owner = check.owner if check else Owner.STEWARDS
+        is_critical = result.severity == Severity.CRITICAL
+        link = _page("analytics_checkrun_change", result.run_id)
+        yield Cause(f"check-failed:{result.name}", said, link, owner, is_critical)
+
+
+def _monitors() -> Iterator[Cause]:
+    """Of the last watched day: a cause per source, or one for all where they are many."""
+    last = MonitorResult.objects.order_by("-day").values_list("day", flat=True).first()
+    alarms: dict[tuple[str, str], list[MonitorResult]] = defaultdict(list)
+    for one in MonitorResult.objects.alarming().filter(day=last).order_by("id"):
+        alarms[one.source, one.dataset].append(one)
+    page = _page("analytics_monitorresult_changelist")
+    if len(alarms) > SEPARATE_SOURCES:
+        kinds = Counter(one.measure for found in alarms.values() for one in found)
+        most = ", ".join(f"{measure} of {count}" for measure, count in kinds.most_common(NAMED))
+        said = f"{len(alarms)} sources are unlike their usual selves at once: {most}"
+        yield Cause("monitors-many", said, page, Owner.STEWARDS)
+        return
+    for (source, dataset), found in alarms.items():
+        told = ", ".join(f"{one.measure} {one.get_verdict_display()}" for one in found[:NAMED])
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        yield Cause(f"monitor:{dataset}:{source}", f"Source {source}: {told}{more}", page, Owner.STEWARDS)
 
 
 def _backups(now: datetime) -> Iterator[Cause]:
@@ -78,7 +120,7 @@ def _backups(now: datetime) -> Iterator[Cause]:
     since = last or first
     if since and since < now - NO_BACKUP:
         said = f"No backup was made since {_told(since)}" if last else "No backup was ever made"
-        yield Cause("no-backup", said, settings.SITE_URL)
+        yield Cause("no-backup", said, settings.SITE_URL, is_critical=True)
 
 
 def _nights(now: datetime) -> Iterator[Cause]:
@@ -88,12 +130,13 @@ def _nights(now: datetime) -> Iterator[Cause]:
     if now.astimezone(LAGOS).time() >= NIGHT_ENDS:
         night = nightly.filter(night_on=today).first()
         if night and (night.finished_at is None or night.status == IngestRun.State.BROKEN_OFF):
-            yield Cause(f"night-unfinished:{today}", f"The run of the night of {today} is not finished", page)
+            said = f"The run of the night of {today} is not finished"
+            yield Cause(f"night-unfinished:{today}", said, page, is_critical=True)
     first = IngestRun.objects.order_by("id").first()
     good = IngestRun.objects.filter(status__in=GOOD).order_by("-finished_at").first()
     since = good.finished_at if good else first.created_at if first else None
     if since and since < now - NO_GOOD_RUN:
-        yield Cause("no-good-run", f"No run went well since {_told(since)}", page)
+        yield Cause("no-good-run", f"No run went well since {_told(since)}", page, is_critical=True)
 
 
 def _pending(now: datetime) -> Iterator[Cause]:
@@ -117,7 +160,8 @@ def _enumerations(now: datetime) -> Iterator[Cause]:
         most = settings.ENUMERATION_ALARM_SERVICE if "service" in one.roles else settings.ENUMERATION_ALARM
         if one.patients > most:
             said = f"User {one.user_id} has read of more than {most:,} patients in an hour"
-            yield Cause(f"enumeration:{one.user_id}", said, f"{page}?actor__id__exact={one.user_id}")
+            link = f"{page}?actor__id__exact={one.user_id}"
+            yield Cause(f"enumeration:{one.user_id}", said, link, is_critical=True)
 
 
 def _page(name: str, *args: Any) -> str:
@@ -132,18 +176,48 @@ def _told(instant: datetime) -> str:
 
 
 def tell(now: datetime | None = None) -> tuple[int, int]:
-    """Opens what is new, closes what is over, and sends one message about both; returns how many of each."""
+    """Opens what is new, closes what is over, and sends each owner one message; returns how many of each to tell.
+
+    What is over before anybody was told of it is told only where quiet hours had held it back.
+    """
+    now = now or timezone.now()
     with transaction.atomic():
         if not _alone():
             return 0, 0
-        _compare({cause.key: cause for cause in causes(now or timezone.now())})
-        opened = [*Alert.objects.filter(told_opened_at=None, closed_at=None).order_by("id")]
+        _compare({cause.key: cause for cause in causes(now)})
+        new = Alert.objects.filter(told_opened_at=None).filter(Q(closed_at=None) | Q(was_held=True))
         over = Alert.objects.filter(told_opened_at__isnull=False, closed_at__isnull=False, told_closed_at=None)
-        closed = [*over.order_by("id")]
-        if (opened or closed) and _sent(opened, closed):
-            _mark(opened, "told_opened_at")
-            _mark(closed, "told_closed_at")
+        if is_quiet(now):
+            new.filter(is_critical=False).update(was_held=True)
+            new, over = new.filter(is_critical=True), over.filter(is_critical=True)
+        opened, closed = [*new.order_by("id")], [*over.order_by("id")]
+        for addresses, of_these in _by_addresses(opened, closed).items():
+            if _sent(addresses, *of_these):
+                _mark(of_these[0], "told_opened_at")
+                _mark([*of_these[1], *filter(lambda alert: alert.closed_at, of_these[0])], "told_closed_at")
     return len(opened), len(closed)
+
+
+def is_quiet(now: datetime) -> bool:
+    """In Lagos; hours may go over midnight."""
+    if not settings.ALERT_QUIET_HOURS:
+        return False
+    begin, end = settings.ALERT_QUIET_HOURS
+    at = now.astimezone(LAGOS).time()
+    return begin <= at < end if begin <= end else at >= begin or at < end
+
+
+Parts = tuple[list[Alert], list[Alert]]
+
+
+def _by_addresses(opened: list[Alert], closed: list[Alert]) -> dict[tuple[str, ...], Parts]:
+    """What is new and what is over, for each list of those who are told: an owner's, else that of the site."""
+    owners = dict(DataOwner.objects.exclude(emails=[]).values_list("name", "emails"))
+    found: dict[tuple[str, ...], Parts] = defaultdict(lambda: ([], []))
+    for part, alerts in enumerate((opened, closed)):
+        for alert in alerts:
+            found[tuple(owners.get(alert.owner) or settings.ALERT_EMAIL)][part].append(alert)
+    return found
 
 
 def _alone() -> bool:
@@ -157,42 +231,55 @@ def _compare(wrong: dict[str, Cause]) -> None:
     known.exclude(cause__in=wrong).update(closed_at=timezone.now())
     new = wrong.keys() - set(known.values_list("cause", flat=True))
     Alert.objects.bulk_create(
-        Alert(cause=cause.key, what=cause.what, link=cause.link) for key, cause in wrong.items() if key in new
+        Alert(cause=key, what=cause.what, link=cause.link, owner=cause.owner, is_critical=cause.is_critical)
+        for key, cause in wrong.items()
+        if key in new
     )
 
 
-def _mark(alerts: list[Alert], column: str) -> None:
+def _mark(alerts: Iterable[Alert], column: str) -> None:
     Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(**{column: timezone.now()})
 
 
-def _sent(opened: list[Alert], closed: list[Alert]) -> bool:
+def _sent(addresses: tuple[str, ...], opened: list[Alert], closed: list[Alert]) -> bool:
     """Whether every channel that is configured has taken it; without one nobody was told, and the page shows it."""
-    ways = [way for way, address in ((_mail, settings.ALERT_EMAIL), (_hook, settings.ALERT_WEBHOOK_URL)) if address]
-    taken = [_tried(way, opened, closed) for way in ways]  # one that fails keeps nobody from the other
+    ways: list[tuple[str, Callable[[], None]]] = []
+    if addresses:
+        ways.append(("mail", lambda: _mail(addresses, opened, closed)))
+    if settings.ALERT_WEBHOOK_URL:
+        ways.append(("hook", lambda: _hook(opened, closed)))
+    taken = [_tried(name, way) for name, way in ways]  # one that fails keeps nobody from the other
     return bool(taken) and all(taken)
 
 
-def _tried(way: Any, opened: list[Alert], closed: list[Alert]) -> bool:
+def _tried(name: str, way: Callable[[], None]) -> bool:
     try:
-        way(opened, closed)
+        way()
     except (OSError, SMTPException, ValueError) as error:
-        logger.warning("Nobody could be told by %s: %s", way.__name__.strip("_"), type(error).__name__)
+        logger.warning("Nobody could be told by %s: %s", name, type(error).__name__)
         return False
     return True
 
 
 def _subject(opened: list[Alert], closed: list[Alert]) -> str:
-    parts = [f"{len(opened)} new problem{'s' * (len(opened) != 1)}"] if opened else []
-    return "Medilink: " + ", ".join([*parts, *([f"{len(closed)} over"] if closed else [])])
+    gone = sum(alert.closed_at is not None for alert in opened)
+    new = len(opened) - gone
+    parts = [f"{new} new problem{'s' * (new != 1)}"] if new else []
+    if closed:
+        parts.append(f"{len(closed)} over")
+    if gone:
+        parts.append(f"{gone} came and went in quiet hours")
+    return "Medilink: " + ", ".join(parts)
 
 
 def _text(opened: list[Alert], closed: list[Alert]) -> str:
-    lines = [f"{alert.what}\n  {alert.link}" for alert in opened]
-    return "\n\n".join([*lines, *(f"Over: {alert.what}" for alert in closed)]) + "\n"
+    lines = [f"{alert.what}\n  {alert.link}" for alert in opened if not alert.closed_at]
+    gone = [f"Came and went: {alert.what}" for alert in opened if alert.closed_at]
+    return "\n\n".join([*lines, *(f"Over: {alert.what}" for alert in closed), *gone]) + "\n"
 
 
-def _mail(opened: list[Alert], closed: list[Alert]) -> None:
-    send_mail(_subject(opened, closed), _text(opened, closed), None, settings.ALERT_EMAIL)
+def _mail(addresses: tuple[str, ...], opened: list[Alert], closed: list[Alert]) -> None:
+    send_mail(_subject(opened, closed), _text(opened, closed), None, addresses)
 
 
 def _hook(opened: list[Alert], closed: list[Alert]) -> None:
@@ -216,4 +303,5 @@ class Stays(HTTPRedirectHandler):
 
 
 def _as_dict(alert: Alert) -> dict[str, Any]:
-    return {"cause": alert.cause, "what": alert.what, "link": alert.link, "opened_at": alert.opened_at}
+    shown = ("cause", "what", "link", "owner", "is_critical", "opened_at", "closed_at")
+    return {name: getattr(alert, name) for name in shown}

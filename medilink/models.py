@@ -37,6 +37,9 @@ class Alert(models.Model):
     closed_at = models.DateTimeField(null=True)
     told_opened_at = models.DateTimeField(null=True)
     told_closed_at = models.DateTimeField(null=True)
+    owner = models.TextField(default="", db_default="", help_text="of the data (`DataOwner`); empty: of the site")
+    is_critical = models.BooleanField(default=False, db_default=False, help_text="told in quiet hours, too")
+    was_held = models.BooleanField(default=False, db_default=False, help_text="not told at once: the hours were quiet")
 
     objects = AlertQuerySet.as_manager()
 

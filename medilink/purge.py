@@ -14,6 +14,7 @@ from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from analytics.history import CheckRun, MartRefresh
+from analytics.monitor_results import MonitorResult
 from clinical import audit, sessions
 from clinical.audit import partitions
 from clinical.models import IdempotencyKey, Login, LoginFailures, ProgramToken
@@ -106,6 +107,7 @@ KINDS = (
     Kind("program_tokens", "tokens of programs", _before(ProgramToken, "expires_at", A_YEAR)),
     Kind("alerts", "alerts that are over", _before(Alert, "closed_at", A_YEAR)),
     Kind("data_check_runs", "runs of the data checks", _before(CheckRun, "started_at", FIGURES)),
+    Kind("monitor_results", "what monitors of sources saw", _before(MonitorResult, "found_at", FIGURES)),
     Kind("mart_refreshes", "refreshes of marts", _before(MartRefresh, "started_at", FIGURES)),
     Kind("logins", "log-ins long over", _before(Login, "seen_at", sessions.KEPT)),
     Kind("login_failures", "counts of failed log-ins", _before(LoginFailures, "since", A_DAY)),

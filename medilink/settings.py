@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 import secrets
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -46,6 +46,18 @@ def _database_url() -> str:
     password = quote(env.str("POSTGRES_PASSWORD", default=""), safe="")
     port = env.int("POSTGRES_PORT", default=5432)
     return f"postgres://{user}:{password}@{host}:{port}/{env.str('POSTGRES_DB', default='medilink')}"
+
+
+def _hours(name: str) -> tuple[time, time] | None:
+    """`21:00-06:00` as two times of the day."""
+    text = env.str(name, default="").strip()
+    if not text:
+        return None
+    try:
+        begin, end = (time.fromisoformat(part.strip()) for part in text.split("-"))
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be two times of the day, such as 21:00-06:00.") from None
+    return begin, end
 
 
 def _secret_key() -> str:
@@ -330,6 +342,8 @@ ALERT_EMAIL = env.list("ALERT_EMAIL", default=[])
 ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
 if ALERT_WEBHOOK_URL and not ALERT_WEBHOOK_URL.startswith(("http://", "https://")):
     raise ImproperlyConfigured("ALERT_WEBHOOK_URL must begin with https:// (or http://).")
+# When only what is critical is told, in Lagos: 21:00-06:00. The rest is told in one message when they end.
+ALERT_QUIET_HOURS = _hours("ALERT_QUIET_HOURS")
 if not EMBEDDED:
     for reason in weaknesses(globals()):
         raise ImproperlyConfigured(reason)

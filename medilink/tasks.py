@@ -1,5 +1,5 @@
-"""The night: what was delivered, then the marts, the silent facilities, the data checks, what is published, the
-files of refused rows.
+"""The night: what was delivered, then the marts, silent facilities, monitors of sources, data checks, what is
+published, the files of refused rows.
 
 Each step is recorded by its own module. One that fails stops neither the next nor undoes another.
 """
@@ -13,6 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from analytics import checks, marts, publishing
+from analytics.monitors import watch as monitors
 from analytics.silence import watch
 from clinical.audit import seals
 from clinical.merging import NotPossible
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 def nightly() -> None:
     """Once a night in effect, however often it is started: each step finds nothing to do the second time."""
     steps = (
-        *(ingestion.nightly, marts.refresh, watch.nightly, checks.run),
+        *(ingestion.nightly, marts.refresh, watch.nightly, monitors.nightly, checks.run),
         *(publishing.publish, ingestion.write_corrections),
     )
     failures = [error for error in map(_tried, steps) if error]

@@ -23,7 +23,7 @@ WRITTEN = {
     **dict.fromkeys(("ingest_batches", "ingest_sources", "rules", "causes", "merges"), (NEW, CHANGED)),
     **dict.fromkeys(("ingest_runs", "ingest_sightings", "rejected_rows", "rule_uses"), (NEW, CHANGED, GONE)),
     "cause_comments": (NEW,),
-    "facility_signals": (CHANGED,),
+    **dict.fromkeys(("facility_signals", "data_owners"), (CHANGED,)),
     "excluded_rows": (NEW,),
     "erasures": (NEW, CHANGED, GONE),
     "audit_events": (NEW,),

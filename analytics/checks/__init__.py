@@ -9,7 +9,8 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from analytics import marts
-from analytics.checks.catalogue import CHECKS, Check
+from analytics.checks.catalogue import CHECKS
+from analytics.checks.check import Check
 from analytics.history import CheckResult, CheckRun
 from analytics.relations import MARTS
 
@@ -35,7 +36,8 @@ def run(only: Collection[str] = (), *, say: Callable[[CheckResult], None] | None
             finished_at=timezone.now(),
             passed=_count(results, Status.PASSED),
             failed=_count(results, Status.FAILED) + _count(results, Status.BROKEN),
-            skipped=_count(results, Status.SKIPPED),
+            warned=_count(results, Status.WARNED),
+            skipped=_count(results, Status.SKIPPED) + _count(results, Status.NOT_APPLICABLE),
         )
         for result in results:
             result.run = kept
@@ -56,7 +58,7 @@ def _looked(chosen: Collection[Check], say: Callable[[CheckResult], None] | None
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         stale = _stale()
         for check in chosen:
-            result = _result(check, stale)
+            result = look(check, stale)
             results.append(result)
             if say:
                 say(result)
@@ -68,8 +70,10 @@ def _stale() -> frozenset[str]:
     return frozenset(mart.table for mart in MARTS if mart.name not in known or known[mart.name].is_stale)
 
 
-def _result(check: Check, stale: frozenset[str]) -> CheckResult:
+def look(check: Check, stale: frozenset[str] = frozenset()) -> CheckResult:
+    """What the check finds now, not stored."""
     result = CheckResult(name=check.name, relation=check.relation, kind=check.kind)
+    result.severity, result.category = check.severity, check.category
     if stale.intersection(check.compared):
         result.status = Status.SKIPPED
         return result
@@ -77,17 +81,34 @@ def _result(check: Check, stale: frozenset[str]) -> CheckResult:
     try:
         with transaction.atomic():
             result.failing_rows, result.sample = _failing(check)
-        result.status = Status.FAILED if result.failing_rows else Status.PASSED
+            result.among_rows = _among(check) if check.most_share is not None else None
+        result.status = _status(check, result)
     except DatabaseError as error:
         result.status, result.error = Status.BROKEN, type(error.__cause__ or error).__name__
     result.seconds = round(time.monotonic() - started, 3)
     return result
 
 
+def _status(check: Check, result: CheckResult) -> Status:
+    if result.among_rows is not None and result.among_rows < check.least:
+        return Status.NOT_APPLICABLE
+    if not check.is_beyond(result.failing_rows, result.among_rows):
+        return Status.PASSED
+    return Status.FAILED if check.severity.is_failure else Status.WARNED
+
+
+def _among(check: Check) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(check.among)
+        return int(cursor.fetchone()[0])
+
+
 def _failing(check: Check) -> tuple[int, list[Any]]:
+    """Their number, and the keys of the first of them."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH failing AS MATERIALIZED ({check.failing}) SELECT (SELECT count(*) FROM failing),"  # noqa: S608  # ours
+            # Before the parameters, a per cent sign of the query's own is doubled.
+            f"WITH failing AS MATERIALIZED ({check.failing.replace('%', '%%')}) SELECT (SELECT count(*) FROM failing),"  # noqa: S608  # ours
             " coalesce((SELECT jsonb_agg(to_jsonb(f)) FROM (SELECT * FROM failing LIMIT %s) f), '[]')::text",
             [SAMPLE],
         )

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from analytics import checks, marts
 from analytics.checks import catalogue
-from analytics.checks.catalogue import CHECKS, Check, Kind
+from analytics.checks.catalogue import CHECKS
+from analytics.checks.check import Check, Kind
 from analytics.history import CheckResult, CheckRun, MartState
 from clinical.models import Facility, TriageVisit, User
 from clinical.values import LAGOS

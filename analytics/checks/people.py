@@ -1,0 +1,165 @@
+"""How good the patients' data is: what is missing, made up, or entered by habit rather than by asking."""
+
+from analytics.checks.check import Check, Context, Kind, Owner, Severity, of_facilities, shared
+
+NOBODY = "'unknown', 'unkown', 'nil', 'none', 'n/a', 'na', 'null', 'test', 'xxx', 'anonymous', 'no name', 'dummy'"
+
+PEOPLE: tuple[Check, ...] = (
+    shared(
+        "patients",
+        "phone_missing",
+        Kind.FILLED,
+        "phone IS NULL",
+        0.7,
+        "Patients cannot be called back, and duplicates are harder to find.",
+        severity=Severity.INFO,
+    ),
+    shared(
+        "patients",
+        "sex_unknown",
+        Kind.FILLED,
+        "sex = 'Unknown'",
+        0.1,
+        "Figures by sex leave them out.",
+    ),
+    shared(
+        "patients",
+        "dob_estimated",
+        Kind.FILLED,
+        "dob_is_estimated",
+        0.5,
+        "Ages are guesses for most patients.",
+        severity=Severity.INFO,
+    ),
+    shared(
+        "patients",
+        "phone_abroad",
+        Kind.FORMAT,
+        "phone NOT LIKE '+234%'",
+        0.05,
+        "So many foreign numbers are numbers with a wrong first digit.",
+        context=Context.VALIDATION,
+    ),
+    shared(
+        "patients",
+        "name_with_digits",
+        Kind.FORMAT,
+        "first_name ~ '[0-9]' OR last_name ~ '[0-9]'",
+        0.005,
+        "A number stands in a name: a column has slipped, or somebody marks duplicates by hand.",
+    ),
+    shared(
+        "patients",
+        "name_is_no_name",
+        Kind.DEFAULT,
+        f"first_name_key IN ({NOBODY}) OR last_name_key IN ({NOBODY})",
+        0.005,
+        "Different people of the same placeholder and date of birth become one patient.",
+    ),
+    shared(
+        "patients",
+        "phone_made_up",
+        Kind.DEFAULT,
+        r"phone ~ '(\d)\1{6}' OR phone LIKE '%1234567%' OR phone LIKE '%2348000%'",
+        0.005,
+        "A number that nobody has was entered because the form asked for one.",
+    ),
+    shared(
+        "patients",
+        "phone_of_many",
+        Kind.DUPLICATE,
+        """phone IN (SELECT phone FROM patients WHERE deleted_at IS NULL AND phone IS NOT NULL
+GROUP BY phone HAVING count(*) > 10)""",
+        0.02,
+        "More than ten patients share a number: the facility's own, or a made-up one.",
+    ),
+    shared(
+        "patients",
+        "dob_default",
+        Kind.DEFAULT,
+        "dob IN ('1900-01-01', '1901-01-01', '1970-01-01', '2000-01-01') AND NOT dob_is_estimated",
+        0.02,
+        "Software writes these dates where nobody entered one.",
+    ),
+    shared(
+        "patients",
+        "same_person_elsewhere",
+        Kind.DUPLICATE,
+        """(first_name_key, last_name_key, dob) IN (
+    SELECT first_name_key, last_name_key, dob FROM patients WHERE deleted_at IS NULL
+    GROUP BY 1, 2, 3 HAVING count(*) > 1)""",
+        0.1,
+        "Patients of the same name and date of birth at several facilities: people are counted more than once.",
+        owner=Owner.STEWARDS,
+    ),
+    shared(
+        "patients",
+        "older_than_110",
+        Kind.RANGE,
+        "dob < staging.lagos_today() - interval '110 years'",
+        0.0005,
+        "Hardly anybody is that old; the year of birth is wrong.",
+        context=Context.VALIDATION,
+    ),
+    of_facilities(
+        "patients",
+        "january_heaping",
+        "to_char(dob, 'MMDD') = '0101'",
+        0.4,
+        50,
+        "Four in ten are born on 1 January: the facility knows ages and not dates, and does not say that it estimates.",
+        among="NOT dob_is_estimated",
+        context=Context.VALIDATION,
+    ),
+    of_facilities(
+        "patients",
+        "year_heaping",
+        "extract(year FROM dob)::integer % 5 = 0",
+        0.5,
+        50,
+        "Half of the years of birth end in 0 or 5, where a fifth should: ages are rounded.",
+        context=Context.VALIDATION,
+    ),
+    of_facilities(
+        "patients",
+        "day_heaping",
+        "extract(day FROM dob)::integer IN (5, 10, 15, 20, 25, 30)",
+        0.5,
+        50,
+        "Half of the days of birth are round ones, where a fifth should be.",
+        context=Context.VALIDATION,
+    ),
+    of_facilities(
+        "patients",
+        "one_sex",
+        "sex = 'M'",
+        0.95,
+        100,
+        "Nearly everybody is male: a form's first answer, or a column that has slipped.",
+        among="sex <> 'Unknown'",
+        context=Context.VALIDATION,
+    ),
+    *(
+        Check(
+            f"{table}.{first}_before_created",
+            table,
+            Kind.TEMPORAL,
+            f"SELECT id FROM {table} WHERE {first}_at < created_at",
+            f"It was {first} before it was created: a clock or a restored row is wrong.",
+            owner=Owner.DEVELOPERS,
+            own_todo="Tell the developers; whoever asks for what has changed since may miss these rows.",
+        )
+        for table in ("facilities", "patients", "medical_records", "triage_visits")
+        for first in ("updated", "deleted")
+    ),
+    Check(
+        "rejected_rows.waiting_long",
+        "rejected_rows",
+        Kind.FILLED,
+        "SELECT id FROM rejected_rows WHERE state = 'open' AND first_seen_at < now() - interval '30 days'",
+        "Rows that were refused a month ago and nobody has decided about are missing from every figure.",
+        severity=Severity.WARNING,
+        most=1000,
+        own_todo="Work on refused rows by cause, the largest first.",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Monitors of sources: is what came today like what usually comes? `watch` reads and stores, `judgement` judges."""
