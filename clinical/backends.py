@@ -19,7 +19,7 @@ FOR_SUPERUSERS = frozenset(
 )
 # What holds for the whole country.
 SCHEDULE = frozenset({"django_celery_beat.view_periodictask", "django_celery_beat.change_periodictask"})
-NATIONAL = SCHEDULE | {"ingestion.add_source", "ingestion.change_source"}
+NATIONAL = SCHEDULE | {"ingestion.add_source", "ingestion.change_source", "analytics.change_dataowner"}
 
 
 AUDIT = "clinical.view_auditevent"

@@ -89,7 +89,7 @@ def _checks() -> Iterator[Cause]:
         said = f"The data check {result.name} fails: {rows}" + (f". {check.why}" if check else "")
         owner = check.owner if check else Owner.STEWARDS
         is_critical = result.severity == Severity.CRITICAL
-        link = _page("analytics_checkrun_change", result.run_id)
+        link = _page("data_quality_check", result.name) if check else _page("analytics_checkrun_change", result.run_id)
         yield Cause(f"check-failed:{result.name}", said, link, owner, is_critical)
 
 
@@ -97,7 +97,7 @@ def _monitors() -> Iterator[Cause]:
     """Of the last watched day: a cause per source, or one for all where they are many."""
     last = MonitorResult.objects.order_by("-day").values_list("day", flat=True).first()
     alarms: dict[tuple[str, str], list[MonitorResult]] = defaultdict(list)
-    for one in MonitorResult.objects.alarming().filter(day=last).order_by("id"):
+    for one in MonitorResult.objects.alarming().filter(day=last).order_by("id") if last else ():
         alarms[one.source, one.dataset].append(one)
     page = _page("analytics_monitorresult_changelist")
     if len(alarms) > SEPARATE_SOURCES:

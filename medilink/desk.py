@@ -78,6 +78,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": "Dashboard", "icon": "insights", "link": reverse("dashboard")} if may_look else None,
         _page(request, "Marts", "monitoring", "analytics.martstate"),
         _page(request, "Refreshes", "sync", "analytics.martrefresh"),
+        _page(request, "Data quality", "verified", "analytics.checkrun", at="admin:data_quality"),
+        _page(request, "Monitors of sources", "ecg_heart", "analytics.monitorresult"),
         _page(request, "Data checks", "fact_check", "analytics.checkrun"),
     ]
     site = [

@@ -14,7 +14,9 @@ from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
+from analytics.history import DataOwner
 from analytics.models import CheckRun, MartRefresh, MartState
+from analytics.monitor_results import MonitorResult
 from clinical import audit
 from clinical.access import Role
 from clinical.api.resource import Listing
@@ -83,6 +85,7 @@ def country() -> dict[str, Place]:
         "token": ProgramToken.objects.create(user=somebody, digest=b"digest", expires_at=now),
         "alert": Alert.objects.create(cause="x", what="Trouble", link="/admin/"),
         "check": CheckRun.objects.create(started_at=now),
+        "owner": DataOwner.objects.get(name="stewards"),
         "day": WatchedDay.objects.create(day=DAY, watched_at=now, facilities=0),
         "refresh": MartRefresh.objects.create(mart="triage_trends", started_at=now, why="asked"),
         "state": MartState.objects.get_or_create(
@@ -139,6 +142,8 @@ def _settle(place: Place, number: int) -> None:
     things["refused"] = held.rejected_rows.create(line=2, facility=at, **refused)
     things["sighting"] = held.sightings.create(columns=1, ids=[people[0].pk])
     things["rule"] = Rule.objects.create(about="sex", text=word, value="F", state=place.state)
+    known = {"day": DAY, "folder": held.folder, "source": f"{word}.csv", "dataset": "patients", "measure": "volume"}
+    things["monitor"] = MonitorResult.objects.create(**known, value=1, among=1, verdict="learning")
     things["share"] = BatchShare.objects.create(batch=held, facilities=[at.pk], rows=[1])
     counts = dict.fromkeys(("observed", "expected_low", "expected_high", "baseline_days", "rows_amiss"), 0)
     known = {"kind": "no_file", "began_on": DAY, "last_on": DAY, "recent": []}

@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ForeignKey
 
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
+from analytics.monitor_results import MonitorResult
 from analytics.publications import Publication
 from clinical.models import (
     AuditEvent,
@@ -262,11 +263,19 @@ BROKEN = {
     "facility_signals_muted_for_a_reason": lambda: signal(state="muted", muted_until=AT.date()),
     "facility_signals_begin_first": lambda: signal(last_on=date(2026, 11, 19)),
     "watched_days_add_up": lambda: WatchedDay.objects.create(day=AT.date(), watched_at=AT, facilities=2, silent=1),
+    "monitor_results_one_a_day": lambda: twice(monitored),
+    "monitor_results_verdict_is_known": lambda: monitored(verdict="odd", low=0, high=1),
+    "monitor_results_judged_by_a_band": lambda: monitored(verdict="low"),
     "alerts_one_open_per_cause": lambda: twice(Alert.objects.create, cause="c", what="w", link="l"),
     "environment_one_row": lambda: Environment.objects.create(id=2, name="staging"),
     "environment_name": lambda: Environment.objects.create(name="elsewhere"),
     "ingest_sources_source_key": lambda: twice(Source.objects.create, source="s", delivers="append"),
 }
+
+
+def monitored(**columns):
+    known = {"day": AT.date(), "source": "s", "dataset": "patients", "measure": "volume", "value": 1, "among": 1}
+    return MonitorResult.objects.create(**known | {"verdict": "learning"} | columns)
 
 
 OURS = ("clinical", "ingestion", "analytics", "medilink")

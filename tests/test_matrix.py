@@ -47,6 +47,7 @@ OF_PLACES = {  # what stands at a route's id, by the folder of its address
     "auditlog": "batch",
     "sighting": "sighting",
     "batchshare": "share",
+    "monitorresult": "monitor",
     "rule": "rule",
 }
 OF_NO_PLACE = {
@@ -60,6 +61,7 @@ OF_NO_PLACE = {
     "programtoken": "token",
     "alert": "alert",
     "checkrun": "check",
+    "dataowner": "owner",
     "watchedday": "day",
     "martrefresh": "refresh",
     "martstate": "state",

@@ -1,11 +1,10 @@
-"""The marts at the stewards' desk: how fresh each is, what became of each refresh, and what the data checks found."""
+"""The marts at the stewards' desk: how fresh each is, and what became of each refresh."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import AllValuesFieldListFilter
 from django.core.exceptions import PermissionDenied
-from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -18,18 +17,14 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from analytics import marts, tasks
-from analytics.checks.catalogue import CHECKS
-from analytics.history import CheckResult, CheckRun, MartRefresh, MartState
-from clinical.access import READ
+from analytics.history import MartRefresh, MartState
 from clinical.changelists import Listed, ReadOnly
-from clinical.models import User
 
-WHY = {check.name: check.why for check in CHECKS}
 COLOURS = {"done": "success", "running": "info", "failed": "danger"}
 
 
 class Desk(Listed, ReadOnly, ModelAdmin):
-    """Written by the refresh and the checks alone."""
+    """Written by the refresh alone."""
 
 
 @admin.register(MartState)
@@ -110,55 +105,3 @@ class MartRefreshAdmin(Desk):
     def seconds(self, refresh: MartRefresh) -> str:
         end = refresh.finished_at or timezone.now()
         return f"{(end - refresh.started_at).total_seconds():.1f}"
-
-
-@admin.register(CheckRun)
-class CheckRunAdmin(Desk):
-    list_display = ("started_at", "verdict", "passed", "failed", "skipped")
-    fields = ("started_at", "finished_at")
-    change_form_outer_before_template = "analytics/check_run.html"
-
-    @display(description="verdict", label={"all passed": "success", "some failed": "danger"})
-    def verdict(self, run: CheckRun) -> str:
-        return "some failed" if run.failed else "all passed"
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        run = self.get_object(request, object_id)
-        return super().change_view(
-            request, object_id, form_url, (_story(run, _sees_all(request)) if run else {}) | (extra_context or {})
-        )
-
-
-def _sees_all(request: HttpRequest) -> bool:
-    """Rows that fail a check are anywhere in the country."""
-    return cast(User, request.user).access.scope(READ, "analytics").is_national
-
-
-def _story(run: CheckRun, sees_all: bool) -> dict[str, Any]:
-    """What the page on a run tells: the checks that did not pass, with the keys of rows; of the others a number."""
-    results = [*run.results.exclude(status=CheckResult.Status.PASSED).order_by("-failing_rows", "id")]
-    failures = [result for result in results if result.status != CheckResult.Status.SKIPPED]
-    passed = CheckResult.objects.filter(status=CheckResult.Status.PASSED, name__in=[one.name for one in failures])
-    last_passed = dict(passed.order_by().values_list("name").annotate(Max("run__started_at")))
-    findings = [
-        {
-            "result": result,
-            "why": WHY.get(result.name, ""),
-            "rows": f"{result.failing_rows:,}",
-            "keys": _told(result.sample) if sees_all else "",
-            "last_passed": last_passed.get(result.name),
-        }
-        for result in failures
-    ]
-    skipped = [result.name for result in results if result.status == CheckResult.Status.SKIPPED]
-    return {"run": run, "findings": findings, "skipped": skipped}
-
-
-def _told(keys: list[dict[str, Any]]) -> str:
-    """A key of one column as its value, with the column said once; of several as pairs."""
-    if keys and len(keys[0]) == 1:
-        (column,) = keys[0]
-        return f"{column} {', '.join(str(key[column]) for key in keys)}"
-    return "\n".join(", ".join(f"{column} {value}" for column, value in key.items()) for key in keys)

@@ -59,7 +59,7 @@ def share(history: Sequence[float], rows: int) -> Band | None:
 
 
 def hours(gaps: Sequence[float]) -> Band | None:
-    """Since something came last: the second longest pause of the baseline and half a day. The longest may be an outage."""
+    """Since something came last: the second longest pause known (the longest may be an outage) and half a day."""
     if len(gaps) < LEAST_DAYS // 2:
         return None
     return Band(0.0, sorted(gaps)[-2] + GRACE, len(gaps))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
+from itertools import pairwise
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -22,9 +23,14 @@ Verdict = MonitorResult.Verdict
 History = dict[tuple[Series, str], list[MonitorResult]]
 
 
+def yesterday() -> date:
+    """In Lagos: the last day whose files have all had their time."""
+    return timezone.now().astimezone(LAGOS).date() - timedelta(days=1)
+
+
 def nightly() -> None:
     """Every day since the last one that was watched, up to yesterday in Lagos; yesterday again, if it was already."""
-    last = timezone.now().astimezone(LAGOS).date() - timedelta(days=1)
+    last = yesterday()
     known = MonitorResult.objects.order_by("-day").values_list("day", flat=True).first()
     first = min(last, max(known + timedelta(days=1), last - timedelta(days=CATCH_UP - 1))) if known else last
     for after in range((last - first).days + 1):
@@ -78,7 +84,7 @@ def _of_batches(days: dict[date, Delivered], day: date) -> Iterator[MonitorResul
     count = today.rows if today else 0
     yield _result("volume", count, count, judgement.volume(rows, day))
     arrivals = sorted(_arrived(at, one.last_at) for at, one in days.items())
-    gaps = [_hours(late, early) for early, late in zip(arrivals, arrivals[1:], strict=False)]
+    gaps = [_hours(late, early) for early, late in pairwise(arrivals)]
     end = datetime.combine(day + timedelta(days=1), time(), LAGOS)
     age = max(0.0, _hours(end, arrivals[-1]))
     yield _result("freshness", age, count, judgement.hours(gaps))

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Permission
 from kombu import Connection, pools
 
 from analytics import checks, marts
-from analytics.checks.catalogue import Check, Kind
+from analytics.checks.check import Check, Kind
 from analytics.history import MartRefresh, MartState
 from clinical.models import Patient, User
 from medilink.celery import app

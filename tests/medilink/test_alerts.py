@@ -172,7 +172,7 @@ def test_failing_checks_are_a_cause(monkeypatch):
     defect = checks.CHECKS[0].__class__("planted", "x", "range", "SELECT 1 AS n", "why")
     monkeypatch.setattr(checks, "CHECKS", (defect,))
     checks.run()
-    assert [cause.key for cause in alerts.causes(NOW)] == ["checks-failed"]
+    assert [cause.key for cause in alerts.causes(NOW)] == ["check-failed:planted"]
 
 
 def test_no_patient_is_in_a_message_or_a_metric(mailoutbox, hook):
@@ -214,7 +214,7 @@ def test_open_alerts_stand_first_on_the_page(desk):
 
 def test_a_steward_of_a_state_sees_alerts_of_its_files_and_of_the_site():
     ours, others = held(folder="kano"), held(folder="lagos")
-    for cause in ("no-good-run", "token-ends:7", "enumeration:3", "pending:archived", "checks-failed"):
+    for cause in ("no-good-run", "token-ends:7", "enumeration:3", "pending:archived", "check-failed:x"):
         Alert.objects.create(cause=cause, what=cause, link="/")
     alerts.tell(NOW)
     seen = {}
