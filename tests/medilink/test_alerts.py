@@ -2,7 +2,7 @@
 
 import json
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import psycopg2
@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 
 from analytics import checks, marts
-from analytics.history import MartState
+from analytics.checks.check import Check, Owner, Severity
+from analytics.history import DataOwner, MartState
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow
 from medilink import alerts
 from medilink.models import Alert
@@ -90,6 +91,78 @@ def test_a_cause_that_comes_back_is_told_again(mailoutbox):
         "Medilink: 1 over",
         "Medilink: 1 new problem",
     ]
+
+
+NIGHT = datetime(2026, 11, 20, 22, tzinfo=UTC)  # 23:00 in Lagos
+
+
+@pytest.fixture
+def quiet(settings):
+    settings.ALERT_QUIET_HOURS = (time(21), time(6))
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_can_wait_is_told_in_one_message_when_quiet_hours_end(mailoutbox):
+    stays, goes = held(), held()
+    assert alerts.tell(NIGHT) == (0, 0)
+    alerts.tell(NIGHT)
+    IngestBatch.objects.filter(pk=goes.pk).update(status="discarded", archived_at=NOW)
+    alerts.tell(NIGHT + timedelta(hours=3))
+    assert mailoutbox == []
+    alerts.tell(NIGHT + timedelta(hours=8))
+    alerts.tell(NIGHT + timedelta(hours=9))
+    (mail,) = mailoutbox
+    assert mail.subject == "Medilink: 1 new problem, 1 came and went in quiet hours"
+    assert f"Batch {stays.pk} (patients) is held" in mail.body
+    assert f"Came and went: Batch {goes.pk}" in mail.body
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_is_critical_wakes_people(mailoutbox):
+    held()
+    a_run(status="done", finished_at=NIGHT - timedelta(hours=27))
+    assert alerts.tell(NIGHT)[0] >= 1
+    assert "No run went well" in mailoutbox[0].body
+    assert "is held" not in mailoutbox[0].body
+
+
+@pytest.mark.parametrize(
+    ("hours", "at", "is_quiet"),
+    [
+        ("21-6", 20, True),  # in UTC: an hour earlier than in Lagos
+        ("21-6", 19, False),
+        ("21-6", 4, True),
+        ("21-6", 5, False),
+        ("9-17", 8, True),
+        ("9-17", 16, False),
+        ("", 2, False),
+    ],
+)
+def test_quiet_hours_are_those_of_lagos_and_may_go_over_midnight(settings, hours, at, is_quiet):
+    settings.ALERT_QUIET_HOURS = tuple(time(int(hour)) for hour in hours.split("-")) if hours else None
+    assert alerts.is_quiet(NOW.replace(hour=at)) == is_quiet
+
+
+def test_who_owns_the_data_is_told_and_others_are_not(mailoutbox, monkeypatch):
+    DataOwner.objects.filter(name="developers").update(emails=["dev@example.org"])
+    known = {"owner": Owner.DEVELOPERS, "severity": Severity.CRITICAL}
+    monkeypatch.setattr(checks, "CHECKS", (Check("planted", "x", "range", "SELECT 1 AS n", "why", **known),))
+    monkeypatch.setitem(alerts.OF_CHECKS, "planted", checks.CHECKS[0])
+    checks.run()
+    held()
+    alerts.tell(NOW)
+    told = {mail.to[0]: mail.body for mail in mailoutbox}
+    assert {*told} == {"dev@example.org", "stewards@example.org"}
+    assert "The data check planted fails: 1 rows. why" in told["dev@example.org"]
+    assert "planted" not in told["stewards@example.org"]
+    assert Alert.objects.get(cause="check-failed:planted").is_critical
+
+
+def test_a_check_that_only_warns_wakes_nobody(monkeypatch):
+    known = {"severity": Severity.WARNING}
+    monkeypatch.setattr(checks, "CHECKS", (Check("planted", "x", "range", "SELECT 1 AS n", "why", **known),))
+    assert checks.run().warned == 1
+    assert [*alerts.causes(NOW)] == []
 
 
 def test_the_webhook_gets_the_same_in_json(hook):

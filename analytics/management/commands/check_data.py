@@ -20,7 +20,7 @@ class Command(Door):
     help = (
         "Checks the tables and marts: what is promised of them (not null, grain, accepted values, relationships, "
         "ranges, that each mart reconciles with its tables), and how good the data is (completeness, plausibility). "
-        "The keys of failing rows are kept. Exit codes: 0 nothing failed, though some may warn; 1 a check failed or could "
+        "Keys of failing rows are kept. Exit codes: 0 nothing failed, though some may warn; 1 a check failed or could "
         "not run; 2 no such check; 69 the database is away."
     )
 
