@@ -29,7 +29,7 @@ class MonitorResult(models.Model):
     """One measure of one source's dataset on one business date, with the band that it was expected in."""
 
     class Verdict(models.TextChoices):
-        IN_ORDER = "in order"
+        IN_ORDER = "in order", "in order"
         LOW = "low", "lower than usual"
         HIGH = "high", "higher than usual"
         LEARNING = "learning", "learning: too few days to say what is usual"

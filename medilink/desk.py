@@ -80,7 +80,6 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _page(request, "Refreshes", "sync", "analytics.martrefresh"),
         _page(request, "Data quality", "verified", "analytics.checkrun", at="admin:data_quality"),
         _page(request, "Monitors of sources", "ecg_heart", "analytics.monitorresult"),
-        _page(request, "Data checks", "fact_check", "analytics.checkrun"),
     ]
     site = [
         _page(request, "Alerts", "notifications", "medilink.alert", "alerts"),

@@ -71,10 +71,10 @@ class MonitorResultAdmin(Desk):
     )
     search_fields = ("source",)
     fields = (
-        *("source", "dataset", "day", "what", "verdict_label", "seen", "expected", "baseline_days", "among"),
+        *("source", "dataset", "day", "what", "verdict_told", "seen", "expected", "baseline_days", "among"),
         *("shares_told", "recent_days", "history"),
     )
-    readonly_fields = ("what", "verdict_label", "seen", "expected", "shares_told", "recent_days", "history")
+    readonly_fields = ("what", "verdict_told", "seen", "expected", "shares_told", "recent_days", "history")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Each with what was seen before it."""
@@ -102,6 +102,10 @@ class MonitorResultAdmin(Desk):
     @display(description="verdict", label=COLOURS, ordering="verdict")
     def verdict_label(self, result: MonitorResult) -> tuple[str, str]:
         return result.verdict, result.get_verdict_display().partition(":")[0]
+
+    @admin.display(description="verdict")
+    def verdict_told(self, result: MonitorResult) -> str:
+        return result.get_verdict_display()
 
     @admin.display(description="seen", ordering="value")
     def seen(self, result: MonitorResult) -> SafeString:

@@ -258,6 +258,8 @@ class DataOwnerAdmin(ModelAdmin):
     """Who is told of what goes wrong with whose data. The owners themselves are named in analytics/checks."""
 
     form = OwnerForm
+    fields = ("name", "about", "emails")
+    readonly_fields = ("name",)
     list_display = ("name", "about", "addresses", "check_count")
 
     def has_add_permission(self, request: HttpRequest) -> bool:

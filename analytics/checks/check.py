@@ -14,7 +14,7 @@ class Kind(StrEnum):
     RELATIONSHIP = "relationship"
     RANGE = "range"
     RECONCILIATION = "reconciliation"
-    FILLED = "completeness"
+    FILLED = "filled in"
     FORMAT = "format"
     DEFAULT = "default values"
     DUPLICATE = "duplicates"
@@ -57,6 +57,12 @@ class Owner(StrEnum):
     SURVEILLANCE = "surveillance"
 
 
+ABOUT = {
+    Owner.STEWARDS: "Correct rows at the desk, and decide about what was refused.",
+    Owner.DEVELOPERS: "Look after loading, marts and their queries.",
+    Owner.SENDERS: "Look after the app and the facilities that send files.",
+    Owner.SURVEILLANCE: "Read the figures, and ask states for what is missing.",
+}
 # What a kind says where a check says nothing else.
 CATEGORY = {
     Kind.NOT_NULL: Category.COMPLETENESS,

@@ -4,13 +4,6 @@ import django.contrib.postgres.fields
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-OWNERS = """
-INSERT INTO data_owners (name, about) VALUES
-('stewards', 'Correct rows at the desk, and decide about what was refused.'),
-('developers', 'Look after loading, marts and their queries.'),
-('senders', 'Look after the app and the facilities that send files.'),
-('surveillance', 'Read the figures, and ask states for what is missing.');
-"""
 # As refused rows: of a state, its own folders' sources. Only workers write.
 POLICIES = """
 ALTER TABLE monitor_results ENABLE ROW LEVEL SECURITY;
@@ -110,7 +103,7 @@ class Migration(migrations.Migration):
                     "verdict",
                     models.CharField(
                         choices=[
-                            ("in order", "In Order"),
+                            ("in order", "in order"),
                             ("low", "lower than usual"),
                             ("high", "higher than usual"),
                             ("learning", "learning: too few days to say what is usual"),
@@ -149,6 +142,5 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        migrations.RunSQL(OWNERS, "DELETE FROM data_owners"),
         migrations.RunSQL(POLICIES, NO_POLICIES),
     ]
