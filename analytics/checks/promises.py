@@ -127,6 +127,15 @@ VISIT_CONDITIONS = """
     SELECT DISTINCT v.id, lower(c COLLATE pg_c_utf8) AS condition FROM triage_visits v, unnest(v.conditions) c
     WHERE v.deleted_at IS NULL
 """
+GROUPED = """
+    SELECT d.facility_id FROM marts.dim_facilities d
+    LEFT JOIN (
+        SELECT facility_id, sum(patients) AS people, sum(records) AS records, sum(visits) AS visits
+        FROM marts.patient_groups GROUP BY facility_id
+    ) g ON g.facility_id = d.facility_id
+    WHERE (d.total_patients, d.total_medical_records, d.total_triage_visits)
+        <> (coalesce(g.people, 0), coalesce(g.records, 0), coalesce(g.visits, 0))
+"""
 THIRTY_DAYS = "staging.lagos_today() - 29"
 TWELVE_MONTHS = "(staging.lagos_today() - interval '12 months')::date + 1"
 
@@ -153,6 +162,7 @@ PROMISES: tuple[Check, ...] = (
     ),
     _accepted("marts.facility_performance", "facility_id", "volume_category", "Inactive", "High", "Medium", "Low"),
     _accepted("marts.facility_performance", "facility_id", "acuity_category", "High", "Medium", "Low"),
+    _accepted("marts.patient_groups", "facility_id, age_group, sex", "sex", "M", "F", "Other", "Unknown"),
     _accepted("marts.patient_summary", "patient_id", "risk_level", "High", "Medium", "Low"),
     _between("triage_visits", "id", "triage_level", "1", "5"),
     _between("patients", "id", "dob", "DATE '1900-01-01'", "staging.lagos_today()"),
@@ -196,6 +206,9 @@ PROMISES: tuple[Check, ...] = (
     _refers("marts.dim_patients", "patient_id", "facility_id", "marts.dim_facilities", "facility_id"),
     _refers("marts.patient_summary", "patient_id", "patient_id", "marts.dim_patients", "patient_id"),
     _refers("marts.facility_performance", "facility_id", "facility_id", "marts.dim_facilities", "facility_id"),
+    _refers(
+        "marts.patient_groups", "facility_id, age_group, sex", "facility_id", "marts.dim_facilities", "facility_id"
+    ),
     _same_rows("dim_facilities", "facility_id", "facilities"),
     _same_rows("dim_patients", "patient_id", "patients"),
     _same_rows("facility_performance", "facility_id", "facilities"),
@@ -207,6 +220,7 @@ PROMISES: tuple[Check, ...] = (
     _counted("dim_patients", "patient_id", "total_triage_visits", "triage_visits", "patient_id"),
     _counted("facility_performance", "facility_id", "total_patients", "patients", "facility_id"),
     _counted("facility_performance", "facility_id", "visits_30d", "triage_visits", "facility_id", THIRTY_DAYS),
+    _reconciles("patient_groups", "patients_as_in_dim_facilities", GROUPED, "marts.dim_facilities"),
     _counted("patient_summary", "patient_id", "records_last_12_months", "medical_records", "patient_id", TWELVE_MONTHS),
     _counted("patient_summary", "patient_id", "visits_last_12_months", "triage_visits", "patient_id", TWELVE_MONTHS),
     _reconciles(

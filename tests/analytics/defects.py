@@ -161,6 +161,9 @@ DEFECTS = {
         f"{table}.not_before_birth": Defect(f"UPDATE {table} SET event_on = '1950-01-01' WHERE {_of(2, table)}", 2)
         for table in ("medical_records", "triage_visits")
     },
+    "patient_groups.patients_as_in_dim_facilities": Defect(
+        "UPDATE marts.patient_groups SET patients = patients + 1 WHERE ctid = '(0,1)'", 1
+    ),
     "triage_trends.visits_of_each_day": Defect(
         f"UPDATE marts.triage_trends SET total_visits = total_visits + 1 WHERE state = 'ALL' AND day = '{TODAY}'",
         1,
