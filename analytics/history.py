@@ -62,8 +62,14 @@ class MartState(models.Model):
         return self.mart
 
 
+class CheckRunQuerySet(models.QuerySet["CheckRun"]):
+    def with_check(self, name: str) -> "CheckRunQuerySet":
+        """Those in which the check ran, or was passed over for a reason."""
+        return self.filter(results__name=name)
+
+
 class CheckRun(models.Model):
-    """All data checks, once."""
+    """The data checks, once: all of them, those of what is promised, or a few that somebody asked for."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
@@ -71,6 +77,8 @@ class CheckRun(models.Model):
     failed = models.IntegerField(default=0, help_text="of those that are errors, or could not run")
     warned = models.IntegerField(default=0, db_default=0, help_text="of those that only warn")
     skipped = models.IntegerField(default=0)
+
+    objects = CheckRunQuerySet.as_manager()
 
     class Meta:
         db_table = "data_check_runs"
