@@ -63,9 +63,9 @@ class MartState(models.Model):
 
 
 class CheckRunQuerySet(models.QuerySet["CheckRun"]):
-    def with_check(self, name: str) -> "CheckRunQuerySet":
-        """Those in which the check ran, or was passed over for a reason."""
-        return self.filter(results__name=name)
+    def spanning(self, first: str, last: str) -> "CheckRunQuerySet":
+        """Those that began with one check and ended with the other: the whole of the catalogue."""
+        return self.filter(results__name=first).filter(results__name=last)
 
 
 class CheckRun(models.Model):

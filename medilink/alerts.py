@@ -84,7 +84,7 @@ def _checks() -> Iterator[Cause]:
 
     Warnings are on the page on data quality; nobody is woken for them.
     """
-    whole = CheckRun.objects.with_check(CHECKS[-1].name).order_by("-id").first()
+    whole = CheckRun.objects.spanning(CHECKS[0].name, CHECKS[-1].name).order_by("-id").first()
     first = whole or CheckRun.objects.order_by("-id").first()
     since = CheckResult.objects.filter(run_id__gte=first.pk).defer("sample") if first else CheckResult.objects.none()
     latest = since.order_by("name", "-id").distinct("name")

@@ -162,7 +162,11 @@ class CheckRunAdmin(Desk):
 
 def _runs() -> list[int]:
     """The last whole run of each day, the oldest first: one with a few checks only says nothing of the rest."""
-    whole = CheckRun.objects.with_check(CHECKS[-1].name).filter(started_at__gte=timezone.now() - SHOWN).order_by()
+    whole = (
+        CheckRun.objects.spanning(CHECKS[0].name, CHECKS[-1].name)
+        .filter(started_at__gte=timezone.now() - SHOWN)
+        .order_by()
+    )
     by_day = whole.annotate(day=TruncDate("started_at")).values_list("day", "pk")
     return sorted(dict(sorted(by_day)).values())
 
