@@ -21,7 +21,7 @@ ALTER TABLE monitor_results DISABLE ROW LEVEL SECURITY;
 class Migration(migrations.Migration):
     dependencies = [
         ("ingestion", "0008_row_security"),
-        ("analytics", "0006_patient_groups"),
+        ("analytics", "0007_publications"),
     ]
 
     operations = [
