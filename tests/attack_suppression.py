@@ -1,7 +1,7 @@
-"""Tries to recover what analysts are not shown, from all that they are. A command; the suite runs it on small countries.
+"""Tries to recover what analysts are not shown, from all that they are. A command; the suite runs it small.
 
 It has what an analyst of the nation reads of condition_analysis and triage-trends: every shown line, totals of
-conditions, totals of months as far as the rounding of shares lets them be known, visits of each state and month, and
+conditions, those of months as far as the rounding of shares lets them be known, visits of each state and month, and
 the rule itself. Analysts of states and the role of bi read the same lines or fewer (tests/analytics/test_disclosure.py).
 
 python -m tests.attack_suppression --help
@@ -9,11 +9,10 @@ python -m tests.attack_suppression --help
 
 import argparse
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from fractions import Fraction
 from typing import Any
 
 from tests.analytics import slow_disclosure
@@ -27,11 +26,11 @@ AGES = ("Infant", "Child", "Adolescent", "Adult", "Senior")
 
 @dataclass(frozen=True)
 class Published:
-    """Lines with their number or None, and the totals as far as they are told; `shares` by line, one decimal."""
+    """Lines with their number or None, and the totals as far as they are told; `shares` in tenths of a percent."""
 
     lines: dict[Line, int | None]
     totals: dict[str, int]
-    shares: dict[Line, Fraction]
+    shares: dict[Line, int]
     visits: Visits = field(default_factory=dict)
 
 
@@ -44,7 +43,7 @@ def published(counts: Counts, hidden: Hidden, visits: Visits) -> Published:
         {line: None if line in hidden.lines else count for line, count in counts.items()},
         {condition: total for condition, total in totals.items() if condition not in hidden.conditions},
         {
-            line: Fraction((2000 * count + months[line[4]]) // (2 * months[line[4]]), 10)
+            line: (2000 * count + months[line[4]]) // (2 * months[line[4]])
             for line, count in counts.items()
             if line not in hidden.lines and line[4] not in hidden.months
         },
@@ -71,15 +70,16 @@ def attack(of: Published, *, with_trends: bool = False) -> dict[Line, tuple[int,
     least_shown = _least_shown(of)
     bounds = {line: (1, least_shown.get((line[0], line[4]), UNKNOWN)) for line in withheld}
     sums = []
+    by_condition, by_month = _sums(of, 0), _sums(of, 4)
     for condition, total in of.totals.items():
-        rest = total - _shown(of, lambda line, condition=condition: line[0] == condition)
-        sums.append(([line for line in withheld if line[0] == condition], rest, rest))
+        shown, members = by_condition[condition]
+        sums.append((members, total - shown, total - shown))
     for month in {line[4] for line in of.shares}:
         least, most = _month_total(of, month)
-        shown = _shown(of, lambda line, month=month: line[4] == month)
-        sums.append(([line for line in withheld if line[4] == month], least - shown, most - shown))
+        shown, members = by_month[month]
+        sums.append((members, least - shown, most - shown))
     if with_trends:
-        sums += _trend_sums(of, withheld)
+        sums += _trend_sums(of)
     return narrowed(bounds, [one for one in sums if one[0]])
 
 
@@ -92,30 +92,30 @@ def _least_shown(of: Published) -> dict[tuple[str, date], int]:
     return found
 
 
-def _shown(of: Published, chosen: Callable[[Any], bool]) -> int:
-    return sum(number for line, number in of.lines.items() if number is not None and chosen(line))
+def _sums(of: Published, *at: int) -> dict[Any, tuple[int, list[Line]]]:
+    """What is shown and which lines are hidden, by these parts of a line."""
+    found: dict[Any, tuple[int, list[Line]]] = {}
+    for line, number in of.lines.items():
+        key = line[at[0]] if len(at) == 1 else tuple(line[n] for n in at)
+        shown, members = found.setdefault(key, (0, []))
+        found[key] = (shown + (number or 0), members if number is not None else [*members, line])
+    return found
 
 
 def _month_total(of: Published, month: date) -> tuple[int, int]:
     """Whole numbers of which every shown line of the month is the share that is told, to its rounding."""
     least, most = 0, UNKNOWN
-    for line, share in of.shares.items():
+    for line, tenths in of.shares.items():
         if line[4] == month:
-            part = 100 * of.lines[line]
-            least = max(least, -(-part // (share + Fraction(1, 20))))
-            most = min(most, part // (share - Fraction(1, 20)) if share > Fraction(1, 20) else UNKNOWN)
-    return int(least), int(most)
+            part = 2000 * of.lines[line]  # of a share in twentieths of a percent
+            least = max(least, -(-part // (2 * tenths + 1)))
+            most = min(most, part // (2 * tenths - 1) if tenths else UNKNOWN)
+    return least, most
 
 
-def _trend_sums(of: Published, withheld: list[Line]) -> list[tuple[list[Line], int, int]]:
-    parts: dict[tuple, list[Line]] = defaultdict(list)
-    for line in withheld:
-        parts[line[0], line[1], line[4]].append(line)
-    return [
-        (lines, 0, of.visits[state, month] - _shown(of, lambda x, key=key: (x[0], x[1], x[4]) == key))
-        for key, lines in parts.items()
-        for _, state, month in [key]
-    ]
+def _trend_sums(of: Published) -> list[tuple[list[Line], int, int]]:
+    parts = _sums(of, 0, 1, 4)
+    return [(lines, 0, of.visits[key[1], key[2]] - shown) for key, (shown, lines) in parts.items()]
 
 
 # --- How it went
@@ -167,7 +167,7 @@ def country(chance: random.Random) -> tuple[Counts, Visits]:
         mean = chance.choice((0.3, 1, 3, 8, 20, 60))
         for state in states:
             for month in months:
-                for age in AGES[: chance.randint(1, 5)]:
+                for age in AGES[: chance.randint(1, 3)]:
                     for sex in ("F", "M"):
                         count = int(chance.expovariate(1 / mean))
                         if count:
@@ -204,8 +204,10 @@ def main() -> None:
         print(f"  recovered by sums and bounds {found.by_bounds:,}, by the whole network {found.by_network:,}")
         print(f"  told by triage-trends alone, which the contract shows, {found.by_trends_alone:,}")
         narrow = Counter(min(width, 8) for width in found.widths)
-        print("  possible numbers of a line: " + ", ".join(f"{w}: {narrow[w]:,}" for w in range(1, 8)) + ", 8 or more: "
-              f"{narrow[8]:,}")
+        print(
+            "  possible numbers of a line: " + ", ".join(f"{w}: {narrow[w]:,}" for w in range(1, 8)) + ", 8 or more: "
+            f"{narrow[8]:,}"
+        )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 WHOLE = ("whole",)
+ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,9 @@ def _leads(ways: dict, start: Hashable, end: Hashable, without: int) -> bool:
 
 
 def narrowed(bounds: dict[Hashable, tuple[int, int]], sums: Iterable[tuple[list[Hashable], int, int]]) -> dict:
-    """Bounds after each sum (its members, the least and most of it) has been used until none tells more."""
+    """Bounds after each sum (its members, the least and most of it) has been used until none tells more, or long."""
     bounds, sums = dict(bounds), [*sums]
-    changed = True
-    while changed:
+    for _ in range(ROUNDS):
         changed = False
         for members, least_sum, most_sum in sums:
             least = sum(bounds[name][0] for name in members)
@@ -81,4 +81,6 @@ def narrowed(bounds: dict[Hashable, tuple[int, int]], sums: Iterable[tuple[list[
                 if closer != (low, high):
                     bounds[name], changed = closer, True
                     least, most = least + closer[0] - low, most + closer[1] - high
+        if not changed:
+            break
     return bounds

@@ -41,11 +41,9 @@ def shown(count: int) -> Cell:
 
 
 def row(counts: Sequence[int]) -> tuple[list[Cell], Cell]:
-    """Parts and their total. A zero is shown; hidden parts keep at least seven possible numbers each, or no total is."""
-    cells = [[count] for count in counts]
-    found, totals, _, whole = table(cells)
-    del totals
-    return [cell for (cell,) in found], whole
+    """Parts and their total. A zero is shown; hidden parts keep seven possible numbers each, or the total is hidden."""
+    cells, _, _, whole = table([[count] for count in counts])
+    return [cell for (cell,) in cells], whole
 
 
 def table(counts: Sequence[Sequence[int]]) -> tuple[list[list[Cell]], list[Cell], list[Cell], Cell]:
@@ -94,9 +92,7 @@ def _more(line: Sequence[Place], hidden: set[Place], number: dict[Place, int]) -
 
 def _totals(lines: Sequence[Sequence[Place]], hidden: set[Place], number: dict[Place, int]) -> list[Cell]:
     sums = [sum(number[cell] for cell in line) for line in lines]
-    withheld = {
-        n for n, line in enumerate(lines) if 0 < sums[n] <= SMALL or not _is_wide(line, hidden, number)
-    }
+    withheld = {n for n, line in enumerate(lines) if 0 < sums[n] <= SMALL or not _is_wide(line, hidden, number)}
     rest = sorted((total, n) for n, total in enumerate(sums) if n not in withheld and total)
     if len(withheld) == 1 and rest:
         withheld.add(rest[0][1])  # one alone would follow from the whole and the others
