@@ -2,7 +2,7 @@
 
 It has what an analyst of the nation reads of condition_analysis and triage-trends: every shown line, totals of
 conditions, those of months as far as the rounding of shares lets them be known, visits of each state and month, and
-the rule itself. Analysts of states and the role of bi read the same lines or fewer (tests/analytics/test_disclosure.py).
+the rule itself. Analysts of states and the role of bi read the same lines or fewer.
 
 python -m tests.attack_suppression --help
 """

@@ -31,7 +31,7 @@ def _made(version: str) -> str:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("analytics", "0005_restricted_patients")]
+    dependencies = [("analytics", "0007_publications")]
     operations = [
         migrations.RunSQL(_made("_v2"), _made("")),
     ]
