@@ -45,3 +45,9 @@ def read() -> list[Entry]:
         Entry(schema, name, kind, comment, tuple(Column(*row[4:]) for row in columns))
         for (schema, name, kind, comment), columns in groupby(rows, lambda row: row[:4])
     ]
+
+
+def comments(relation: str) -> dict[str, str]:
+    """What each column of a relation of schema marts holds, in words."""
+    found = next(entry for entry in read() if (entry.schema, entry.name) == ("marts", relation))
+    return {column.name: column.comment for column in found.columns}

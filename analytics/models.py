@@ -375,16 +375,13 @@ class TriageTrend(models.Model):
 
 
 class ConditionLine(models.Model):
-    """What the two forms of condition_analysis share: its grain and what is known of each condition as a whole."""
+    """What the two forms of condition_analysis share: its grain."""
 
     condition = models.TextField()
     state = _name("state")
     age_group = models.TextField()
     sex = models.CharField(max_length=10)
     month = models.DateField()
-    condition_total = models.BigIntegerField()
-    frequency_rank = models.BigIntegerField()
-    severity_rank = models.BigIntegerField()
 
     class Meta:
         abstract = True
@@ -394,14 +391,21 @@ class ConditionLine(models.Model):
 
 
 class ConditionAnalysis(ConditionLine):
-    """One condition by state, age group, sex and month; `is_small` where analysts see no numbers."""
+    """One condition by state, age group, sex and month; the last five say what analysts see (analytics/disclosure)."""
 
     pk = models.CompositePrimaryKey("condition", "month", "state", "age_group", "sex")
     occurrence_count = models.BigIntegerField()
     avg_triage_level = models.DecimalField(max_digits=3, decimal_places=2)
     critical_count = models.BigIntegerField()
+    condition_total = models.BigIntegerField()
+    frequency_rank = models.BigIntegerField()
+    severity_rank = models.BigIntegerField()
     share_of_month_pct = models.DecimalField(max_digits=4, decimal_places=1)
     is_small = models.BooleanField()
+    shows_total = models.BooleanField()
+    shows_share = models.BooleanField()
+    shown_frequency_rank = models.BigIntegerField(null=True)
+    shown_severity_rank = models.BigIntegerField(null=True)
 
     class Meta:
         managed = False
@@ -409,12 +413,15 @@ class ConditionAnalysis(ConditionLine):
 
 
 class SuppressedConditionAnalysis(ConditionLine):
-    """The same lines as analysts see them: without numbers where `suppressed`."""
+    """The same lines as analysts see them: without numbers where `suppressed`, and without telling totals."""
 
     pk = models.CompositePrimaryKey("condition", "month", "state", "age_group", "sex")
     occurrence_count = models.BigIntegerField(null=True)
     avg_triage_level = _level()
     critical_count = models.BigIntegerField(null=True)
+    condition_total = models.BigIntegerField(null=True)
+    frequency_rank = models.BigIntegerField(null=True)
+    severity_rank = models.BigIntegerField(null=True)
     share_of_month_pct = _share()
     suppressed = models.BooleanField()
 

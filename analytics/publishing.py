@@ -45,7 +45,8 @@ def _part(mart: str, *grain: str) -> Part:
 CONDITIONS = Part(
     "conditions",
     ("condition",),
-    "(SELECT DISTINCT condition, condition_total, frequency_rank, severity_rank FROM marts.condition_analysis)",
+    "(SELECT DISTINCT condition, condition_total, frequency_rank, severity_rank, shows_total, shown_frequency_rank,"
+    " shown_severity_rank FROM marts.condition_analysis)",
 )
 PARTS: dict[str, tuple[Part, ...]] = {
     "dim_facilities": (_part("dim_facilities", "facility_id"),),

@@ -1,8 +1,8 @@
 """What every list over a mart does: its scope, how far to trust it, as of which day, and nothing to change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
@@ -11,17 +11,19 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from analytics import publications, trust
+from analytics import dictionary, publications, trust
+from analytics.api import parquet
 from analytics.publications import Publication
 from analytics.trust import Selection
 from clinical import access
-from clinical.api import parameters
+from clinical.api import exports, parameters
 from clinical.api.exports import json_of
 from clinical.api.lists import Cut, Order
 from clinical.api.refusals import Unavailable
 from clinical.api.resource import Listing, Row
 from clinical.models import Facility
 
+exports.FORMATS["parquet"] = (parquet.Parquet.media_type, None)
 COUNT = {"type": "integer"}
 TRUST: Row = {
     "type": "object",
@@ -102,6 +104,7 @@ class Mart(Listing):
         "stale": {"type": "boolean", "description": "Something newer exists, or the last refresh failed."},
         "trust": TRUST,
     }
+    renderer_classes = (*Listing.renderer_classes, parquet.Parquet)
 
     @property
     def parameters(self) -> dict[str, tuple[Row, str]]:
@@ -150,6 +153,8 @@ class Mart(Listing):
         return name in self.given and name in self.filterset_class.base_filters
 
     def list(self, request: Request) -> Response | StreamingHttpResponse:
+        if request.accepted_renderer.format == "parquet" and not parquet.is_installed():
+            raise parameters.refused("format", "not_installed", "This server has no Parquet; ask for csv or ndjson.")
         response = super().list(request)
         if isinstance(response, StreamingHttpResponse):
             response["X-As-Of"] = self.trust["as_of"].isoformat()
@@ -167,6 +172,15 @@ class Mart(Listing):
         if not self.publication:
             return super()._cut_out(cut, order)
         return [*cut.rows(self._selected(), order, cut.place(order, self.model))]
+
+    def _stream(
+        self, kind: str, rows: "QuerySet[Any]", represent: Callable[[Any], Row], *more: str
+    ) -> StreamingHttpResponse:
+        if kind == "parquet":
+            told = {"relation": self.relation, "as_of": self.trust["as_of"].isoformat()}
+            told["stale"] = str(self.trust["stale"]).lower()
+            self.writes = partial(parquet.write, self.model, dictionary.comments(self.relation), told)
+        return super()._stream(kind, rows, represent, *more)
 
     def extras(self) -> Row:
         return self.trust

@@ -23,6 +23,7 @@ from clinical.audit.reads import Parts
 
 ROWS = 2_000
 LINES = 500  # of a block that is sent
+LARGE = 16_384  # bytes of a part that is a block by itself
 SECONDS = 3_600
 PLACE = 7_340_213  # of pg_locks: the exports, each user's own
 COME_AGAIN = 30  # seconds
@@ -84,7 +85,9 @@ def _ndjson(_columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
         yield json_of(row, OPTIONS | orjson.OPT_APPEND_NEWLINE)
 
 
-FORMATS: dict[str, tuple[str, Callable[[Sequence[str], Iterable[Row]], Iterator[Any]]]] = {
+Write = Callable[[Sequence[str], Iterable[Row]], Iterator[Any]]
+# None where only the list itself knows how (Parquet, of marts: analytics/api/mart.py).
+FORMATS: dict[str, tuple[str, Write | None]] = {
     "csv": ("text/csv; charset=utf-8", _csv),
     "ndjson": ("application/x-ndjson", _ndjson),
 }
@@ -98,9 +101,12 @@ def stream(
     represent: Callable[[Any], Row],
     user_id: int,
     parts: Parts | None = None,
+    write: Write | None = None,
 ) -> StreamingHttpResponse:
     """All rows, each as `represent` makes it of what the queryset gives; `parts` notes them before they are sent."""
-    content_type, write = FORMATS[kind]
+    content_type, usual = FORMATS[kind]
+    write = write or usual
+    assert write
     is_ours = not connection.in_atomic_block
     found = _read(rows, user_id)
     next(found)  # the place is taken, or refused, before an answer begins
@@ -149,7 +155,7 @@ def _blocks(lines: Iterator[Any]) -> Iterator[bytes]:
     block: list[bytes] = []
     for line in lines:
         block.append(line if isinstance(line, bytes) else line.encode())
-        if len(block) == LINES:
+        if len(block) == LINES or len(line) > LARGE:
             yield b"".join(block)
             block.clear()
     yield b"".join(block)

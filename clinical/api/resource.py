@@ -305,7 +305,9 @@ class Listing(GenericViewSet[Any]):
             read = reads.Read(table, "export", details=reads.query_of(self.given))
             parts = reads.Parts(read, self._patient_at(), 0 if table == HOLDS_NAMES else None)
         columns = [*self._flat_columns(), *more]
-        return exports.stream(kind, self.basename, columns, rows, represent, self.user.pk, parts)
+        return exports.stream(kind, self.basename, columns, rows, represent, self.user.pk, parts, self.writes)
+
+    writes: exports.Write | None = None  # where its format is not one that every list has
 
     def _flat_columns(self) -> Sequence[str]:
         """The columns of a CSV file."""

@@ -203,7 +203,7 @@ class AutoSchema(Spectacular):
 
 
 def _files(view: Any) -> list[str]:
-    return [renderer.media_type for renderer in view.get_renderers() if renderer.format in ("csv", "ndjson")]
+    return [renderer.media_type for renderer in view.get_renderers() if renderer.format in ("csv", "ndjson", "parquet")]
 
 
 def _envelope(view: Any, row: Schema) -> Schema:

@@ -4,13 +4,15 @@ Written from contract/marts.md, not from analytics/sql. Each function gives the 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+from typing import Any
 
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit
 from clinical.values import LAGOS
+from tests.analytics import slow_disclosure
 
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 LEVEL_NAMES = {1: "Emergency", 2: "Very urgent", 3: "Urgent", 4: "Less urgent", 5: "Non-urgent"}
@@ -465,7 +467,9 @@ def condition_analysis(rows: Rows) -> Iterator[dict]:
     for (condition, *_, month), of_line in lines.items():
         levels[condition] += of_line
         month_totals[month] += len(of_line)
-    small = _small(lines)
+    visits = Counter((rows.facilities[v["facility_id"]]["state"], v["day"].replace(day=1)) for v in rows.visits)
+    hidden = slow_disclosure.hidden({line: len(of_line) for line, of_line in lines.items()}, visits)
+    shown = {condition: of_it for condition, of_it in levels.items() if condition not in hidden.conditions}
     for line, of_line in lines.items():
         condition, state, group, sex, month = line
         yield {
@@ -481,15 +485,15 @@ def condition_analysis(rows: Rows) -> Iterator[dict]:
             "frequency_rank": 1 + sum(len(other) > len(levels[condition]) for other in levels.values()),
             "severity_rank": 1 + sum(mean(other) < mean(levels[condition]) for other in levels.values()),
             "share_of_month_pct": percent(len(of_line), month_totals[month]),
-            "is_small": line in small,
+            "is_small": line in hidden.lines,
+            "shows_total": condition in shown,
+            "shows_share": month not in hidden.months,
+            "shown_frequency_rank": _rank(condition, shown, lambda of_it: -len(of_it)),
+            "shown_severity_rank": _rank(condition, shown, mean),
         }
 
 
-def _small(lines: dict[tuple, list[int]]) -> set[tuple]:
-    small = {line for line, of_line in lines.items() if len(of_line) <= 7}
-    for condition, month in {(line[0], line[4]) for line in small}:
-        siblings = [line for line in lines if (line[0], line[4]) == (condition, month)]
-        if sum(line in small for line in siblings) == 1 and len(siblings) > 1:
-            siblings.sort(key=lambda line: (len(lines[line]), *map(str.encode, line[1:4])))
-            small.add(siblings[1])
-    return small
+def _rank(condition: str, among: dict[str, list[int]], measure: Callable[[list[int]], Any]) -> int | None:
+    if condition not in among:
+        return None
+    return 1 + sum(measure(other) < measure(among[condition]) for other in among.values())
