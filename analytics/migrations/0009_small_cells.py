@@ -54,7 +54,7 @@ TOLD_NOW = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("analytics", "0007_publications")]
+    dependencies = [("analytics", "0008_quality")]
     operations = [
         migrations.RunSQL(_made("_v2"), _made("")),
         migrations.RunSQL(KEEPS, KEEPS_NOT),
