@@ -1,23 +1,27 @@
-"""Which counts a reader is shown. The one place of the dashboard that decides it."""
+"""Which counts a reader of the dashboard is shown: by the rules of analytics/disclosure, as a page needs them."""
 
 from collections.abc import Sequence
 
-SMALL = 7  # and less, but not none
-HIDDEN = "<8"
+from analytics import disclosure
+from analytics.disclosure import SMALL, UNDER
 
+__all__ = ["SMALL", "UNDER", "Count", "parts", "shown", "table"]
 Count = int | None  # None: hidden
 
 
 def shown(count: int, *, is_clear: bool) -> Count:
-    return count if is_clear or not 0 < count <= SMALL else None
+    """A number that is no part of a whole."""
+    return count if is_clear else disclosure.shown(count).count
 
 
-def table(counts: Sequence[Sequence[int]], *, is_clear: bool) -> list[list[Count]]:
-    """Where one cell alone is hidden it could be told from the sum: then the next smallest is hidden too."""
-    found = [[shown(count, is_clear=is_clear) for count in line] for line in counts]
-    hidden = sum(cell is None for line in found for cell in line)
-    others = [(cell, y, x) for y, line in enumerate(found) for x, cell in enumerate(line) if cell]
-    if hidden == 1 and others:
-        _, y, x = min(others)
-        found[y][x] = None
-    return found
+def parts(counts: Sequence[int], *, is_clear: bool) -> list[Count]:
+    """The parts of a whole that the page tells."""
+    return [*counts] if is_clear else [cell.count for cell in disclosure.row(counts)[0]]
+
+
+def table(counts: Sequence[Sequence[int]], *, is_clear: bool) -> tuple[list[list[Count]], list[Count]]:
+    """Cells, and the totals of their columns."""
+    if is_clear:
+        return [[*line] for line in counts], [sum(column) for column in zip(*counts, strict=True)]
+    cells, _, columns, _ = disclosure.table(counts)
+    return [[cell.count for cell in line] for line in cells], [cell.count for cell in columns]

@@ -11,6 +11,8 @@ from django.db import migrations
 SQL = Path(__file__).resolve().parent.parent / "sql"
 SCOPED = import_module("analytics.migrations.0004_row_security")
 NAMES = ("condition_analysis", "suppressed_condition_analysis")
+# The dashboard's conditions: all states, a few months (migration 0006).
+OF_MONTHS = "CREATE INDEX condition_analysis_month ON marts.condition_analysis (month);"
 DROP = """
 DROP VIEW scoped.suppressed_condition_analysis;
 DROP VIEW scoped.condition_analysis;
@@ -26,8 +28,9 @@ def _scoped(name: str) -> str:
 
 
 def _made(version: str) -> str:
-    files = (f"condition_analysis{version}", f"bi_condition_analysis{version}", "bi_comments")
-    return DROP + "\n".join([*((SQL / f"{file}.sql").read_text() for file in files), *map(_scoped, NAMES)])
+    files = (f"condition_analysis{version}", f"bi_condition_analysis{version}", "metric_comments", "bi_comments")
+    return DROP + "\n".join([*((SQL / f"{file}.sql").read_text() for file in files), *map(_scoped, NAMES), OF_MONTHS])
+
 
 # What publications keep of it, and tell analysts.
 KEEPS = """

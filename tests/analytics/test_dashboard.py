@@ -293,9 +293,11 @@ def test_an_analyst_is_shown_no_small_number(country):
 
 
 def test_a_hidden_number_is_never_alone():
-    assert cells.table([[3, 20], [9, 30]], is_clear=False) == [[None, 20], [None, 30]]
-    assert cells.table([[3, 20], [0, 7]], is_clear=False) == [[None, 20], [0, None]]
-    assert cells.table([[3, 20]], is_clear=True) == [[3, 20]]
+    hidden, of_columns = cells.table([[3, 20], [9, 30]], is_clear=False)
+    assert sum(count is None for line in hidden for count in line) == 4
+    assert of_columns == [12, 50]
+    assert cells.parts([3, 20, 400], is_clear=False) == [None, None, 400]
+    assert cells.table([[3, 20]], is_clear=True) == ([[3, 20]], [3, 20])
 
 
 def test_who_looks_is_noted_with_the_filters_and_not_with_the_condition(few):

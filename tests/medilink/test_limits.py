@@ -255,11 +255,11 @@ def test_a_file_for_spreadsheets_runs_nothing_and_gives_back_every_cell(cells):
 
 @pytest.mark.parametrize("cell", ["+2348031234567", "-5", "+5.25", "0803", "12", "1e5", "a=b"])
 def test_phones_and_numbers_stay_as_they_are(cell):
-    assert exports._plain(cell) == cell
+    assert exports.as_cell(cell) == cell
 
 
 @pytest.mark.parametrize(
     "cell", ["+1-1", "-2+3", "=1", "@x", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff0d1", "\uff20x", "--5"]
 )
 def test_what_would_run_stands_behind_an_apostrophe(cell):
-    assert exports._plain(cell) == f"'{cell}"
+    assert exports.as_cell(cell) == f"'{cell}"

@@ -187,7 +187,7 @@ def _bar(one: Condition, value: Any, most: Any, told: str) -> dict[str, Any]:
     share = 100 * (value or 0) / most if most else 0
     return {
         "name": one.name,
-        "told": told if one.visits is not None else cells.HIDDEN,
+        "told": told if one.visits is not None else cells.UNDER,
         "share": f"{share:.1f}",
         "is_hidden": one.visits is None,
     }

@@ -9,7 +9,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from analytics import metrics
-from analytics.dashboard.cells import HIDDEN
+from analytics.dashboard.cells import UNDER
 
 NONE = "\N{EN DASH}"
 
@@ -47,7 +47,7 @@ class Hidden:
     """In the place of a count that the reader is not shown."""
 
     def __str__(self) -> str:
-        return HIDDEN
+        return UNDER
 
 
 HIDE = Hidden()

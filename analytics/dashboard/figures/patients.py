@@ -55,7 +55,7 @@ def groups(reach: Reach) -> Groups:
 def pyramid(reach: Reach, found: Groups) -> Figure:
     ages = [*reversed(AGES)]
     counts = [[found.patients.get((age, sex), 0) for sex in SEXES] for age in ages]
-    told = cells.table(counts, is_clear=reach.is_clear)
+    told, of_sex = cells.table(counts, is_clear=reach.is_clear)
     rows = [(f"{age} ({YEARS[age]})", *map(or_hidden, line)) for age, line in zip(ages, told, strict=True)]
     total = found.all["patients"]
     columns = (
@@ -65,7 +65,7 @@ def pyramid(reach: Reach, found: Groups) -> Figure:
     figure = Figure(
         "patients",
         "Patients by age and sex",
-        _says(reach, ages, told, total),
+        _says(reach, ages, told, of_sex[SEXES.index("F")], total),
         columns,
         rows if total else [],
         ("patient_groups",),
@@ -79,13 +79,12 @@ def pyramid(reach: Reach, found: Groups) -> Figure:
     return figure
 
 
-def _says(reach: Reach, ages: list[str], told: list[list[cells.Count]], total: int) -> str:
+def _says(reach: Reach, ages: list[str], told: list[list[cells.Count]], women: cells.Count, total: int) -> str:
     if not total:
         return "No patients in this selection."
-    women = [line[SEXES.index("F")] for line in told]
     said = f"{plural(total, 'patient')} in {reach.place}"
-    if None not in women:
-        said += f", {pct(sum(count or 0 for count in women), total)} % of them female"
+    if women is not None:
+        said += f", {pct(women, total)} % of them female"
     sizes = {age: sum(count or 0 for count in line) for age, line in zip(ages, told, strict=True)}
     largest = max(sizes, key=lambda age: sizes[age])
     return f"{said}; the largest group is {MANY[largest]}, {YEARS[largest]}."
@@ -106,7 +105,7 @@ def _side(count: cells.Count, most: int) -> dict[str, Any]:
     return {
         "width": f"{width:.1f}",
         "x": f"{100 - width:.1f}",
-        "told": cells.HIDDEN if count is None else f"{count:,}",
+        "told": cells.UNDER if count is None else f"{count:,}",
         "is_hidden": count is None,
     }
 

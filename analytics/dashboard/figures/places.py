@@ -118,7 +118,7 @@ def _sums(rows: Any, by: str, what: Any) -> dict[str, Any]:
 
 
 def _lgas(reach: Reach) -> list[Place]:
-    known = (
+    found = (
         FacilityDimension.objects.filter(reach.facilities)
         .order_by()
         .values("lga_name")
@@ -128,14 +128,11 @@ def _lgas(reach: Reach) -> list[Place]:
     selection = reach.selection
     rows = visits(reach, selection.date_from, selection.date_to)
     counts: dict[str, int] = defaultdict(int, _sums(rows, "facility__lga_name", Count("pk")))
+    known = [*found]
+    told = cells.parts([counts[lga] for lga, *_ in known], is_clear=reach.is_clear)
     return [
-        Place(
-            lga or NOWHERE,
-            cells.shown(counts[lga], is_clear=reach.is_clear),
-            int(patients),
-            (float(east), float(north)) if east is not None else None,
-        )
-        for lga, patients, east, north in known
+        Place(lga or NOWHERE, count, int(patients), (float(east), float(north)) if east is not None else None)
+        for (lga, patients, east, north), count in zip(known, told, strict=True)
     ]
 
 
@@ -179,7 +176,7 @@ def _told(one: Place | None, what: str) -> str:
     if one is None:
         return "no facilities"
     if one.visits is None:
-        return f"{cells.HIDDEN} visits"
+        return f"{cells.UNDER} visits"
     value = one.value(what)
     return "no patients" if value is None else f"{value:,} {'visits' if what == 'visits' else 'per 1,000 patients'}"
 
