@@ -113,7 +113,8 @@ def _spelt(type_):
 
 
 def test_every_relation_has_a_model_and_is_made_by_no_model():
-    ours = {model for model in apps.get_app_config("analytics").get_models() if not model._meta.managed}
+    unmanaged = {model for model in apps.get_app_config("analytics").get_models() if not model._meta.managed}
+    ours = {model for model in unmanaged if "published_" not in model._meta.db_table}
     assert ours == {*MODELS.values(), models.SuppressedConditionAnalysis}
 
 
