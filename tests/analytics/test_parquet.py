@@ -48,7 +48,8 @@ def test_columns_have_their_comments_and_the_file_its_instant(analyst):
     schema = read(io.BytesIO(body(analyst.get("/api/analytics/condition-analysis", {"format": "parquet"})))).schema
     assert schema.metadata[b"relation"] == b"condition_analysis"
     assert b"as_of" in schema.metadata
-    assert schema.field("occurrence_count").metadata[b"comment"] == b"Visits that name the condition; each visit counts once"
+    meaning = b"Visits that name the condition; each visit counts once"
+    assert schema.field("occurrence_count").metadata[b"comment"] == meaning
     assert str(schema.field("month").type) == "date32[day]"
 
 
