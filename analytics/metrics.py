@@ -413,12 +413,13 @@ SHARES = (
         "reporting_pct",
         "Facilities that reported",
         "%",
-        "Share of the facilities that ever had a record or visit and had one in the last 30 days",
-        ("dim_facilities.is_active_last_30_days", "dim_facilities.first_activity_date"),
+        "Share of the facilities with a record or visit in the last year that had one in the last 30 days",
+        ("dim_facilities.is_active_last_30_days", "dim_facilities.last_activity_date"),
         "ratio",
-        "A facility that has closed counts as silent until it is deleted.",
+        "A facility that has closed counts as silent for a year, or until it is deleted.",
         "higher",
-        "100 * count(*) FILTER (WHERE is_active_last_30_days) / count(first_activity_date)",
+        "100 * count(*) FILTER (WHERE is_active_last_30_days)"
+        " / count(*) FILTER (WHERE last_activity_date >= today - 365)",
     ),
     Metric(
         "visits_per_1000",

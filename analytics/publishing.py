@@ -4,6 +4,7 @@ Only lines that are new, gone or not as they were are written: one statement per
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from analytics import trust
+from analytics import marts, trust
 from analytics.history import MartState
 from analytics.publications import Publication
 from clinical import access, geography
 from clinical.locks import alone
+from ingestion.models import IngestRun
 
+logger = logging.getLogger(__name__)
 LOCK = 7_340_214  # of this database, for whoever publishes
 
 
@@ -103,6 +106,30 @@ def publish(*, is_forced: bool = False) -> list[Publication]:
                 _look(states, day)
             trusts = Trusts()
             return [_published(cursor, mart, states[mart].as_of, day, trusts) for mart in due if mart in states]
+
+
+OVER = (IngestRun.State.DONE, IngestRun.State.SOME_ROWS_REFUSED, IngestRun.State.SOME_FILES_STOPPED)
+
+
+def after_the_night() -> list[Publication]:
+    """What the night and each refresh after it call: publishes once the day's run is over and the marts have seen it.
+
+    So a night whose services were away, or beside which the marts were being refreshed, is published a little later
+    and not as it was before.
+    """
+    run = IngestRun.objects.filter(night_on=timezone.localdate(), status__in=OVER).first()
+    if run is None or run.finished_at is None:
+        return []
+    known = [marts.states().get(mart) for mart in PARTS]
+    if not all(state and (state.as_of >= run.finished_at or not state.is_stale) for state in known):
+        return []
+    try:
+        return publish()
+    except NotFit as error:
+        logger.warning("%s", error)
+    except AlreadyPublishing as error:
+        logger.info("%s", error)
+    return []
 
 
 def _look(states: dict[str, MartState], day: date) -> None:

@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from analytics import checks, marts
+from analytics import checks, marts, publishing
 from analytics.checks.promises import PROMISES
 
 logger = logging.getLogger(__name__)
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 @shared_task
 def refresh_marts(is_forced: bool = False) -> None:
-    """Refreshes what is stale and checks that it is as promised; leaves early where nothing is.
+    """Refreshes what is stale, checks that it is as promised, and publishes what the night could not.
 
     How good the data is does not change by the quarter of an hour, and costs as much again: the night looks.
     """
@@ -23,3 +23,4 @@ def refresh_marts(is_forced: bool = False) -> None:
         return
     if any(outcome.status != "fresh" for outcome in outcomes):
         checks.run([check.name for check in PROMISES])
+    publishing.after_the_night()

@@ -19,7 +19,7 @@ from clinical import audit, sessions
 from clinical.audit import partitions
 from clinical.models import IdempotencyKey, Login, LoginFailures, ProgramToken
 from clinical.rotation import RESEALING
-from ingestion.models import RejectedRow
+from ingestion.models import ExcludedRows, RejectedRow
 from medilink.models import Alert, Backup
 
 ROWS = 2_000
@@ -42,6 +42,8 @@ class Kind:
 
 def purge(*, is_dry: bool = False) -> dict[str, int]:
     """How many of each kind went, or would go. Kinds of which there are none are not told to the audit."""
+    if not is_dry:
+        ExcludedRows.objects.fold()
     done = {kind.what: kind.rows().count() if is_dry else _purged(kind) for kind in KINDS}
     return done | {"months of the audit": len(partitions.expired() if is_dry else partitions.drop_expired())}
 

@@ -32,7 +32,7 @@ def nightly() -> None:
     """Once a night in effect, however often it is started: each step finds nothing to do the second time."""
     steps = (
         *(ingestion.nightly, marts.refresh, watch.nightly, monitors.nightly, checks.run),
-        *(publishing.publish, ingestion.write_corrections),
+        *(publishing.after_the_night, ingestion.write_corrections),
     )
     failures = [error for error in map(_tried, steps) if error]
     for error in failures:
@@ -43,10 +43,8 @@ def nightly() -> None:
 def _tried(step: Callable[[], Any]) -> Exception | None:
     try:
         step()
-    except (marts.AlreadyRunning, publishing.AlreadyPublishing) as error:
+    except marts.AlreadyRunning as error:
         logger.info("%s", error)
-    except publishing.NotFit as error:
-        logger.warning("%s", error)
     except Exception as error:  # the edge of the night: what went wrong is told, and the next step begins
         logger.error("A step of the night broke off: %s", type(error).__name__)
         return error

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.db.models import Func, QuerySet, TextField
 from django_filters import FilterSet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
@@ -134,7 +133,7 @@ class FacilityStats(APIView):
         parameters=[
             OpenApiParameter("facility_id", filters.INTEGER, description="This one alone; 404 where there is none."),
             OpenApiParameter("state", filters.TEXT, description="In any spelling."),
-            OpenApiParameter("as_of", OpenApiTypes.DATE, description="The figures as published that day."),
+            OpenApiParameter("as_of", filters.DAY, description="The figures as published that day."),
         ],
     )
     def get(self, request: Request) -> Response:

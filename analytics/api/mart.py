@@ -16,7 +16,7 @@ from analytics.api import parquet
 from analytics.publications import Publication
 from analytics.trust import Selection
 from clinical import access
-from clinical.api import exports, parameters
+from clinical.api import exports, filters, parameters
 from clinical.api.exports import json_of
 from clinical.api.lists import Cut, Order
 from clinical.api.refusals import Unavailable
@@ -109,7 +109,7 @@ class Mart(Listing):
     @property
     def parameters(self) -> dict[str, tuple[Row, str]]:
         """What the description says of the query besides what all lists share."""
-        as_of = {"type": "string", "format": "date"}, "The figures as published that day."
+        as_of = filters.DAY, "The figures as published that day."
         return {"as_of": as_of} if self.relation in publications.MARTS else {}
 
     @classmethod

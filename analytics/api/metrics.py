@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 from django.http import HttpResponseRedirect
 from django.shortcuts import render
@@ -22,7 +23,7 @@ class MetricCatalogue(APIView):
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         is_browser = "text/html" in request.META.get("HTTP_ACCEPT", "")
         if is_browser and not request.user.is_authenticated:
-            return HttpResponseRedirect(f"{reverse('admin:login')}?next={request.path}")
+            return HttpResponseRedirect(f"{reverse('admin:login')}?next={quote(request.get_full_path())}")
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: Request) -> Any:

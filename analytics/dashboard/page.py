@@ -3,6 +3,7 @@
 import csv
 import io
 from typing import Any
+from urllib.parse import quote
 
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -37,7 +38,7 @@ class View(APIView):
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if of_people(request) and not request.user.is_authenticated:
-            return HttpResponseRedirect(f"{reverse('admin:login')}?next={request.path}")
+            return HttpResponseRedirect(f"{reverse('admin:login')}?next={quote(request.get_full_path())}")
         return super().dispatch(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Any:
@@ -73,11 +74,11 @@ class Dashboard(View):
             figure.trust = trusting.trust_of(figure.relations)
         told |= {
             "figures": figures,
-            "heads": headline(figures, trusting),
+            "heads": headline(figures, trusting, months=bool(reach.selection.condition)),
             "query": reach.selection.link(),
             "warnings": _warnings(trusting),
             "last_night": _last_night(),
-            "marts": [(state, f"{state.rows:,}") for _, state in sorted(trusting.states.items())],
+            "marts": [state for _, state in sorted(trusting.states.items())],
         }
         return render(request._request, "analytics/dashboard/page.html", told)
 
@@ -136,14 +137,18 @@ ONE = {
 }
 
 
-def headline(figures: dict[str, Figure], trusting: Trusting) -> list[dict[str, str]]:
-    """The four numbers that one looks for first."""
+def headline(figures: dict[str, Figure], trusting: Trusting, *, months: bool) -> list[dict[str, str]]:
+    """The four numbers that one looks for first; a condition is counted by whole months."""
     visits = figures["visits"]
     total, critical = sum(row[1] for row in visits.rows), sum(row[-2] for row in visits.rows)
     known = figures["completeness"].rows
     people = known[1][2] if known else 0
     return [
-        {"name": "Visits", "told": f"{total:,}", "more": "in the chosen days"},
+        {
+            "name": "Visits",
+            "told": NONE if visits.is_withheld else f"{total:,}",
+            "more": "in these months" if months else "in the chosen days",
+        },
         {
             "name": "Critical",
             "told": f"{100 * critical / total:.1f} %" if total else NONE,

@@ -142,6 +142,11 @@ class Reach:
         return scope.is_national or state in scope.states or bool(scope.states and not (scope.lgas or scope.facilities))
 
     @property
+    def is_withheld(self) -> bool:
+        """That conditions are not told here: of less than a state, to who is not shown small numbers."""
+        return not (self.is_clear or self.is_of_states)
+
+    @property
     def states(self) -> Q:
         """On marts by state (without ALL)."""
         inside = Q() if self.scope.is_national else Q(state__in=sorted(self.scope.states))

@@ -29,7 +29,6 @@ class Migration(migrations.Migration):
     dependencies = [("analytics", "0005_restricted_patients")]
     operations = [
         _run("patient_groups", "DROP MATERIALIZED VIEW marts.patient_groups"),
-        _run("bi_patient_groups", "DROP VIEW bi.patient_groups"),
         migrations.RunSQL(SCOPED, "DROP VIEW scoped.patient_groups"),
         migrations.RunSQL(KNOWN, "DELETE FROM mart_states WHERE mart = 'patient_groups'"),
         migrations.RunSQL(OF_MONTHS, "DROP INDEX marts.condition_analysis_month"),

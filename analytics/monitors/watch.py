@@ -14,7 +14,7 @@ from analytics.monitors.judgement import Band
 from analytics.silence.calendar import is_holiday
 from clinical.values import LAGOS
 
-LOCK = 7_340_214
+LOCK = 7_340_215
 WEEKS = timedelta(days=56)  # that volume and freshness look back on
 MONTH = timedelta(days=28)  # that shares look back on; a source of which nothing came for so long is gone
 YOUNG = timedelta(days=14)

@@ -282,14 +282,27 @@ def test_others_are_turned_away(few):
 
 def test_an_analyst_is_shown_no_small_number(country):
     analyst = Caller(("analyst",))
+    for line in tables(analyst)["patients"][1:] + tables(analyst)["conditions"][1:]:
+        counts = [cell for cell in line[1:2] if re.fullmatch(r"\d+", cell)]
+        assert not [count for count in counts if 0 < int(count) < 8]
     facility = next(f["id"] for f in country.facilities.values() if not f["deleted_at"])
-    for query_ in ("", f"?facility_id={facility}"):
-        for line in tables(analyst, query_)["patients"][1:] + tables(analyst, query_)["conditions"][1:]:
-            counts = [cell for cell in line[1:2] if re.fullmatch(r"\d+", cell)]
-            assert not [count for count in counts if 0 < int(count) < 8]
-    text = f"?facility_id={facility}"
-    assert "<8" in {cell for line in file(analyst, "patients", text) for cell in line}
-    assert "<8" not in {cell for line in file(Caller(("steward",)), "patients", text) for cell in line}
+    assert "<8" not in {
+        cell for line in file(Caller(("steward",)), "patients", f"?facility_id={facility}") for cell in line
+    }
+
+
+@pytest.mark.parametrize("place", ["?state=KANO", "?facility_id={facility}"])
+def test_no_smaller_place_gives_an_analyst_what_a_larger_one_hides(few, place):
+    """By the people of a part, or by its visits with a condition, the rest would follow from the whole."""
+    analyst, facility = Caller(("analyst",)), few[0].facility_id
+    query = f"{place.format(facility=facility)}&condition=Malaria"
+    told = {"patients", *(("visits", "conditions", "severity") if "facility" in place else ()), "places"}
+    for figure in told:
+        rows = file(analyst, figure, query)[1:]
+        assert rows == [], figure
+    assert "of whole states only" in page(analyst, query)
+    assert "visits name Malaria" not in page(analyst, query)
+    assert len(file(Caller(("steward",)), "visits", query)) > 1
 
 
 def test_a_hidden_number_is_never_alone():

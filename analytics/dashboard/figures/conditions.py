@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, Sum
 
 from analytics.dashboard import cells
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, pct, plural
+from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, pct, plural, withheld
 from analytics.dashboard.figures.visits import counted, visits
 from analytics.dashboard.selection import Reach
 from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis
@@ -66,6 +66,12 @@ def _chosen(reach: Reach) -> list[Any]:
 
 def conditions(reach: Reach) -> tuple[Figure, Figure]:
     """By frequency and by severity, over the whole months that the dates touch."""
+    if reach.is_withheld:
+        columns = [Column("Condition"), measured("occurrence_count")]
+        return (
+            withheld("conditions", "Conditions by frequency", columns),
+            withheld("severity", "Conditions by severity", columns),
+        )
     found, hidden = _of_mart(reach) if reach.is_of_states else (_of_rows(reach), 0)
     found.sort(key=lambda one: (-(one.visits or 0), one.name))
     notes = ["Of the whole months that the dates touch. Likely conditions of triage are no confirmed diagnoses."]
@@ -106,10 +112,7 @@ def _of_rows(reach: Reach) -> list[Condition]:
     for name, count, level, critical in counted(FROM_ROWS, rows):
         if reach.selection.condition and name.lower() != reach.selection.condition.lower():
             continue
-        number = cells.shown(count, is_clear=reach.is_clear)
-        is_told = number is not None
-        told = cells.shown(critical, is_clear=reach.is_clear)
-        found.append(Condition(name, number, level if is_told else None, told if is_told else None))
+        found.append(Condition(name, count, level, critical))
     return found
 
 

@@ -71,6 +71,7 @@ class Figure:
     notes: list[str] = field(default_factory=list)
     template: str = ""
     trust: Any = None
+    is_withheld: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -95,6 +96,12 @@ class Figure:
                 for row in self.rows
             )
         )
+
+
+def withheld(name: str, title: str, columns: Sequence[Column]) -> Figure:
+    """For who has no clinical role: the numbers of smaller places, taken from those of a state, would tell the rest."""
+    says = "Your role is told this of whole states only: of less, differences would tell of single patients."
+    return Figure(name, title, says, columns, [], (), is_withheld=True)
 
 
 def pct(part: int, whole: int | None, places: int = 1) -> Decimal | None:

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 
+from analytics import trust
 from analytics.dashboard import cells
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, pct, plural
+from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, pct, plural, withheld
 from analytics.dashboard.selection import Reach
 from analytics.models import FacilityDimension, PatientGroup
 from clinical.api.patients import AGES
@@ -54,6 +55,9 @@ def groups(reach: Reach) -> Groups:
 
 def pyramid(reach: Reach, found: Groups) -> Figure:
     ages = [*reversed(AGES)]
+    selection = reach.selection
+    if not reach.is_clear and (selection.state or selection.facility_id):
+        return withheld("patients", "Patients by age and sex", [Column("Age group"), measured("patients")])
     counts = [[found.patients.get((age, sex), 0) for sex in SEXES] for age in ages]
     told, of_sex = cells.table(counts, is_clear=reach.is_clear)
     rows = [(f"{age} ({YEARS[age]})", *map(or_hidden, line)) for age, line in zip(ages, told, strict=True)]
@@ -87,6 +91,8 @@ def _says(reach: Reach, ages: list[str], told: list[list[cells.Count]], women: c
         said += f", {pct(women, total)} % of them female"
     sizes = {age: sum(count or 0 for count in line) for age, line in zip(ages, told, strict=True)}
     largest = max(sizes, key=lambda age: sizes[age])
+    if any(count is None for line in told for count in line):
+        return f"{said}."
     return f"{said}; the largest group is {MANY[largest]}, {YEARS[largest]}."
 
 
@@ -117,12 +123,11 @@ def completeness(reach: Reach, found: Groups) -> Figure:
     places = FacilityDimension.objects.filter(reach.facilities).aggregate(
         all=Count("pk"),
         placed=Count("pk", filter=Q(has_coordinates=True)),
-        ever=Count("first_activity_date"),
-        active=Count("pk", filter=Q(is_active_last_30_days=True)),
     )
-    sums = found.all
+    sums, chosen = found.all, reach.selection
+    reporting = trust.reporting(trust.Selection(reach.scope, chosen.state or None, chosen.facility_id or None))
     parts = [
-        ("reporting_pct", places["active"], places["ever"]),
+        ("reporting_pct", reporting["reported"], reporting["facilities"]),
         ("phone_pct", sums["patients_with_phone"], sums["patients"]),
         ("diagnosis_pct", sums["records_with_diagnosis"], sums["records"]),
         ("conditions_pct", sums["visits_with_conditions"], sums["visits"]),

@@ -15,7 +15,7 @@ from django.db.models import Avg, Count, Sum
 
 from analytics.dashboard import cells
 from analytics.dashboard.figures.conditions import by
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, plural
+from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, plural, withheld
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import MAPS, Reach, as_title
 from analytics.models import FacilityDimension, TriageTrend
@@ -46,6 +46,8 @@ def borders() -> dict[str, Any]:
 
 def places(reach: Reach) -> Figure:
     selection = reach.selection
+    if selection.condition and not reach.is_clear and (selection.state or reach.is_withheld):
+        return withheld("places", MAPS[selection.map], [Column("Place"), measured("total_visits")])
     found = _lgas(reach) if selection.state else _states(reach)
     found.sort(key=lambda one: (-(one.visits or 0), one.name))
     kind = "LGA" if selection.state else "State"
@@ -78,7 +80,8 @@ def _says(reach: Reach, found: list[Place]) -> str:
     what = reach.selection.map
     told = sorted((one for one in found if one.value(what)), key=lambda one: -float(one.value(what)))
     if not told:
-        return "No visits in this selection."
+        hidden = any(one.visits is None for one in found)
+        return "Every number here is below 8." if hidden else "No visits in this selection."
     first = told[0]
     name = first.name if reach.selection.state else as_title(first.name)
     value = f"{first.value(what):,}"

@@ -9,7 +9,7 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncMonth
 
 from analytics.dashboard.figures.conditions import by
-from analytics.dashboard.figures.figure import Column, Figure, axis, measured, pct, plural
+from analytics.dashboard.figures.figure import Column, Figure, axis, measured, pct, plural, withheld
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import Reach
 from analytics.models import TriageTrend
@@ -30,6 +30,8 @@ class Point:
 
 def trends(reach: Reach) -> Figure:
     selection = reach.selection
+    if selection.condition and reach.is_withheld:
+        return withheld("visits", f"Visits naming {selection.condition}", [Column("Month"), measured("total_visits")])
     points = _of_condition(reach) if selection.condition else _steps(_days(reach), reach)
     total, critical = sum(p.total for p in points), sum(p.critical for p in points)
     columns = [
