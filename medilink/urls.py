@@ -16,6 +16,7 @@ from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
 from ingestion.api.batches import BatchViewSet
+from ingestion.api.contract import ContractFile, ContractPage
 from ingestion.api.passports import (
     BatchLine,
     FacilityPassport,
@@ -72,6 +73,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/schema/?$", index.Description.as_view(), name="schema"),
     re_path(r"^api/docs/dictionary/?$", Dictionary.as_view(), name="dictionary"),
     re_path(r"^api/docs/metrics/?$", MetricCatalogue.as_view(), name="metrics_catalogue"),
+    re_path(r"^api/docs/contract/?$", ContractPage.as_view(), name="contract"),
+    path("api/contract/<str:name>", ContractFile.as_view(), name="contract_file"),
     re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
     path("", index.Index.as_view()),
     path("dashboard", Dashboard.as_view(), name="dashboard"),
