@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from analytics.api.dhis2 import Monthly
 from analytics.api.dictionary import Dictionary
 from analytics.api.events import RecordFactViewSet, VisitFactViewSet
 from analytics.api.facilities import FacilityDimensionViewSet, FacilityPerformanceViewSet, FacilityStats
@@ -67,6 +68,7 @@ handler500 = "medilink.api.errors.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include(api.urls)),  # first, because each address above costs those below
     re_path(r"^api/analytics/facility-stats/?$", FacilityStats.as_view()),
+    re_path(r"^api/analytics/dhis2/?$", Monthly.as_view()),
     re_path(r"^api/auth/token/?$", login.LogIn.as_view()),
     re_path(r"^api/auth/refresh/?$", login.Refresh.as_view()),
     re_path(r"^api/auth/revoke/?$", login.Revoke.as_view()),

@@ -14,7 +14,7 @@ from ingestion.datasets import COLUMNS, Dataset
 
 SAMPLES = Path(__file__).with_name("samples")
 SHOWN_LINES = 6
-LAST_NAMES = "Adeyemi Bako Chukwu Dikko Edet Fashola Garba Haruna Inyang Jibril Kalu Lawal Madu Nwosu".split()
+LAST_NAMES = ("Adeyemi", "Bako", "Chukwu", "Dikko", "Edet", "Fashola", "Garba", "Haruna", "Inyang", "Jibril", "Kalu")
 
 
 @dataclass(frozen=True)
