@@ -8,6 +8,7 @@ from analytics.api.dhis2 import Monthly
 from analytics.api.dictionary import Dictionary
 from analytics.api.events import RecordFactViewSet, VisitFactViewSet
 from analytics.api.facilities import FacilityDimensionViewSet, FacilityPerformanceViewSet, FacilityStats
+from analytics.api.idsr import Notifiable
 from analytics.api.metrics import MetricCatalogue
 from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
 from analytics.api.trends import ConditionAnalysisViewSet, TriageTrendViewSet
@@ -69,6 +70,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include(api.urls)),  # first, because each address above costs those below
     re_path(r"^api/analytics/facility-stats/?$", FacilityStats.as_view()),
     re_path(r"^api/analytics/dhis2/?$", Monthly.as_view()),
+    re_path(r"^api/analytics/idsr/?$", Notifiable.as_view()),
     re_path(r"^api/auth/token/?$", login.LogIn.as_view()),
     re_path(r"^api/auth/refresh/?$", login.Refresh.as_view()),
     re_path(r"^api/auth/revoke/?$", login.Revoke.as_view()),

@@ -5,6 +5,7 @@ Read through schema scoped, so that the web counts only what its user may see.
 
 from collections import defaultdict
 from datetime import date
+from typing import Any
 
 from django.db import connection
 
@@ -36,7 +37,7 @@ GROUP BY 1, 2, 3, 4
 
 def read(month: date, conditions: list[str], state: str = "") -> Counts:
     """Of each facility with an event in the month; what is not there is 0."""
-    given = {"first": month, "end": end_of_month(month), "state": state, "names": conditions}
+    given: dict[str, Any] = {"first": month, "end": end_of_month(month), "state": state, "names": conditions}
     found: Counts = defaultdict(dict)
     with connection.cursor() as cursor:
         cursor.execute(VISITS, given)

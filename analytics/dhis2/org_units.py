@@ -24,7 +24,7 @@ def take(lines: Iterable[str]) -> Taken:
     """Columns `hfr_code` and `org_unit`; what is not in the list stays as it is."""
     known: dict[str, list[int]] = {}
     for pk, code in Facility.objects.exclude(hfr_code=None).exclude(hfr_code="").values_list("pk", "hfr_code"):
-        known.setdefault(code, []).append(pk)
+        known.setdefault(str(code), []).append(pk)
     wanted: dict[int, str] = {}
     unknown = wrong = 0
     for line in csv.DictReader(lines):

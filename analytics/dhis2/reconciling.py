@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.db import connection
 from django.db.models import Sum
 
-from analytics.dhis2.mapping import CONDITION, Cell
+from analytics.dhis2.mapping import CONDITION, Cell, Target
 from analytics.dhis2.report import Report
 from analytics.models import ConditionAnalysis, TriageTrend
 from analytics.months import end_of_month
@@ -43,8 +43,11 @@ def lines(report: Report) -> list[Line]:
     sent, homeless, placeless = _parts(report)
     found = []
     for cell, (relation, mart) in known.items():
-        parts = [sum(part[one] for one in _within(cell, part)) for part in (sent, homeless, placeless)]
-        found.append(Line(*cell, *parts, sum(parts), mart, sum(parts) - mart, relation))
+        there, no_unit, no_place = (
+            sum(part[one] for one in _within(cell, part)) for part in (sent, homeless, placeless)
+        )
+        total = there + no_unit + no_place
+        found.append(Line(*cell, there, no_unit, no_place, total, mart, total - mart, relation))
     return found
 
 
@@ -58,7 +61,7 @@ def _parts(report: Report) -> tuple[Counter[Cell], Counter[Cell], Counter[Cell]]
     sent: Counter[Cell] = Counter()
     for one in report.sets:
         for value in one.body["dataValues"]:
-            sent[back[value["dataElement"], value["categoryOptionCombo"]]] += int(value["value"])
+            sent[back[Target(value["dataElement"], value["categoryOptionCombo"])]] += int(value["value"])
     homeless: Counter[Cell] = Counter()
     for facility in report.unmapped:
         homeless.update(report.counts[facility])
