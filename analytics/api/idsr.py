@@ -59,6 +59,7 @@ class Notifiable(APIView):
             raise NotFound
         trust = freshness("condition_analysis")
         found, reporting = cases.read(span), cases.reporting(span)
+        columns: tuple[str, ...]
         if wanted == "lines":
             columns, rows = forms.LINE, self._lines(user, found, known)
         else:

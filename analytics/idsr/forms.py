@@ -52,8 +52,8 @@ def form(cases: Iterable[Case], known: dict[int, Facility], reporting: set[int],
         areas[facility.state, facility.lga_name].append(pk)
     counts = []
     for area in areas:
-        for disease in all_of_them():
-            ages = people[*area, disease].values()
+        for code in all_of_them():
+            ages = people[*area, code].values()
             counts.append([len(ages), sum(age < UNDER for age in ages)])
     shown = iter(cells.table(counts, is_clear=is_clear))
     found: list[Row] = []
