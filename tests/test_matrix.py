@@ -43,6 +43,8 @@ OF_PLACES = {  # what stands at a route's id, by the folder of its address
     "rejected-rows": "refused",
     "rejectedrow": "refused",
     "facilitysignal": "signal",
+    "orgunit": "unit",
+    "sending": "sending",
     "duplicatepair": "pair",
     "auditlog": "batch",
     "sighting": "sighting",

@@ -44,6 +44,21 @@ class Example:
     before: tuple[File, ...]
     after: tuple[File, ...]
 
+    @property
+    def changed(self) -> list[tuple[str, str, str]]:
+        """(column, before, after) of the cells that differ, where both last files are one row under equal columns."""
+        try:
+            tables = [[*csv.reader(io.StringIO(files[-1].content.decode()))] for files in (self.before, self.after)]
+        except (UnicodeDecodeError, csv.Error):
+            return []
+        if [len(table) for table in tables] != [2, 2]:
+            return []
+        (header, wrong), (columns, right) = tables
+        if not len(header) == len(wrong) == len(right) or not {*header} <= {*columns}:
+            return []
+        cells = zip(header, wrong, right, strict=True)
+        return [(name, was, now) for name, was, now in cells if was != now]
+
 
 @cache
 def sample(dataset: Dataset) -> str:

@@ -87,6 +87,7 @@ def _error(name: str, code: Code) -> Document:
     example = EXAMPLES[name]
     return found | {
         "reason": example.reason,
+        "changed": [{"column": name, "before": was, "after": now} for name, was, now in example.changed],
         "before": [{"name": file.name, "text": file.text} for file in example.before],
         "after": [{"name": file.name, "text": file.text} for file in example.after],
     }

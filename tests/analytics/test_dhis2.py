@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from analytics.dhis2 import mapping, org_units, reconciling, report, sending
 from analytics.dhis2.mapping import Cell
 from analytics.dhis2.models import OrgUnit, Sending
-from clinical.models import Facility, MedicalRecord, TriageVisit
+from clinical.models import AuditEvent, Facility, MedicalRecord, TriageVisit, User
 from clinical.values import LAGOS
 from tests import rows
 from tests.callers import Caller, codes
@@ -339,3 +339,32 @@ def test_the_api_refuses_what_it_does_not_understand(country):
 
 def test_small_numbers_are_not_given_to_analysts(country):
     assert Caller(("analyst",)).get("/api/analytics/dhis2").status_code == 403
+
+
+# --- The desk
+
+
+def at_the_desk(state):
+    caller = Caller(("steward", {"state": state}))
+    User.objects.filter(pk=caller.user.pk).update(is_staff=True)
+    return caller.client
+
+
+def test_a_steward_maps_a_facility_of_the_own_state_at_the_desk(country, settings):
+    settings.REQUIRE_TOTP = False
+    at = Facility.objects.get(org_unit=None)
+    kano, lagos = at_the_desk("KANO"), at_the_desk("LAGOS")
+    given = {"facility": at.pk, "uid": "zZ345678901"}
+    assert kano.post("/admin/analytics/orgunit/add/", given).status_code == 200  # the form again: no such facility
+    assert lagos.post("/admin/analytics/orgunit/add/", given).status_code == 302
+    assert OrgUnit.objects.get(uid="zZ345678901").facility == at
+    assert AuditEvent.objects.filter(table="dhis2_org_units", action="create", object_id=at.pk).exists()
+    assert "zZ345678901" not in kano.get("/admin/analytics/orgunit/").content.decode()
+
+
+def test_the_desk_shows_what_dhis2_did_not_take(desk):
+    said = {"state": "partly", "ignored": 1, "conflicts": [{"object": "aB345678901", "value": "Not found"}]}
+    known = {"org_unit": "aB345678901", "digest": "x", "sent_at": rows.lagos(TODAY)}
+    one = Sending.objects.create(facility=rows.facility(), month=MONTH, **known, **said)
+    assert "partly accepted" in desk.get("/admin/analytics/sending/").content.decode()
+    assert "Not found" in desk.get(f"/admin/analytics/sending/{one.pk}/change/").content.decode()

@@ -74,6 +74,12 @@ def test_every_code_has_an_example_or_says_why_there_is_none():
     assert {code_of(example.reason) for example in EXAMPLES.values()} == set(EXAMPLES)
 
 
+def test_an_example_of_a_row_says_which_cell_was_mended():
+    assert EXAMPLES["DATE_AMBIGUOUS"].changed == [("dob", "01/02/1990", "1990-02-01")]
+    assert EXAMPLES["PATIENT_NOT_FOUND"].changed == [("patient_first_name", "S.", "sample")]
+    assert EXAMPLES["NOT_CSV"].changed == []
+
+
 def test_what_is_published_has_the_version_that_says_so():
     """A change of what senders rely on is a new line in versions.csv."""
     assert package.versions()[-1]["sha256"] == package.digest()
