@@ -12,6 +12,7 @@ import yaml
 from analytics.description.schema import SCHEMA, Column, Kind, Relation
 
 DATABASE = "Medilink"
+ASKED_FOR = "XXXXXXXXXX"  # in place of a password: Superset asks for it when this is taken in
 NAMESPACE = uuid.UUID("5a9c1f5e-6f0e-4c53-8d0b-5d7e1b6a1c11")  # so that a second import updates the first
 Document = dict[str, Any]
 
@@ -70,8 +71,7 @@ def superset(relations: list[Relation]) -> bytes:
         "metadata.yaml": {"version": "1.0.0", "type": "SqlaTable", "timestamp": "2026-11-26T00:00:00+00:00"},
         f"databases/{DATABASE}.yaml": {
             "database_name": DATABASE,
-            # Without a password: Superset asks for it when this is taken in.
-            "sqlalchemy_uri": "postgresql+psycopg2://medilink_bi:XXXXXXXXXX@db.example.org:5432/medilink",
+            "sqlalchemy_uri": f"postgresql+psycopg2://medilink_bi:{ASKED_FOR}@db.example.org:5432/medilink",
             "uuid": _uuid("database"),
             "version": "1.0.0",
         },

@@ -363,7 +363,7 @@ def test_a_steward_maps_a_facility_of_the_own_state_at_the_desk(country, setting
 
 
 def test_the_desk_shows_what_dhis2_did_not_take(desk):
-    said = {"state": "partly", "ignored": 1, "conflicts": [{"object": "aB345678901", "value": "Not found"}]}
+    said = {"state": "partly", "ignored": 1, "conflicts": [{"object": "zZ345678901", "value": "Not found"}]}
     known = {"org_unit": "aB345678901", "digest": "x", "sent_at": rows.lagos(TODAY)}
     one = Sending.objects.create(facility=rows.facility(), month=MONTH, **known, **said)
     assert "partly accepted" in desk.get("/admin/analytics/sending/").content.decode()
