@@ -82,7 +82,7 @@ def _post(body: dict[str, Any]) -> tuple[Answer, int]:
     )
     for attempt, wait in enumerate((*WAITS, None), 1):
         try:
-            with urlopen(request, timeout=SECONDS) as response:  # noqa: S310
+            with urlopen(request, timeout=SECONDS) as response:  # noqa: S310  # nosec B310
                 return _read(response.read()), attempt
         except HTTPError as error:
             if error.code == 409:  # how DHIS2 says that there were conflicts: the summary comes with it
