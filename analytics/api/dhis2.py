@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.api.mart import freshness
+from analytics.api.mart import trusted
 from analytics.dhis2 import reconciling, report
 from analytics.months import month_of
 from clinical import access
@@ -19,6 +19,8 @@ from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
 from clinical.models import Facility
+
+RELATIONS = ("condition_analysis", "triage_trends", "fct_medical_records")
 
 
 class Monthly(APIView):
@@ -44,7 +46,7 @@ class Monthly(APIView):
             raise PermissionDenied("These figures are of whole states; your scope is smaller.")
         given = parameters.read(request.GET, ("month", "state", "format"))
         month, state = _month(given.get("month", "")), _state(given.get("state", ""), scope)
-        trust = freshness("condition_analysis", "triage_trends")
+        trust = trusted(RELATIONS, user.access, state or None, None)
         made = report.make(month, timezone.localdate(), state)
         facilities = _facilities(made, scope)
         reads.seen("dhis2", "read", rows=len(facilities), **reads.query_of(given))

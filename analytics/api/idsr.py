@@ -12,12 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.api.mart import freshness
+from analytics.api.mart import trusted
 from analytics.idsr import cases, forms
 from analytics.idsr.cases import Case, Span
 from analytics.months import end_of_month, month_of, week_of
 from clinical import access, reading
-from clinical.api import filters, parameters, rendering
+from clinical.api import exports, filters, parameters, rendering
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
 from clinical.models import Facility
@@ -25,6 +25,7 @@ from clinical.models import Facility
 MOST_LINES = 20_000
 FORMS = ("lines", "areas")
 WEEK = timedelta(days=7)
+RELATIONS = ("fct_triage_visits", "fct_medical_records")
 
 
 class Notifiable(APIView):
@@ -57,7 +58,7 @@ class Notifiable(APIView):
         known = forms.facilities(places)
         if span.state and not known and not scope.is_national:
             raise NotFound
-        trust = freshness("condition_analysis")
+        trust = trusted(RELATIONS, user.access, span.state or None, None)
         found, reporting = cases.read(span), cases.reporting(span)
         columns: tuple[str, ...]
         if wanted == "lines":
@@ -70,6 +71,8 @@ class Notifiable(APIView):
         if request.accepted_renderer.format == "csv":
             response = HttpResponse("\ufeff" + forms.as_csv(columns, rows), content_type="text/csv; charset=utf-8")
             response["Content-Disposition"] = f'attachment; filename="idsr-{wanted}-{span.first}.csv"'
+            response["X-As-Of"], response["X-Stale"] = trust["as_of"].isoformat(), str(trust["stale"]).lower()
+            response["X-Medilink-Trust"] = exports.json_of(trust["trust"]).decode()
             return response
         facilities = [{"facility_id": pk, "is_reporting": pk in reporting} for pk in known]
         dates = {"date_from": span.first, "date_to": span.end - timedelta(days=1)}

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from analytics.dashboard import cells
+from analytics import disclosure
 from analytics.idsr.cases import Case
 from analytics.idsr.diseases import all_of_them
 from clinical.api.exports import as_cell
@@ -42,7 +42,7 @@ def lines(cases: Iterable[Case], known: dict[int, Facility]) -> list[Row]:
 
 
 def form(cases: Iterable[Case], known: dict[int, Facility], reporting: set[int], *, is_clear: bool) -> list[Row]:
-    """By state, LGA and disease. Small numbers are hidden from who sees none: analytics/dashboard/cells.py decides."""
+    """By state, LGA and disease. Who sees no small numbers gets those that analytics/disclosure lets through."""
     people: dict[tuple[str, str, str], dict[int, int]] = defaultdict(dict)
     for case in cases:
         if at := known.get(case.facility_id):
@@ -50,21 +50,30 @@ def form(cases: Iterable[Case], known: dict[int, Facility], reporting: set[int],
     areas: dict[tuple[str, str], list[int]] = defaultdict(list)
     for pk, facility in known.items():
         areas[facility.state, facility.lga_name].append(pk)
-    counts = []
-    for area in areas:
-        for code in all_of_them():
-            ages = people[*area, code].values()
-            counts.append([len(ages), sum(age < UNDER for age in ages)])
-    shown = iter(cells.table(counts, is_clear=is_clear))
     found: list[Row] = []
-    for area, members in areas.items():
-        reported = sum(pk in reporting for pk in members)
-        for disease in all_of_them().values():
-            told = next(shown)
-            numbers = told if reported else (None, None)
+    for disease in all_of_them().values():
+        counts = [_ages(people[*area, disease.code].values()) for area in areas]
+        for (area, members), numbers in zip(areas.items(), _shown(counts, is_clear=is_clear), strict=True):
+            reported = sum(pk in reporting for pk in members)
+            told = numbers if reported else (None, None)
             named = (disease.code, disease.name, disease.reported)
-            found.append(dict(zip(FORM, (*area, len(members), reported, *named, *numbers), strict=True)))
-    return found
+            found.append(dict(zip(FORM, (*area, len(members), reported, *named, *told), strict=True)))
+    return sorted(found, key=lambda row: (row["state"], row["lga"]))
+
+
+def _ages(ages: Iterable[int]) -> tuple[int, int]:
+    """Under 5, and older."""
+    ages = [*ages]
+    young = sum(age < UNDER for age in ages)
+    return young, len(ages) - young
+
+
+def _shown(counts: list[tuple[int, int]], *, is_clear: bool) -> list[tuple[int | None, int | None]]:
+    """Cases, and those under 5, of each area."""
+    if is_clear or not counts:
+        return [(young + older, young) for young, older in counts]
+    cells, totals, _, _ = disclosure.table(counts)
+    return [(total.count, young.count) for total, (young, _) in zip(totals, cells, strict=True)]
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Row]) -> str:

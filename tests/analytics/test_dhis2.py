@@ -325,6 +325,7 @@ def test_the_api_gives_what_the_command_sends_within_the_scope(country):
     made = report.make(MONTH, TODAY, "LAGOS")
     assert answer["data_value_sets"] == [one.body for one in made.sets]
     assert answer["unmapped_facilities"] == made.unmapped
+    assert answer["trust"]["reporting"]["facilities"] == 2
     assert answer["reconciliation"] == [line._asdict() for line in reconciling.lines(made)]
     assert {line["difference"] for line in answer["reconciliation"]} == {0}
     assert {one["state"] for one in answer["facilities"]} == {"LAGOS"}

@@ -156,6 +156,7 @@ def test_the_api_lists_the_cases_of_the_scope_without_names(country):
         ("malaria", "KANO"),
     ]
     assert not any(name in answer.content.decode() for name in NAMES)
+    assert (found["stale"], found["trust"]["excluded_rows"]) == (False, 0)
     noted = AuditEvent.objects.filter(table="idsr").latest("id")
     assert (noted.rows, len(noted.patient_ids)) == (3, 2)
 
@@ -164,6 +165,7 @@ def test_the_api_gives_both_forms_as_csv(country):
     caller = Caller(("steward",))
     for form, columns in (("lines", forms.LINE), ("areas", forms.FORM)):
         answer = caller.get("/api/analytics/idsr", {"week": "2026-W40", "form": form, "format": "csv"})
+        assert answer["X-Stale"] == "false"
         assert answer["Content-Type"] == "text/csv; charset=utf-8"
         assert tuple(answer.content.decode("utf-8-sig").splitlines()[0].split(",")) == columns
 

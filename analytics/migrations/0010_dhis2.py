@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('analytics', '0006_patient_groups'),
+        ('analytics', '0009_small_cells'),
         ('clinical', '0017_restricted_rows'),
     ]
 
