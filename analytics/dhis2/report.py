@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from analytics.dhis2 import figures, mapping
@@ -49,7 +50,7 @@ class Report:
     def period(self) -> str:
         return f"{self.month:%Y%m}"
 
-    @property
+    @cached_property
     def sets(self) -> list[DataValueSet]:
         whose = sorted((set(self.counts) | self.sent_before) & set(self.org_units))
         return [DataValueSet(facility, self._body(facility)) for facility in whose]
