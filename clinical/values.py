@@ -91,7 +91,7 @@ def lga(cell: str, state: str | None) -> str | None:
     return geography.find_lga(cell, state)
 
 
-_DECIMAL_DEGREES = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
+DECIMAL_DEGREES = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _SEVENTH = Decimal("0.0000001")  # a centimetre, and what the columns hold
 
 
@@ -100,7 +100,7 @@ def point(lat: str, lon: str) -> tuple[Decimal | None, Decimal | None, str | Non
     lat, lon = lat.strip(), lon.strip()
     if not (lat and lon):
         return None, None, "GEO_INCOMPLETE" if lat or lon else None
-    if not (_DECIMAL_DEGREES.fullmatch(lat) and _DECIMAL_DEGREES.fullmatch(lon)):
+    if not (DECIMAL_DEGREES.fullmatch(lat) and DECIMAL_DEGREES.fullmatch(lon)):
         return None, None, "GEO_INVALID"
     north, east = Decimal(lat), Decimal(lon)
     if abs(north) > 90 or abs(east) > 180:
@@ -113,7 +113,7 @@ def point(lat: str, lon: str) -> tuple[Decimal | None, Decimal | None, str | Non
 
 # --- People
 
-_SEXES = {
+SEXES = {
     "": "Unknown",
     "m": "M",
     "male": "M",
@@ -126,14 +126,14 @@ _SEXES = {
 
 
 def sex(cell: str) -> str:
-    found = _SEXES.get(cell.strip().lower())
+    found = SEXES.get(cell.strip().lower())
     if found is None:
         raise Invalid("ENUM")
     return found
 
 
 # Not date.fromisoformat alone, which also takes 20240101 and 2024-W01-1.
-_DOB = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+DOB = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
 # Which of the numbers is the day? A serial number's fraction (32874.5) is no such question.
 _DAY_OR_MONTH = re.compile(r"[0-9]{1,4} ?[/.] ?[0-9]{1,4}(?: ?[/.] ?[0-9]{1,4})?(?:[ T].*)?")
 
@@ -141,7 +141,7 @@ _DAY_OR_MONTH = re.compile(r"[0-9]{1,4} ?[/.] ?[0-9]{1,4}(?: ?[/.] ?[0-9]{1,4})?
 def dob(cell: str, latest: date) -> tuple[date, bool]:
     """The date of birth, and whether it is only the first day of the month or year that is known."""
     cell = cell.strip()
-    parts = _DOB.fullmatch(cell)
+    parts = DOB.fullmatch(cell)
     if parts is None:
         raise Invalid("DATE_AMBIGUOUS" if _DAY_OR_MONTH.fullmatch(cell) else "TYPE_INVALID")
     year, month, day = parts.groups()
@@ -192,13 +192,13 @@ def _other_phone(digits: str) -> str | None:
 
 # --- Events
 
-_INTEGER = re.compile(r"-?[0-9]+")
+INTEGER = re.compile(r"-?[0-9]+")
 
 
 def level(cell: str) -> int:
     """A triage level: 1 (most urgent) to 5."""
     cell = cell.strip()
-    if not _INTEGER.fullmatch(cell):
+    if not INTEGER.fullmatch(cell):
         raise Invalid("TYPE_INVALID")
     digit = cell.lstrip("0")  # before int(), which refuses thousands of digits with an error of its own
     if digit not in ("1", "2", "3", "4", "5"):
@@ -211,7 +211,7 @@ def items(cell: str) -> list[str]:
     return [item for item in map(str.strip, cell.replace("|", ";").split(";")) if item]
 
 
-_ISO_8601 = re.compile(
+ISO_8601 = re.compile(
     r"([0-9]{4})-[0-9]{2}-[0-9]{2}"
     r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
@@ -220,7 +220,7 @@ _ISO_8601 = re.compile(
 def instant(cell: str, latest: datetime) -> datetime:
     """An instant in UTC. Without a zone it is Lagos time, without a time the midnight with which that day begins."""
     cell = cell.strip().upper()
-    parts = _ISO_8601.fullmatch(cell)
+    parts = ISO_8601.fullmatch(cell)
     if parts is None:
         raise Invalid("TYPE_INVALID")
     try:

@@ -80,6 +80,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _page(request, "Refreshes", "sync", "analytics.martrefresh"),
         _page(request, "Data quality", "verified", "analytics.checkrun", at="admin:data_quality"),
         _page(request, "Monitors of sources", "ecg_heart", "analytics.monitorresult"),
+        _page(request, "Sendings to DHIS2", "send", "analytics.sending"),
+        _page(request, "DHIS2 organisation units", "hub", "analytics.orgunit"),
     ]
     site = [
         _page(request, "Alerts", "notifications", "medilink.alert", "alerts"),

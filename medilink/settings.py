@@ -337,6 +337,13 @@ INGEST_WATCH = env.bool("INGEST_WATCH", default=True)
 ENUMERATION_ALARM = env.int("ENUMERATION_ALARM", default=2_000)
 ENUMERATION_ALARM_SERVICE = env.int("ENUMERATION_ALARM_SERVICE", default=200_000)
 
+# --- The ministry's DHIS2: where months are sent, and which of our figures is which of its (analytics/dhis2).
+DHIS2_URL = env.str("DHIS2_URL", default="")
+if DHIS2_URL and not DHIS2_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured("DHIS2_URL must begin with https:// (or http://).")
+DHIS2_TOKEN = env.str("DHIS2_TOKEN", default="")
+DHIS2_MAPPING = env.str("DHIS2_MAPPING", default="")
+
 # --- Whom to tell when something went wrong.
 ALERT_EMAIL = env.list("ALERT_EMAIL", default=[])
 ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")

@@ -4,9 +4,11 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from analytics.api.dhis2 import Monthly
 from analytics.api.dictionary import Dictionary
 from analytics.api.events import RecordFactViewSet, VisitFactViewSet
 from analytics.api.facilities import FacilityDimensionViewSet, FacilityPerformanceViewSet, FacilityStats
+from analytics.api.idsr import Notifiable
 from analytics.api.metrics import MetricCatalogue
 from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
 from analytics.api.trends import ConditionAnalysisViewSet, TriageTrendViewSet
@@ -16,6 +18,7 @@ from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
 from ingestion.api.batches import BatchViewSet
+from ingestion.api.contract import ContractFile, ContractPage
 from ingestion.api.passports import (
     BatchLine,
     FacilityPassport,
@@ -66,12 +69,16 @@ handler500 = "medilink.api.errors.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include(api.urls)),  # first, because each address above costs those below
     re_path(r"^api/analytics/facility-stats/?$", FacilityStats.as_view()),
+    re_path(r"^api/analytics/dhis2/?$", Monthly.as_view()),
+    re_path(r"^api/analytics/idsr/?$", Notifiable.as_view()),
     re_path(r"^api/auth/token/?$", login.LogIn.as_view()),
     re_path(r"^api/auth/refresh/?$", login.Refresh.as_view()),
     re_path(r"^api/auth/revoke/?$", login.Revoke.as_view()),
     re_path(r"^api/schema/?$", index.Description.as_view(), name="schema"),
     re_path(r"^api/docs/dictionary/?$", Dictionary.as_view(), name="dictionary"),
     re_path(r"^api/docs/metrics/?$", MetricCatalogue.as_view(), name="metrics_catalogue"),
+    re_path(r"^api/docs/contract/?$", ContractPage.as_view(), name="contract"),
+    path("api/contract/<str:name>", ContractFile.as_view(), name="contract_file"),
     re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
     path("", index.Index.as_view()),
     path("dashboard", Dashboard.as_view(), name="dashboard"),

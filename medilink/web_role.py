@@ -25,6 +25,7 @@ WRITTEN = {
     "cause_comments": (NEW,),
     **dict.fromkeys(("facility_signals", "data_owners"), (CHANGED,)),
     "excluded_rows": (NEW,),
+    "dhis2_org_units": (NEW, CHANGED),
     "erasures": (NEW, CHANGED, GONE),
     "audit_events": (NEW,),
     "clinical_user": (NEW, CHANGED),

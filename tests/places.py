@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
+from analytics.dhis2.models import OrgUnit, Sending
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
 from analytics.history import DataOwner
 from analytics.models import CheckRun, MartRefresh, MartState
@@ -147,6 +148,9 @@ def _settle(place: Place, number: int) -> None:
     things["share"] = BatchShare.objects.create(batch=held, facilities=[at.pk], rows=[1])
     counts = dict.fromkeys(("observed", "expected_low", "expected_high", "baseline_days", "rows_amiss"), 0)
     known = {"kind": "no_file", "began_on": DAY, "last_on": DAY, "recent": []}
+    things["unit"] = OrgUnit.objects.create(facility=at, uid=f"aB345678{number:03}")
+    sent = {"month": DAY.replace(day=1), "org_unit": "aB345678900", "state": "accepted", "sent_at": timezone.now()}
+    things["sending"] = Sending.objects.create(facility=at, **sent)
     things["signal"] = FacilitySignal.objects.create(facility=at, **known, **counts)
 
 

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ForeignKey
 
+from analytics.dhis2.models import OrgUnit, Sending
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
 from analytics.monitor_results import MonitorResult
 from analytics.publications import Publication
@@ -111,6 +112,12 @@ def pair(**changed):
     at = Facility.objects.first() or facility()
     known = {"table": "patients", "low_id": 1, "high_id": 2, "facility": at, "other_facility": at, "score": 3.0}
     return DuplicatePair.objects.create(**known | {"evidence": [], "version": 1} | changed)
+
+
+def sending(**changed):
+    at = changed.pop("facility", None) or facility()
+    known = {"facility": at, "month": date(2026, 10, 1), "org_unit": "aB345678901", "state": "accepted", "sent_at": AT}
+    return Sending.objects.create(**known | changed)
 
 
 def merged_pair(**changed):
@@ -262,6 +269,13 @@ BROKEN = {
     "facility_signals_state_says_until_when": lambda: signal(state="over"),
     "facility_signals_muted_for_a_reason": lambda: signal(state="muted", muted_until=AT.date()),
     "facility_signals_begin_first": lambda: signal(last_on=date(2026, 11, 19)),
+    "dhis2_org_units_uid": lambda: OrgUnit.objects.create(facility=facility(), uid="1st of them"),
+    "dhis2_org_units_uid_key": lambda: [
+        OrgUnit.objects.create(facility=facility(lga=lga), uid="aB345678901") for lga in ("Ikeja", "Agege")
+    ],
+    "dhis2_sendings_last_of_each": lambda: twice(sending, facility=facility()),
+    "dhis2_sendings_state_is_known": lambda: sending(state="lost"),
+    "dhis2_sendings_month_is_a_first_day": lambda: sending(month=date(2026, 10, 2)),
     "watched_days_add_up": lambda: WatchedDay.objects.create(day=AT.date(), watched_at=AT, facilities=2, silent=1),
     "monitor_results_one_a_day": lambda: twice(monitored),
     "monitor_results_verdict_is_known": lambda: monitored(verdict="odd", low=0, high=1),

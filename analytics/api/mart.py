@@ -63,9 +63,10 @@ TRUST: Row = {
 }
 
 
-def trusted(relation: str, who: access.Access, state: str | None, facility_id: int | None) -> Row:
-    """`as_of`, `stale` and `trust` of an answer made of this relation; 503 before there is any."""
-    as_of, is_stale, told = trust.of([relation], who, state, facility_id)
+def trusted(relations: str | Sequence[str], who: access.Access, state: str | None, facility_id: int | None) -> Row:
+    """`as_of`, `stale` and `trust` of an answer made of these relations; 503 before there is any."""
+    names = [relations] if isinstance(relations, str) else relations
+    as_of, is_stale, told = trust.of(names, who, state, facility_id)
     if as_of is None:
         raise Unavailable("The mart has not been filled yet; try again shortly.", "mart_not_ready")
     return {"as_of": as_of, "stale": is_stale, "trust": told}

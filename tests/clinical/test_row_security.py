@@ -278,6 +278,8 @@ WITHOUT_NAMES = {
     "sightings",
     "restricted_rows",  # ids alone; it cuts by scope itself
     "facility_signals",
+    "dhis2_org_units",
+    "dhis2_sendings",
 }
 
 

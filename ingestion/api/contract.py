@@ -1,0 +1,63 @@
+"""/api/docs/contract and /api/contract/…: what the app's makers need to know, for people and for programs."""
+
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from ingestion.contract import package
+from ingestion.contract.columns import fields
+from ingestion.datasets import Dataset
+
+CONTENT_TYPES = {"json": "application/json; charset=utf-8", "csv": "text/csv; charset=utf-8"}
+
+
+class AsItIs(DefaultContentNegotiation):
+    """The address says the form; whatever else is accepted gets it too."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+@extend_schema(exclude=True)
+class ContractPage(APIView):
+    permission_classes = (IsAuthenticated,)
+    content_negotiation_class = AsItIs
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        is_browser = "text/html" in request.META.get("HTTP_ACCEPT", "")
+        if is_browser and not request.user.is_authenticated:
+            return HttpResponseRedirect(f"{reverse('admin:login')}?next={request.path}")
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: Request) -> HttpResponse:
+        number, digest = package.version()
+        told = {
+            "version": number,
+            "digest": digest,
+            "datasets": [(dataset.value, package.TITLES[dataset], fields(dataset)) for dataset in Dataset],
+            "errors": package.errors(),
+            "improvements": package.improvements(),
+        }
+        return render(request._request, "ingestion/contract.html", told)
+
+
+@extend_schema(exclude=True)
+class ContractFile(APIView):
+    permission_classes = (IsAuthenticated,)
+    content_negotiation_class = AsItIs
+
+    def get(self, request: Request, name: str) -> HttpResponse:
+        text = package.documents().get(name)
+        if text is None:
+            raise NotFound
+        response = HttpResponse(text, content_type=CONTENT_TYPES[name.rpartition(".")[2]])
+        response["ETag"] = f'"{package.digest()[:32]}"'
+        return response
