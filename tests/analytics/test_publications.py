@@ -5,12 +5,14 @@ from datetime import date, timedelta
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 
 from analytics import marts, publishing
 from analytics.history import MartState
 from analytics.publications import Publication
 from clinical import merging
 from clinical.models import Facility, TriageVisit
+from ingestion.models import IngestRun, Kind
 from tests.callers import Caller, codes
 from tests.rows import facility, patient, record, stand_at, visit
 
@@ -230,3 +232,31 @@ def test_a_merge_leaves_what_was_published(country):
     merging.merge_facilities(places["agege"], places["ikeja"], by=by)
     publish(FIRST + timedelta(days=1))
     assert answers(Caller(("steward",)), FIRST) == before
+
+
+def night(status, **fields):
+    return IngestRun.objects.create(kind=Kind.NIGHTLY, night_on=timezone.localdate(), status=status, **fields)
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "broken_off"])
+def test_a_night_that_is_not_over_is_not_published(db, state):
+    visit(patient(), timezone.localdate())
+    night(state)
+    marts.refresh(is_forced=True)
+    assert publishing.after_the_night() == []
+
+
+def test_no_day_is_published_before_its_night(db):
+    marts.refresh(is_forced=True)
+    assert publishing.after_the_night() == []
+
+
+def test_a_night_is_published_once_and_only_when_the_marts_have_seen_it(db):
+    run = night("some_rows_refused", finished_at=timezone.now() + timedelta(minutes=5))
+    visit(patient(), timezone.localdate())
+    assert publishing.after_the_night() == []
+    IngestRun.objects.filter(pk=run.pk).update(finished_at=timezone.now())
+    assert publishing.after_the_night() == []
+    marts.refresh()
+    assert {one.mart for one in publishing.after_the_night()} == {*publishing.PARTS}
+    assert publishing.after_the_night() == []

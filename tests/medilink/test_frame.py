@@ -58,3 +58,10 @@ def test_site_and_worker_can_be_scaled(services):
 def test_services_wait_for_services_that_exist(services):
     for service in services.values():
         assert set(service.get("depends_on", ())) <= services.keys()
+
+
+def test_no_two_locks_of_the_database_share_a_number():
+    apps = (PROJECT / name for name in ("medilink", "analytics", "ingestion", "clinical"))
+    texts = [file.read_text() for app in apps for file in app.rglob("*.py")]
+    found = [number for text in texts for number in re.findall(r"= (7_340_\d{3})\b", text)]
+    assert len(found) == len({*found}) > 5
