@@ -43,6 +43,9 @@ OF_PLACES = {  # what stands at a route's id, by the folder of its address
     "rejected-rows": "refused",
     "rejectedrow": "refused",
     "facilitysignal": "signal",
+    "reports": "report",
+    "nightlyreport": "report",
+    "reportaddressee": "addressee",
     "duplicatepair": "pair",
     "auditlog": "batch",
     "sighting": "sighting",
@@ -173,7 +176,12 @@ def operation_of(route: Route) -> tuple[str, str]:
 
 
 def test_the_table_and_the_description_are_of_the_same_operations():
-    pages = {"api/schema", "api/docs", "api/docs/dictionary"}  # which describe, and are not described
+    pages = {
+        "api/schema",
+        "api/docs",
+        "api/docs/dictionary",
+        "api/docs/metrics",
+    }  # which describe, and are not described
     api = {operation_of(route) for route in table() if route.address.startswith("api/") and route.address not in pages}
     assert api == set(described())
 
