@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from analytics import metrics, trust
 from analytics.checks.catalogue import CHECKS
-from analytics.dashboard.cells import HIDDEN, shown
+from analytics.dashboard.cells import shown
 from analytics.facility_signals import FacilitySignal
 from analytics.history import CheckRun
 from analytics.models import FacilityDimension, FacilityPerformance, SuppressedConditionAnalysis, TriageTrend
@@ -35,6 +35,7 @@ WEEK, MONTH = 7, 30
 CURVE = 28  # days
 TOP, NAMED, REASONS = 5, 8, 3
 COUNTED_UP_TO = 10_000
+HIDDEN = "<8"
 PROMISE_PCT = 1.0  # of the rows are refused on clean data, at most
 READING = ("total_visits", "critical_pct", "new_patients", "reporting_pct", "occurrence_count")
 Facts = dict[str, Any]
