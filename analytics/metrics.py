@@ -329,6 +329,16 @@ PATIENTS = (
         better="higher",
     ),
     Metric(
+        "new_patients",
+        "New patients",
+        "patients",
+        "Patients that were first delivered on these days",
+        ("stg_patients.created_at",),
+        "sum",
+        f"A first delivery brings many who are long known to their facility. {IN_FORCE}",
+        formula="count(*) by the day of created_at",
+    ),
+    Metric(
         "engagement_score",
         "Engagement score",
         "0-100",

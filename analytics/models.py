@@ -431,6 +431,7 @@ class SuppressedConditionAnalysis(ConditionLine):
 
 
 # For Django's registry; the first as a module, which reads this one:
+import analytics.nightly_reports  # noqa: E402
 import analytics.publications  # noqa: E402, F401
 from analytics.dhis2.models import OrgUnit, Sending  # noqa: E402, F401
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay  # noqa: E402, F401

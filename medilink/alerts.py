@@ -27,6 +27,7 @@ from analytics.checks.catalogue import CHECKS
 from analytics.checks.check import Owner, Severity
 from analytics.history import CheckResult, CheckRun, DataOwner
 from analytics.monitor_results import MonitorResult
+from analytics.nightly_reports import NightlyReport
 from clinical import logins
 from clinical.audit import questions
 from clinical.models import ProgramToken
@@ -39,6 +40,7 @@ LOCK = 7_340_212
 NIGHT_ENDS = time(5)  # Africa/Lagos
 NO_GOOD_RUN = NO_BACKUP = timedelta(hours=26)
 PENDING = timedelta(hours=1)
+REPORT_IS_NEWS = timedelta(days=7)
 TOKEN_ENDS = timedelta(days=14)
 PATIENCE = 10  # seconds for a webhook
 SEPARATE_SOURCES = 10  # more that are unusual at once have one cause
@@ -77,6 +79,7 @@ def causes(now: datetime) -> Iterator[Cause]:
         yield Cause(f"token-ends:{token.pk}", said, _page("clinical_programtoken_changelist"))
     yield from _enumerations(now)
     yield from _backups(now)
+    yield from _reports(now)
 
 
 def _checks() -> Iterator[Cause]:
@@ -127,6 +130,14 @@ def _backups(now: datetime) -> Iterator[Cause]:
     if since and since < now - NO_BACKUP:
         said = f"No backup was made since {_told(since)}" if last else "No backup was ever made"
         yield Cause("no-backup", said, settings.SITE_URL, is_critical=True)
+
+
+def _reports(now: datetime) -> Iterator[Cause]:
+    """Tried more than once, and still not sent; what is older is news no more."""
+    late = NightlyReport.objects.filter(mails__sent_at=None, mails__tries__gt=1, made_at__gt=now - REPORT_IS_NEWS)
+    for report in late.defer("html", "pdf", "facts").order_by("id").distinct():
+        said = f"The nightly report of {report} could not be sent to everybody"
+        yield Cause(f"report-unsent:{report.pk}", said, _page("analytics_nightlyreport_change", report.pk))
 
 
 def _nights(now: datetime) -> Iterator[Cause]:

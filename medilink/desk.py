@@ -76,6 +76,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     may_look = request.user.access.may(access.READ, "analytics")
     answers = [
         {"title": "Dashboard", "icon": "insights", "link": reverse("dashboard")} if may_look else None,
+        _page(request, "Nightly reports", "summarize", "analytics.nightlyreport"),
         _page(request, "Marts", "monitoring", "analytics.martstate"),
         _page(request, "Refreshes", "sync", "analytics.martrefresh"),
         _page(request, "Data quality", "verified", "analytics.checkrun", at="admin:data_quality"),
@@ -86,6 +87,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     site = [
         _page(request, "Alerts", "notifications", "medilink.alert", "alerts"),
         _page(request, "Who did and read what", "history", "clinical.auditevent"),
+        _page(request, "Addressees of reports", "outgoing_mail", "analytics.reportaddressee"),
         _page(request, "Users", "person", "clinical.user"),
         _page(request, "Tokens of programs", "key", "clinical.programtoken"),
         _page(request, "Schedule", "schedule", "django_celery_beat.periodictask"),

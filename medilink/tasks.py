@@ -1,5 +1,5 @@
 """The night: what was delivered, then the marts, silent facilities, monitors of sources, data checks, what is
-published, the files of refused rows.
+published, the files of refused rows, the reports.
 
 Each step is recorded by its own module. One that fails stops neither the next nor undoes another.
 """
@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from analytics import checks, marts, publishing
 from analytics.monitors import watch as monitors
+from analytics.report import nightly as nightly_report
 from analytics.silence import watch
 from clinical.audit import seals
 from clinical.merging import NotPossible
@@ -32,7 +33,7 @@ def nightly() -> None:
     """Once a night in effect, however often it is started: each step finds nothing to do the second time."""
     steps = (
         *(ingestion.nightly, marts.refresh, watch.nightly, monitors.nightly, checks.run),
-        *(publishing.after_the_night, ingestion.write_corrections),
+        *(publishing.after_the_night, ingestion.write_corrections, nightly_report.run),
     )
     failures = [error for error in map(_tried, steps) if error]
     for error in failures:
@@ -43,7 +44,7 @@ def nightly() -> None:
 def _tried(step: Callable[[], Any]) -> Exception | None:
     try:
         step()
-    except marts.AlreadyRunning as error:
+    except (marts.AlreadyRunning, nightly_report.AlreadyReporting) as error:
         logger.info("%s", error)
     except Exception as error:  # the edge of the night: what went wrong is told, and the next step begins
         logger.error("A step of the night broke off: %s", type(error).__name__)

@@ -11,6 +11,7 @@ from analytics.api.facilities import FacilityDimensionViewSet, FacilityPerforman
 from analytics.api.idsr import Notifiable
 from analytics.api.metrics import MetricCatalogue
 from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
+from analytics.api.reports import ReportViewSet
 from analytics.api.trends import ConditionAnalysisViewSet, TriageTrendViewSet
 from analytics.dashboard.page import Dashboard, FigureCSV
 from clinical.api.audit import AuditViewSet
@@ -58,6 +59,7 @@ for name, view in (
     ("facility-performance", FacilityPerformanceViewSet),
     ("triage-trends", TriageTrendViewSet),
     ("condition-analysis", ConditionAnalysisViewSet),
+    ("reports", ReportViewSet),
 ):
     api.register(f"analytics/{name}", view, basename=f"analytics-{name}")
 

@@ -35,6 +35,8 @@ WRITTEN = {
     "second_factors": (NEW, CHANGED, GONE),
     "recovery_codes": (NEW, GONE),
     **dict.fromkeys(("login_failures", "django_session", "idempotency_keys"), (NEW, CHANGED, GONE)),
+    "report_addressees": (NEW, CHANGED, GONE),
+    "report_mails": (GONE,),
     "django_admin_log": (NEW,),
     "django_celery_beat_periodictask": (CHANGED,),
     "django_celery_beat_periodictasks": (NEW, CHANGED),

@@ -18,6 +18,7 @@ from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
 from analytics.history import DataOwner
 from analytics.models import CheckRun, MartRefresh, MartState
 from analytics.monitor_results import MonitorResult
+from analytics.nightly_reports import NightlyReport, ReportAddressee
 from clinical import audit
 from clinical.access import Role
 from clinical.api.resource import Listing
@@ -146,6 +147,14 @@ def _settle(place: Place, number: int) -> None:
     known = {"day": DAY, "folder": held.folder, "source": f"{word}.csv", "dataset": "patients", "measure": "volume"}
     things["monitor"] = MonitorResult.objects.create(**known, value=1, among=1, verdict="learning")
     things["share"] = BatchShare.objects.create(batch=held, facilities=[at.pk], rows=[1])
+    report = {
+        "as_of": timezone.now(),
+        "facts": {"verdict": {"level": "good", "words": "The night worked."}},
+        "pdf": b"%PDF",
+    }
+    things["report"], _ = NightlyReport.objects.get_or_create(night=DAY, state=place.state, defaults=report)
+    email = f"{place.state.lower()}@example.org"
+    things["addressee"], _ = ReportAddressee.objects.get_or_create(email=email, state=place.state)
     counts = dict.fromkeys(("observed", "expected_low", "expected_high", "baseline_days", "rows_amiss"), 0)
     known = {"kind": "no_file", "began_on": DAY, "last_on": DAY, "recent": []}
     things["unit"] = OrgUnit.objects.create(facility=at, uid=f"aB345678{number:03}")

@@ -11,6 +11,7 @@ from django.db.models import ForeignKey
 from analytics.dhis2.models import OrgUnit, Sending
 from analytics.facility_signals import BatchShare, FacilitySignal, WatchedDay
 from analytics.monitor_results import MonitorResult
+from analytics.nightly_reports import NightlyReport, ReportAddressee, ReportMail
 from analytics.publications import Publication
 from clinical.models import (
     AuditEvent,
@@ -280,6 +281,14 @@ BROKEN = {
     "monitor_results_one_a_day": lambda: twice(monitored),
     "monitor_results_verdict_is_known": lambda: monitored(verdict="odd", low=0, high=1),
     "monitor_results_judged_by_a_band": lambda: monitored(verdict="low"),
+    "nightly_reports_one_a_night": lambda: twice(report),
+    "nightly_reports_state": lambda: report(state="ATLANTIS"),
+    "report_addressees_once_a_state": lambda: twice(addressee),
+    "report_addressees_state": lambda: addressee(state="ATLANTIS"),
+    "report_mails_one_each": lambda: twice(ReportMail.objects.create, report=report(), addressee=addressee()),
+    "report_mails_sent_without_error": lambda: ReportMail.objects.create(
+        report=report(), addressee=addressee(), sent_at=AT, error="OSError"
+    ),
     "alerts_one_open_per_cause": lambda: twice(Alert.objects.create, cause="c", what="w", link="l"),
     "environment_one_row": lambda: Environment.objects.create(id=2, name="staging"),
     "environment_name": lambda: Environment.objects.create(name="elsewhere"),
@@ -297,6 +306,15 @@ OURS = ("clinical", "ingestion", "analytics", "medilink")
 
 def someone():
     return User.objects.get_or_create(username="someone")[0]
+
+
+def report(**columns):
+    known = {"night": AT.date(), "as_of": AT, "facts": {}, "pdf": b""}
+    return NightlyReport.objects.create(**known | columns)
+
+
+def addressee(**columns):
+    return ReportAddressee.objects.create(**{"email": "a@example.org"} | columns)
 
 
 def member(**columns):

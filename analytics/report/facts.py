@@ -1,0 +1,392 @@
+"""What the report of one night says of the nation or of one state: figures and sentences, and no person.
+
+It reads what the API gives an analyst, who sees no small numbers: whoever gets the mail sees no more than that.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, DecimalField, F, FloatField, Q, Sum
+from django.db.models.functions import Cast
+from django.urls import reverse
+
+from analytics import metrics, trust
+from analytics.checks.catalogue import CHECKS
+from analytics.dashboard.cells import shown
+from analytics.facility_signals import FacilitySignal
+from analytics.history import CheckRun
+from analytics.models import FacilityDimension, FacilityPerformance, SuppressedConditionAnalysis, TriageTrend
+from analytics.nightly_reports import place_of
+from clinical.access import Access, Grant, Role, Scope
+from clinical.api import statements
+from clinical.api.exports import json_of
+from ingestion.models import STOPPED, IngestBatch, IngestRun, Kind, RejectedRow
+from ingestion.refusals import CODES, code_of
+
+RELATIONS = ("triage_trends", "condition_analysis", "facility_performance", "dim_facilities")
+WEEK, MONTH = 7, 30
+CURVE = 28  # days
+TOP, NAMED, REASONS = 5, 8, 3
+COUNTED_UP_TO = 10_000
+HIDDEN = "<8"
+PROMISE_PCT = 1.0  # of the rows are refused on clean data, at most
+READING = ("total_visits", "critical_pct", "new_patients", "reporting_pct", "occurrence_count")
+Facts = dict[str, Any]
+
+
+class NotReady(Exception):
+    """The marts were never filled: there is nothing to report."""
+
+
+class Day(NamedTuple):
+    visits: int
+    critical: int
+    mean: float | None
+
+
+@dataclass
+class Night:
+    """One night, and what is looked up once for the reports of all its places."""
+
+    on: date
+
+    @property
+    def last(self) -> date:
+        """The last whole day."""
+        return self.on - timedelta(days=1)
+
+    @cached_property
+    def run(self) -> IngestRun | None:
+        return IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on=self.on).first()
+
+    @cached_property
+    def checks(self) -> CheckRun | None:
+        return CheckRun.objects.spanning(CHECKS[0].name, CHECKS[-1].name).order_by("-id").first()
+
+    @cached_property
+    def days(self) -> dict[str, dict[date, Day]]:
+        """By state, and ALL; as many days as two months need."""
+        first = self.last - timedelta(days=2 * MONTH - 1)
+        lines = TriageTrend.objects.filter(day__range=(first, self.last)).values_list(
+            "state", "day", "total_visits", "critical_count", Cast("ma_7_day_visits", FloatField())
+        )
+        found: dict[str, dict[date, Day]] = defaultdict(dict)
+        for state, day, *counts in lines:
+            found[state][day] = Day(*counts)
+        return found
+
+    @cached_property
+    def new_patients(self) -> dict[str, Counter[date]]:
+        """By state and day."""
+        found: dict[str, Counter[date]] = defaultdict(Counter)
+        for state, day, count in statements.fetch(NEW, [self.last - timedelta(days=2 * MONTH - 1), self.on]):
+            for place in (state, ""):
+                found[place][day] += count
+        return found
+
+    @cached_property
+    def reporting(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """(facilities, reported) by state and LGA; the same facilities as in analytics/trust.py."""
+        known = FacilityDimension.objects.filter(last_activity_date__gte=trust.A_YEAR_AGO).values("state", "lga_name")
+        active = Count("pk", filter=Q(is_active_last_30_days=True))
+        counts = known.annotate(known=Count("pk"), reported=active).values_list(
+            "state", "lga_name", "known", "reported"
+        )
+        return {(state, lga or ""): (facilities, reported) for state, lga, facilities, reported in counts}
+
+
+NEW = """
+SELECT f.state, (p.created_at AT TIME ZONE 'Africa/Lagos')::date AS day, count(*)
+FROM staging.stg_patients p JOIN facilities f ON f.id = p.facility_id
+WHERE p.created_at >= %s::timestamp AT TIME ZONE 'Africa/Lagos'
+  AND p.created_at < %s::timestamp AT TIME ZONE 'Africa/Lagos'
+GROUP BY 1, 2
+"""
+
+
+def of(night: Night, state: str = "") -> Facts:
+    """All of it, ready for JSON. Raises NotReady before there is anything."""
+    scope = Scope(states=frozenset([state])) if state else Scope(is_national=True)
+    reader = Access((Grant(Role.ANALYST, state),))
+    as_of, is_stale, told = trust.of(RELATIONS, reader, state or None)
+    if as_of is None:
+        raise NotReady
+    delivered = _delivered(night, state, scope)
+    level, words = _verdict(night, delivered)
+    query = f"?state={state.replace(' ', '+')}" if state else ""
+    return {
+        "night": f"{night.on}",
+        "last_day": f"{night.last}",
+        "state": state,
+        "place": place_of(state),
+        "as_of": as_of.isoformat(),
+        "stale": is_stale,
+        "verdict": {"level": level, "words": words},
+        "delivered": delivered,
+        "waits": _waits(scope),
+        "figures": _figures(night, state),
+        "curve": _curve(night, state),
+        "conditions": _conditions(night, state),
+        "silent": _silent(state, scope),
+        "places": _lgas(night, state) if state else _states(night),
+        "quality": _quality(night, scope),
+        "trust": json.loads(json_of(told)),
+        "reading": [[one.label, f"{one.meaning}. {one.caveat}".strip()] for one in map(metrics.metric, READING)],
+        "link": f"{settings.SITE_URL.rstrip('/')}{reverse('dashboard')}{query}",
+    }
+
+
+# --- Did the night work?
+
+OF_STATE = """
+SELECT count(DISTINCT b.id), coalesce(sum(r.rows), 0)::bigint
+FROM ingest_batches b JOIN facility_shares s ON s.batch_id = b.id
+CROSS JOIN unnest(s.facilities, s.rows) AS r (facility_id, rows) JOIN facilities f ON f.id = r.facility_id
+WHERE b.run_id = %s AND f.state = %s
+"""
+
+
+def _delivered(night: Night, state: str, scope: Scope) -> Facts:
+    """Of a state its part: files of the whole country say nothing of one state but by their events and refusals."""
+    stopped = {"stopped": 0}
+    if night.run is None:
+        return {"files": 0, "written": 0, "refused": 0} | stopped
+    batches = IngestBatch.objects.filter(run=night.run, parent=None)
+    stopped["stopped"] = batches.inside(scope).filter(status__in=STOPPED).count()
+    if state:
+        ((files, written),) = statements.fetch(OF_STATE, [night.run.pk, state])
+        refused = RejectedRow.objects.inside(scope).filter(batch__run=night.run).count()
+        return {"files": files, "written": written, "refused": refused} | stopped
+    sums = batches.aggregate(
+        files=Count("pk"),
+        rows_read=Sum("rows_read", default=0),
+        inserted=Sum("inserted", default=0),
+        updated=Sum("updated", default=0),
+        unchanged=Sum("unchanged", default=0),
+        refused=Sum("rejected", default=0),
+    )
+    return sums | {"written": sums["inserted"] + sums["updated"]} | stopped
+
+
+def _verdict(night: Night, delivered: Facts) -> tuple[str, str]:
+    """A level (good, look, bad), and the words."""
+    run = night.run
+    if run is None:
+        return "bad", "There was no run this night; the figures hold what had been loaded before."
+    if run.finished_at is None:
+        return "bad", "The run of this night was not finished when this was written."
+    if run.status == IngestRun.State.BROKEN_OFF:
+        return "bad", "The run broke off; what it had not loaded is still due."
+    if delivered["stopped"]:
+        count = delivered["stopped"]
+        are = "file was stopped and waits" if count == 1 else "files were stopped and wait"
+        return "bad", f"The night worked, but {count} {are} for a decision."
+    refused_pct = _pct(delivered["refused"], delivered.get("rows_read") or delivered["written"] + delivered["refused"])
+    if refused_pct is not None and refused_pct >= PROMISE_PCT:
+        return "look", f"The night worked, but {refused_pct} % of the rows were refused."
+    if not delivered["files"]:
+        return "look", "The night worked; nothing new was delivered."
+    return "good", "The night worked."
+
+
+def _waits(scope: Scope) -> list[Facts]:
+    open_rows = RejectedRow.objects.inside(scope).filter(state=RejectedRow.State.OPEN).order_by()
+    counts = {
+        "files stopped": IngestBatch.objects.inside(scope).filter(status__in=STOPPED).count(),
+        "refused rows to correct": open_rows[:COUNTED_UP_TO].count(),
+        "silent facilities": FacilitySignal.objects.inside(scope).open().count(),
+    }
+    return [{"what": what, "count": count, "is_more": count == COUNTED_UP_TO} for what, count in counts.items()]
+
+
+# --- Figures
+
+
+def _pct(part: float, whole: float) -> float | None:
+    return round(100 * part / whole, 1) if whole else None
+
+
+def _share(critical: int, visits: int) -> float | str | None:
+    """What is small is hidden, and with it the share that would tell it."""
+    return HIDDEN if shown(critical, is_clear=False) is None else _pct(critical, visits)
+
+
+def _change(now: Any, before: Any, *, is_share: bool = False) -> float | None:
+    """In percent, of shares in points; none where one of them is unknown or hidden."""
+    if not isinstance(now, int | float) or not isinstance(before, int | float):
+        return None
+    return round(now - before, 1) if is_share else _pct(now - before, before)
+
+
+def _figures(night: Night, state: str) -> list[Facts]:
+    days = night.days.get(state or "ALL", {})
+    # The calendar of the mart begins with the first visit of all: before that nothing is known.
+    begin = min(days, default=None)
+    new = night.new_patients.get(state, Counter())
+    visits, shares, patients = [], [], []
+    for first, last in _windows(night):
+        inside = [day for on, day in days.items() if first <= on <= last]
+        is_known = begin is not None and begin <= first
+        visits.append(sum(day.visits for day in inside) if is_known else None)
+        shares.append(_share(sum(day.critical for day in inside), visits[-1] or 0) if is_known else None)
+        patients.append(sum(count for on, count in new.items() if first <= on <= last))
+    rows = (("total_visits", visits, False), ("critical_pct", shares, True), ("new_patients", patients, False))
+    return [_figure(name, values, is_share=is_share) for name, values, is_share in rows]
+
+
+def _figure(name: str, values: list[Any], *, is_share: bool) -> Facts:
+    week, week_before, month, month_before = values
+    return {
+        "name": name,
+        "label": metrics.metric(name).label,
+        "is_share": is_share,
+        "week": week,
+        "week_before": week_before,
+        "week_change": _change(week, week_before, is_share=is_share),
+        "month": month,
+        "month_before": month_before,
+        "month_change": _change(month, month_before, is_share=is_share),
+    }
+
+
+def _windows(night: Night) -> list[tuple[date, date]]:
+    found = []
+    for days in (WEEK, MONTH):
+        for back in (0, days):
+            last = night.last - timedelta(days=back)
+            found.append((last - timedelta(days=days - 1), last))
+    return found
+
+
+def _curve(night: Night, state: str) -> list[Facts]:
+    days = night.days.get(state or "ALL", {})
+    chosen = [night.last - timedelta(days=back) for back in reversed(range(CURVE))]
+    known = [(on, days[on]) for on in chosen if on in days]
+    return [{"day": f"{on}", "visits": day.visits, "mean": day.mean} for on, day in known]
+
+
+def _conditions(night: Night, state: str) -> list[Facts]:
+    """Of the month of the last day so far, and of the one before; lines of small numbers are left out of the sums."""
+    month = night.last.replace(day=1)
+    before = (month - timedelta(days=1)).replace(day=1)
+    lines = SuppressedConditionAnalysis.objects.filter(month__in=(month, before))
+    if state:
+        lines = lines.filter(state=state)
+    sums = lines.values("condition").annotate(
+        now=Sum("occurrence_count", filter=Q(month=month)),
+        before=Sum("occurrence_count", filter=Q(month=before)),
+        hidden=Count("condition", filter=Q(suppressed=True)),
+        level=Cast(
+            Sum(F("avg_triage_level") * F("occurrence_count"), output_field=DecimalField())
+            / Sum("occurrence_count", output_field=DecimalField()),
+            FloatField(),
+        ),
+    )
+    top = sums.filter(now__gt=0).order_by("-now", "condition")[:TOP]
+    return [
+        {
+            "condition": one["condition"],
+            "month": f"{month}",
+            "now": int(one["now"]),
+            "before": int(one["before"]) if one["before"] is not None else None,
+            "is_least": bool(one["hidden"]),
+            "level": round(one["level"], 2),
+        }
+        for one in top
+    ]
+
+
+def _silent(state: str, scope: Scope) -> Facts:
+    signals = FacilitySignal.objects.inside(scope).open().exclude(kind=FacilitySignal.Kind.VOLUME_HIGH)
+    named = [
+        {
+            "name": signal.facility.name,
+            "where": ", ".join(
+                filter(None, (signal.facility.lga_name, "" if state else place_of(signal.facility.state)))
+            ),
+            "kind": signal.get_kind_display(),
+            "since": f"{signal.began_on}",
+        }
+        for signal in signals.select_related("facility").worst_first()[:NAMED]
+    ]
+    return {"count": signals.count(), "named": named}
+
+
+# --- By place
+
+
+def _states(night: Night) -> list[Facts]:
+    reporting: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for (state, _), counts in night.reporting.items():
+        reporting[state] = [sum(pair) for pair in zip(reporting[state], counts, strict=True)]
+    first, middle = night.last - timedelta(days=2 * WEEK - 1), night.last - timedelta(days=WEEK - 1)
+    found = []
+    for state in sorted({*reporting, *night.days} - {"ALL"}):
+        days = night.days.get(state, {})
+        now = [day for on, day in days.items() if on >= middle]
+        before = sum(day.visits for on, day in days.items() if first <= on < middle)
+        visits, critical = sum(day.visits for day in now), sum(day.critical for day in now)
+        change = _change(visits, before)
+        found.append(_place(place_of(state), visits, change, _share(critical, visits), reporting[state]))
+    return found
+
+
+def _lgas(night: Night, state: str) -> list[Facts]:
+    lines = FacilityPerformance.objects.filter(state=state).values("lga_name").order_by("lga_name")
+    sums = lines.annotate(visits=Sum("visits_30d"), critical=Sum("critical_visits_30d"))
+    found = []
+    for lga, visits, critical in sums.values_list("lga_name", "visits", "critical"):
+        few = shown(int(visits), is_clear=False) is None
+        share = HIDDEN if few else _share(int(critical), int(visits))
+        counts = night.reporting.get((state, lga or ""), (0, 0))
+        found.append(_place(lga or "No LGA known", HIDDEN if few else int(visits), None, share, counts))
+    return found
+
+
+def _place(name: str, visits: Any, change: float | None, critical: Any, reporting: Iterable[int]) -> Facts:
+    facilities, reported = reporting
+    return {
+        "name": name,
+        "visits": visits,
+        "change": change,
+        "critical_pct": critical,
+        "facilities": facilities,
+        "reported": reported,
+    }
+
+
+# --- How good is what was delivered
+
+WHY = """
+SELECT split_part(reason, ':', 1), count(*) FROM ({rows}) AS refused, unnest(refused.reasons) AS reason
+GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {most}
+"""
+
+
+def _quality(night: Night, scope: Scope) -> list[str]:
+    """Sentences: of the data checks, and why rows were refused this night."""
+    said = []
+    if checks := night.checks:
+        whole = checks.passed + checks.failed
+        said.append(
+            f"{checks.failed} of {whole} data checks fail." if checks.failed else f"All {whole} data checks passed."
+        )
+    if night.run:
+        rows = (
+            RejectedRow.objects.inside(scope).filter(batch__run=night.run).order_by().values_list("reasons", flat=True)
+        )
+        sql, params = rows.query.sql_with_params()
+        with connection.cursor() as cursor:
+            cursor.execute(WHY.format(rows=sql, most=REASONS), params)
+            found = cursor.fetchall()
+        for code, count in found:
+            entry = CODES.get(code_of(code))
+            said.append(f"{count:,} times: {entry.meaning if entry else code}")
+    return said
