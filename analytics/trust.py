@@ -165,12 +165,20 @@ def _told(rows: Sequence[Any], selection: Selection) -> Trust:
     return {"excluded_rows": sum(found.values()), "excluded": found | {"unplaced": unplaced, "unread_files": unread}}
 
 
+# A facility, and those that were merged into it: rows that were delivered for them keep their names.
+WITH_MERGED = """
+(WITH RECURSIVE one AS (
+    SELECT %s::bigint AS id UNION SELECT f.id FROM facilities f JOIN one ON f.merged_into_id = one.id
+) SELECT id FROM one)
+"""
+
+
 def _places(selection: Selection) -> list[tuple[str, list[Any]]]:
     """Conditions on the lines, none of which meets another's: of facilities, and of states alone."""
     scope = selection.scope
     found: list[tuple[str, list[Any]]] = []
     if selection.facility_id is not None and scope.is_national and selection.state is None:
-        found.append(("facility_id = %s", [selection.facility_id]))
+        found.append((f"facility_id IN {WITH_MERGED}", [selection.facility_id]))
     else:
         where, values = _of_facilities(selection)
         found.append((f"facility_id IN (SELECT f.id FROM facilities f WHERE {where})", values))  # noqa: S608  # ours
@@ -199,7 +207,7 @@ def _of_facilities(selection: Selection) -> tuple[str, list[Any]]:
         all_of.append("f.state = %s")
         values.append(selection.state)
     if selection.facility_id is not None:
-        all_of.append("f.id = %s")
+        all_of.append(f"f.id IN {WITH_MERGED}")
         values.append(selection.facility_id)
     return " AND ".join(all_of), values
 

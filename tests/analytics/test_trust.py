@@ -6,9 +6,11 @@ import pytest
 from django.db import connection
 
 from analytics import marts
+from clinical import merging
 from clinical.models import Facility
 from ingestion import runs, stewards
 from ingestion.models import ExcludedRows, IngestBatch, RejectedRow, Status
+from tests import rows
 from tests.callers import Caller
 from tests.deliveries import RECORDS, VISITS, deliver, deliver_all, night
 
@@ -27,8 +29,8 @@ def loaded(bucket):
     return {place.name: place.pk for place in Facility.objects.all()}
 
 
-def visits(clinic, patient, level, rows, start=0):
-    lines = (f"{clinic},{patient},{level},complaint {n},,," for n in range(start, start + rows))
+def visits(clinic, patient, level, count, start=0):
+    lines = (f"{clinic},{patient},{level},complaint {n},,," for n in range(start, start + count))
     return "\n".join([HEADER, *lines]) + "\n"
 
 
@@ -56,6 +58,18 @@ def test_ten_refused_rows_are_excluded_of_their_facility_alone_until_they_are_re
     stewards.correct(RejectedRow.objects.all(), {"triage_level": "2"}, by=None)
     stewards.replay(RejectedRow.objects.all(), by=None)
     assert told(steward)[:2] == (0, NOTHING)
+
+
+def test_what_was_delivered_for_a_merged_facility_is_excluded_of_its_survivor(loaded):
+    steward = Caller(("steward",))
+    deliver("triage_visits-2026-11-21.csv", visits(IKEJA, "Ngozi,Okafor", 9, 5) + f"{IKEJA},Ngozi,Okafor,3,good,,,\n")
+    night()
+    gone = Facility.objects.get(name=IKEJA)
+    kept = rows.facility(name="Ikeja Klinik", state=gone.state, lga=gone.lga, lga_name=gone.lga_name)
+    merging.merge_facilities(kept, gone, by=steward.user)
+    marts.refresh(is_forced=True)
+    in_state = Caller(("steward", {"state": "LAGOS"}))
+    assert [excluded(one, facility_id=kept.pk) for one in (steward, in_state)] == [5, 5]
 
 
 def test_the_dashboard_says_below_each_figure_what_is_not_in_it(loaded):
