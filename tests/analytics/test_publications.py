@@ -252,6 +252,7 @@ def test_no_day_is_published_before_its_night(db):
 
 
 def test_a_night_is_published_once_and_only_when_the_marts_have_seen_it(db):
+    stand_at(timezone.localdate())
     run = night("some_rows_refused", finished_at=timezone.now() + timedelta(minutes=5))
     visit(patient(), timezone.localdate())
     assert publishing.after_the_night() == []

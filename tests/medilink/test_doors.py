@@ -140,7 +140,7 @@ def elsewhere():
 
 def test_a_webhook_is_followed_nowhere(elsewhere, settings):
     settings.ALERT_WEBHOOK_URL, asked = elsewhere
-    assert not alerts._tried(alerts._hook, [], [])
+    assert not alerts._tried("webhook", lambda: alerts._hook([], []))
     assert asked == ["/hook"]
 
 

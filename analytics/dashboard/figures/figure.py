@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from analytics import metrics
 from analytics.dashboard.cells import UNDER
@@ -80,22 +80,10 @@ class Figure:
     @property
     def body(self) -> SafeString:
         """The lines of its table; a template would take ten times as long for a thousand cells."""
-        ends = ["th", *("td" for _ in self.columns[1:])]
-        begins = [
-            '<th scope="row">',
-            *('<td class="number">' if column.is_number else "<td>" for column in self.columns[1:]),
-        ]
-        return mark_safe(  # noqa: S308  # nosec B308 B703  # every cell is escaped
-            "".join(
-                "<tr>"
-                + "".join(
-                    f"{begin}{escape(column.told(cell))}</{end}>"
-                    for column, cell, begin, end in zip(self.columns, row, begins, ends, strict=True)
-                )
-                + "</tr>"
-                for row in self.rows
-            )
-        )
+        kinds = ['<td class="number">{}</td>' if column.is_number else "<td>{}</td>" for column in self.columns[1:]]
+        line = f'<tr><th scope="row">{{}}</th>{"".join(kinds)}</tr>'
+        told = ([column.told(cell) for column, cell in zip(self.columns, row, strict=True)] for row in self.rows)
+        return format_html_join("", line, told)
 
 
 def withheld(name: str, title: str, columns: Sequence[Column]) -> Figure:
