@@ -293,8 +293,10 @@ def _say_where(port: int) -> None:
     site = f"http://127.0.0.1:{port}"
     console.print(
         f"\nThe stewards' desk: [bold]{site}/admin/[/]   log in as [bold]steward[/] / [bold]{password}[/]\n"
-        f"The API in words:   {site}/api/docs and, to click through, {site}/api/patients (the same log-in)\n"
-        f"The data in words:  {site}/api/docs/dictionary\n"
+        f"The dashboard:      {site}/dashboard (the same log-in)\n"
+        f"The API in words:   {site}/api/docs and, to click through, {site}/api/patients\n"
+        f"The data in words:  {site}/api/docs/dictionary and {site}/api/docs/metrics\n"
+        f"What to deliver:    {site}/api/docs/contract\n"
         f"Health:             {site}/health\n"
         f"Logs:               {RUN_FOLDER / 'logs'}\n\n"
         "For programs:"

@@ -63,6 +63,7 @@ def last_day(request: HttpRequest) -> date | None:
 class MonitorResultAdmin(Desk):
     list_display = ("of_what", "verdict_label", "seen", "expected", "recent_days")
     list_display_links = ("of_what",)
+    list_before_template = "analytics/monitors_said.html"
     list_filter = (
         DayFilter,
         ("verdict", ChoicesDropdownFilter),

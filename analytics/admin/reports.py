@@ -25,6 +25,7 @@ from clinical.models import User
 from ingestion.admin.desk import Desk, person
 
 COLOURS = {"good": "success", "look": "warning", "bad": "danger"}
+VERDICTS = {"good": "well", "look": "to be looked at", "bad": "not well"}
 
 
 class PlaceFilter(DropdownFilter):
@@ -41,12 +42,12 @@ class PlaceFilter(DropdownFilter):
 
 @admin.register(NightlyReport)
 class NightlyReportAdmin(Desk):
-    list_display = ("night", "place", "verdict", "mails", "files")
+    list_display = ("night", "place", "verdict", "words", "mails", "files")
     list_display_links = ("night",)
     list_filter = (PlaceFilter,)
     actions = ("send_again",)
-    fields = ("night", "place", "verdict", "as_of", "made_at", "mails", "sent_at", "digest", "files")
-    readonly_fields = ("place", "verdict", "mails", "files")
+    fields = ("night", "place", "words", "as_of", "made_at", "mails", "sent_at", "digest", "files")
+    readonly_fields = ("place", "words", "mails", "files")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         mails = {"due": Count("mails", filter=Q(mails__sent_at=None)), "all_mails": Count("mails")}
@@ -64,9 +65,14 @@ class NightlyReportAdmin(Desk):
         reads.seen("nightly_reports", "export", object_id=object_id, rows=1, format=kind)
         return answer(request, cast(NightlyReport, report), kind)
 
-    @display(description="what it says", label=COLOURS)
+    @display(description="verdict", label=COLOURS)
     def verdict(self, report: NightlyReport) -> tuple[str, str]:
-        return report.facts["verdict"]["level"], report.facts["verdict"]["words"]
+        level = report.facts["verdict"]["level"]
+        return level, VERDICTS[level]
+
+    @admin.display(description="what it says")
+    def words(self, report: NightlyReport) -> str:
+        return str(report.facts["verdict"]["words"])
 
     @admin.display(description="mails")
     def mails(self, report: Any) -> str:

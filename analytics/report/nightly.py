@@ -38,7 +38,12 @@ def run() -> None:
 
 
 def due(now: datetime) -> list[date]:
-    """The nights without a report since the last one that has one, and tonight's once its figures are there."""
+    """The nights without a report since the last one that has one, and tonight's once its figures are there.
+
+    Where no night has ever been run there is none to report on.
+    """
+    if not IngestRun.objects.filter(night_on__isnull=False).exists():
+        return []
     today = now.astimezone(LAGOS).date()
     last = NightlyReport.objects.filter(state="").order_by("-night").values_list("night", flat=True).first()
     first = max(last, today - timedelta(days=CATCH_UP)) if last else today

@@ -174,6 +174,11 @@ def test_of_two_at_once_one_makes_it(tonight):
         other.close()
 
 
+def test_nothing_is_due_where_no_night_has_ever_been_run(tonight):
+    IngestRun.objects.all().delete()
+    assert nightly.due(datetime.combine(tonight, time(9), LAGOS)) == []
+
+
 def test_a_night_is_due_when_its_figures_are_there_and_at_the_latest_at_eight(tonight):
     early, late = (datetime.combine(tonight, time(hour), LAGOS) for hour in (3, 9))
     assert nightly.due(early) == [tonight]

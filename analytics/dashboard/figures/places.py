@@ -202,8 +202,7 @@ def _circles(reach: Reach, found: list[Place]) -> dict[str, Any]:
     if border is None:
         return {}
     west, top, east, bottom = border["box"]
-    margin = 0.08 * max(east - west, bottom - top)
-    width, height = east - west + 2 * margin, bottom - top + 2 * margin
+    width = 1.16 * max(east - west, bottom - top)
     most = max((float(one.value(what) or 0) for one in found), default=0)
     circles = []
     for one in found:
@@ -211,16 +210,20 @@ def _circles(reach: Reach, found: list[Place]) -> dict[str, Any]:
         if one.at is None:
             continue
         across, down = shape["per_degree"]
-        radius = LARGEST * width * sqrt(value / most) if most else 0
+        x, y = (one.at[0] - shape["west"]) * across, (shape["north"] - one.at[1]) * down
+        radius = max(LARGEST * width * sqrt(value / most) if most else 0, 0.008 * width)
+        west, east = min(west, x - radius), max(east, x + radius)
+        top, bottom = min(top, y - radius), max(bottom, y + radius)
         circles.append(
             {
-                "x": f"{(one.at[0] - shape['west']) * across:.1f}",
-                "y": f"{(shape['north'] - one.at[1]) * down:.1f}",
-                "radius": f"{max(radius, 0.008 * width):.2f}",
+                "x": f"{x:.1f}",
+                "y": f"{y:.1f}",
+                "radius": f"{radius:.2f}",
                 "name": one.name,
                 "told": _told(one, what),
                 "is_hidden": one.visits is None,
             }
         )
-    box = f"{west - margin:.0f} {top - margin:.0f} {width:.0f} {height:.0f}"
-    return {"box": box, "state": border["path"], "circles": circles, "labels": circles[:8], **_switch(reach)}
+    edge = 0.02 * width
+    box = f"{west - edge:.1f} {top - edge:.1f} {east - west + 2 * edge:.1f} {bottom - top + 2 * edge:.1f}"
+    return {"box": box, "state": border["path"], "circles": circles, **_switch(reach)}

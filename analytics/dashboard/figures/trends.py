@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncMonth
+from django.utils import timezone
 
 from analytics.dashboard.figures.conditions import by
 from analytics.dashboard.figures.figure import Column, Figure, axis, measured, pct, plural, withheld
@@ -16,6 +17,7 @@ from analytics.models import TriageTrend
 
 WIDTH, HEIGHT = 720, 220
 LABELS = 5  # below the curve
+STILL_COMING = timedelta(days=3)  # a night's delivery is of the days before it
 
 
 @dataclass
@@ -64,6 +66,8 @@ def trends(reach: Reach) -> Figure:
         figure.notes.append("Conditions are counted by month; these are the whole months that the dates touch.")
         if reach.is_of_states and not reach.is_clear:
             figure.notes.append("Lines of 1 to 7 visits are left out of these sums.")
+    if selection.date_to >= timezone.localdate() - STILL_COMING:
+        figure.notes.append("Of the last days not all has been delivered yet.")
     if total:
         figure.drawing = _drawing(points, selection.step)
     return figure
