@@ -1,6 +1,6 @@
 """/api/analytics/dhis2: a month as DHIS2 takes it, what has no place there, and the sheet that reconciles it."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from django.utils import timezone
@@ -13,12 +13,12 @@ from rest_framework.views import APIView
 
 from analytics.api.mart import trusted
 from analytics.dhis2 import reconciling, report
-from analytics.months import month_of
 from clinical import access
 from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
 from clinical.models import Facility
+from clinical.months import last_month, month_of
 
 RELATIONS = ("condition_analysis", "triage_trends", "fct_medical_records")
 
@@ -67,7 +67,7 @@ class Monthly(APIView):
 
 def _month(text: str) -> date:
     if not text:
-        return (timezone.localdate().replace(day=1) - timedelta(days=1)).replace(day=1)
+        return last_month(timezone.localdate())
     month = month_of(text)
     if month is None:
         raise parameters.refused("month", "invalid", "Must be a month, written YYYY-MM.")

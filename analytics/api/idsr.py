@@ -15,12 +15,12 @@ from rest_framework.views import APIView
 from analytics.api.mart import trusted
 from analytics.idsr import cases, forms
 from analytics.idsr.cases import Case, Span
-from analytics.months import end_of_month, month_of, week_of
 from clinical import access, reading
 from clinical.api import exports, filters, parameters, rendering
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
 from clinical.models import Facility
+from clinical.months import month_of, next_month, week_of
 
 MOST_LINES = 20_000
 FORMS = ("lines", "areas")
@@ -94,7 +94,7 @@ def _span(given: dict[str, str]) -> Span:
             raise parameters.refused("month", "invalid", "Give a week or a month, not both.")
         if (first := month_of(given["month"])) is None:
             raise parameters.refused("month", "invalid", "Must be a month, written YYYY-MM.")
-        return Span(first, end_of_month(first), state)
+        return Span(first, next_month(first), state)
     first = week_of(given["week"]) if "week" in given else _last_week()
     if first is None:
         raise parameters.refused("week", "invalid", "Must be an ISO week, written YYYY-Www.")

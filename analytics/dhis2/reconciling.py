@@ -12,7 +12,7 @@ from django.db.models import Sum
 from analytics.dhis2.mapping import CONDITION, Cell, Target
 from analytics.dhis2.report import Report
 from analytics.models import ConditionAnalysis, TriageTrend
-from analytics.months import end_of_month
+from clinical.months import next_month
 
 ALL = "all"
 FOLD = "SELECT name, lower(name COLLATE pg_c_utf8) FROM unnest(%s::text[]) AS name"
@@ -85,7 +85,7 @@ def _of_conditions(report: Report) -> dict[Cell, tuple[str, int]]:
 
 
 def _of_events(report: Report) -> dict[Cell, tuple[str, int]]:
-    first, end = report.month, end_of_month(report.month)
+    first, end = report.month, next_month(report.month)
     days = TriageTrend.objects.filter(state=report.state or "ALL", day__gte=first, day__lt=end)
     visits = days.aggregate(visits=Sum("total_visits"), critical=Sum("critical_count"))
     return {

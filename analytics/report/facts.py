@@ -27,6 +27,7 @@ from analytics.nightly_reports import place_of
 from clinical.access import Access, Grant, Role, Scope
 from clinical.api import statements
 from clinical.api.exports import json_of
+from clinical.months import last_month
 from ingestion.models import STOPPED, IngestBatch, IngestRun, Kind, RejectedRow
 from ingestion.refusals import CODES, code_of
 
@@ -274,8 +275,7 @@ def _curve(night: Night, state: str) -> list[Facts]:
 
 def _conditions(night: Night, state: str) -> list[Facts]:
     """Of the month of the last day so far, and of the one before; lines of small numbers are left out of the sums."""
-    month = night.last.replace(day=1)
-    before = (month - timedelta(days=1)).replace(day=1)
+    month, before = night.last.replace(day=1), last_month(night.last)
     lines = SuppressedConditionAnalysis.objects.filter(month__in=(month, before))
     if state:
         lines = lines.filter(state=state)

@@ -13,6 +13,7 @@ from analytics.dashboard.figures.visits import counted, visits
 from analytics.dashboard.selection import Reach
 from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis
 from clinical.api.filters import same_name
+from clinical.months import next_month
 
 SHOWN = 15
 
@@ -106,7 +107,7 @@ def _of_mart(reach: Reach) -> tuple[list[Condition], int]:
 
 def _of_rows(reach: Reach) -> list[Condition]:
     first, last = reach.selection.months
-    end = (last + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    end = next_month(last) - timedelta(days=1)
     rows = visits(reach, first, end).values("id", "conditions", "triage_level")
     found = []
     for name, count, level, critical in counted(FROM_ROWS, rows):
