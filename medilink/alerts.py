@@ -32,7 +32,7 @@ from clinical import logins
 from clinical.audit import questions
 from clinical.models import ProgramToken
 from clinical.values import LAGOS
-from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestRun, Kind
+from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestRun
 from medilink.models import Alert, Backup
 
 logger = logging.getLogger(__name__)
@@ -142,10 +142,9 @@ def _reports(now: datetime) -> Iterator[Cause]:
 
 def _nights(now: datetime) -> Iterator[Cause]:
     page = _page("ingestion_ingestrun_changelist")
-    nightly = IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on__isnull=False)
     today = now.astimezone(LAGOS).date()
     if now.astimezone(LAGOS).time() >= NIGHT_ENDS:
-        night = nightly.filter(night_on=today).first()
+        night = IngestRun.objects.nightly().filter(night_on=today).first()
         if night and (night.finished_at is None or night.status == IngestRun.State.BROKEN_OFF):
             said = f"The run of the night of {today} is not finished"
             yield Cause(f"night-unfinished:{today}", said, page, is_critical=True)

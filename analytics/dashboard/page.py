@@ -22,7 +22,7 @@ from analytics.dashboard.trusted import Trusting
 from analytics.models import FacilityDimension
 from clinical.api.exports import as_cell
 from clinical.audit import reads
-from ingestion.models import IngestRun, Kind
+from ingestion.models import IngestRun
 
 WORDS = {401: "Please log in.", 403: "Your role has no part in this.", 404: "There is no such facility for you."}
 
@@ -77,7 +77,7 @@ class Dashboard(View):
             "heads": headline(figures, trusting, months=bool(reach.selection.condition)),
             "query": reach.selection.link(),
             "warnings": _warnings(trusting),
-            "last_night": _last_night(),
+            "last_night": IngestRun.objects.nightly().first(),
             "marts": [state for _, state in sorted(trusting.states.items())],
         }
         return render(request._request, "analytics/dashboard/page.html", told)
@@ -181,7 +181,3 @@ def _warnings(trusting: Trusting) -> list[str]:
             "Newer data has been loaded. These figures are from before it; they are refreshed by themselves shortly."
         ]
     return []
-
-
-def _last_night() -> IngestRun | None:
-    return IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on__isnull=False).order_by("-night_on").first()

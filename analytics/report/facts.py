@@ -28,7 +28,9 @@ from clinical.access import Access, Grant, Role, Scope
 from clinical.api import statements
 from clinical.api.exports import json_of
 from clinical.months import last_month
-from ingestion.models import STOPPED, IngestBatch, IngestRun, Kind, RejectedRow
+from ingestion import nights
+from ingestion.models import STOPPED, IngestBatch, IngestRun, RejectedRow
+from ingestion.nights import Outcome
 from ingestion.refusals import CODES, code_of
 
 RELATIONS = ("triage_trends", "condition_analysis", "facility_performance", "dim_facilities")
@@ -37,7 +39,6 @@ CURVE = 28  # days
 TOP, NAMED, REASONS = 5, 8, 3
 COUNTED_UP_TO = 10_000
 HIDDEN = "<8"
-PROMISE_PCT = 1.0  # of the rows are refused on clean data, at most
 READING = ("total_visits", "critical_pct", "new_patients", "reporting_pct", "occurrence_count")
 Facts = dict[str, Any]
 
@@ -65,7 +66,7 @@ class Night:
 
     @cached_property
     def run(self) -> IngestRun | None:
-        return IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on=self.on).first()
+        return IngestRun.objects.nightly().filter(night_on=self.on).first()
 
     @cached_property
     def checks(self) -> CheckRun | None:
@@ -120,7 +121,7 @@ def of(night: Night, state: str = "") -> Facts:
     if as_of is None:
         raise NotReady
     delivered = _delivered(night, state, scope)
-    level, words = _verdict(night, delivered)
+    level, words = _verdict(night.run, delivered)
     query = f"?state={state.replace(' ', '+')}" if state else ""
     return {
         "night": f"{night.on}",
@@ -156,45 +157,42 @@ WHERE b.run_id = %s AND f.state = %s
 
 def _delivered(night: Night, state: str, scope: Scope) -> Facts:
     """Of a state its part: files of the whole country say nothing of one state but by their events and refusals."""
-    stopped = {"stopped": 0}
     if night.run is None:
-        return {"files": 0, "written": 0, "refused": 0} | stopped
+        return {"files": 0, "written": 0, "refused": 0, "stopped": 0}
     batches = IngestBatch.objects.filter(run=night.run, parent=None)
-    stopped["stopped"] = batches.inside(scope).filter(status__in=STOPPED).count()
+    stopped = batches.inside(scope).aggregate(stopped=nights.STOPPED_FILES)
     if state:
         ((files, written),) = statements.fetch(OF_STATE, [night.run.pk, state])
         refused = RejectedRow.objects.inside(scope).filter(batch__run=night.run).count()
         return {"files": files, "written": written, "refused": refused} | stopped
-    sums = batches.aggregate(
-        files=Count("pk"),
-        rows_read=Sum("rows_read", default=0),
-        inserted=Sum("inserted", default=0),
-        updated=Sum("updated", default=0),
-        unchanged=Sum("unchanged", default=0),
-        refused=Sum("rejected", default=0),
-    )
-    return sums | {"written": sums["inserted"] + sums["updated"]} | stopped
+    sums = batches.aggregate(**nights.SUMS)
+    refused = sums.pop("rejected")
+    return sums | {"written": sums["inserted"] + sums["updated"], "refused": refused} | stopped
 
 
-def _verdict(night: Night, delivered: Facts) -> tuple[str, str]:
-    """A level (good, look, bad), and the words."""
-    run = night.run
+# A level (good, look, bad), and the words.
+NO_RUN = "bad", "There was no run this night; the figures hold what had been loaded before."
+NOT_FINISHED = "bad", "The run of this night was not finished when this was written."
+VERDICTS = {
+    Outcome.QUEUED: NOT_FINISHED,
+    Outcome.RUNNING: NOT_FINISHED,
+    Outcome.BROKEN_OFF: ("bad", "The run broke off; what it had not loaded is still due."),
+    Outcome.STOPPED: ("bad", "The night worked, but {stopped} {are} for a decision."),
+    Outcome.OVER_PROMISE: ("look", "The night worked, but {refused_pct:.1f} % of the rows were refused."),
+    Outcome.NOTHING_NEW: ("look", "The night worked; nothing new was delivered."),
+    Outcome.WORKED: ("good", "The night worked."),
+}
+
+
+def _verdict(run: IngestRun | None, delivered: Facts) -> tuple[str, str]:
     if run is None:
-        return "bad", "There was no run this night; the figures hold what had been loaded before."
-    if run.finished_at is None:
-        return "bad", "The run of this night was not finished when this was written."
-    if run.status == IngestRun.State.BROKEN_OFF:
-        return "bad", "The run broke off; what it had not loaded is still due."
-    if delivered["stopped"]:
-        count = delivered["stopped"]
-        are = "file was stopped and waits" if count == 1 else "files were stopped and wait"
-        return "bad", f"The night worked, but {count} {are} for a decision."
-    refused_pct = _pct(delivered["refused"], delivered.get("rows_read") or delivered["written"] + delivered["refused"])
-    if refused_pct is not None and refused_pct >= PROMISE_PCT:
-        return "look", f"The night worked, but {refused_pct} % of the rows were refused."
-    if not delivered["files"]:
-        return "look", "The night worked; nothing new was delivered."
-    return "good", "The night worked."
+        return NO_RUN
+    refused, stopped = delivered["refused"], delivered["stopped"]
+    rows = delivered.get("rows_read") or delivered["written"] + refused
+    sums = {"files": delivered["files"], "stopped": stopped, "rows_read": rows, "rejected": refused}
+    level, words = VERDICTS[nights.outcome(run, sums)]
+    are = "file was stopped and waits" if stopped == 1 else "files were stopped and wait"
+    return level, words.format(stopped=stopped, are=are, refused_pct=nights.refused_pct(refused, rows))
 
 
 def _waits(scope: Scope) -> list[Facts]:

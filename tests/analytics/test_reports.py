@@ -111,7 +111,7 @@ def test_what_is_small_is_hidden_with_the_share_that_would_tell_it(tonight):
     [
         ({}, "The night worked."),
         ({"status": "broken_off"}, "The run broke off"),
-        ({"finished_at": None}, "was not finished"),
+        ({"status": "running", "finished_at": None}, "was not finished"),
     ],
 )
 def test_the_verdict_says_how_the_night_went(tonight, columns, words):
