@@ -37,7 +37,7 @@ UNFINISHED = {
 
 
 def outcome(run: IngestRun, sums: Mapping[str, int]) -> Outcome:
-    """The worst that is to be said of it, by the sums `files`, `stopped`, `rows_read` and `rejected` of what one sees."""
+    """The worst that is to be said, by the sums `files`, `stopped`, `rows_read` and `rejected` of what one sees."""
     if found := UNFINISHED.get(IngestRun.State(run.status)):
         return found
     if sums["stopped"]:

@@ -16,11 +16,11 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from analytics.api.reports import answer
-from analytics.nightly_reports import NightlyReport, ReportAddressee, place_of
+from analytics.nightly_reports import NightlyReport, ReportAddressee
 from clinical import audit
 from clinical.access import UPDATE
 from clinical.audit import reads
-from clinical.geography import STATES
+from clinical.geography import STATES, in_words
 from clinical.models import User
 from ingestion.admin.desk import Desk, person
 
@@ -32,7 +32,7 @@ class PlaceFilter(DropdownFilter):
     parameter_name = "place"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("nation", place_of("")), *((state, place_of(state)) for state in STATES)]
+        return [("nation", in_words("")), *((state, in_words(state)) for state in STATES)]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         chosen = {"nation": ""}.get(self.value() or "", self.value())
@@ -136,7 +136,7 @@ class ReportAddresseeAdmin(ModelAdmin):
 
     @admin.display(description="reports of", ordering="state")
     def place(self, one: ReportAddressee) -> str:
-        return place_of(one.state)
+        return in_words(one.state)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

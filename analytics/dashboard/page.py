@@ -22,6 +22,7 @@ from analytics.dashboard.trusted import Trusting
 from analytics.models import FacilityDimension
 from clinical.api.exports import as_cell
 from clinical.audit import reads
+from clinical.geography import in_words
 from ingestion.models import IngestRun
 
 WORDS = {401: "Please log in.", 403: "Your role has no part in this.", 404: "There is no such facility for you."}
@@ -167,7 +168,7 @@ def _states(reach: Reach) -> list[tuple[str, str]]:
     """What one may choose from: those with facilities in the scope."""
     whole = Reach(reach.user, selection.Selection(reach.selection.date_from, reach.selection.date_to), reach.scope)
     states = FacilityDimension.objects.filter(whole.facilities).order_by("state").values_list("state", flat=True)
-    return [(state, selection.as_title(state)) for state in states.distinct()]
+    return [(state, in_words(state)) for state in states.distinct()]
 
 
 def _warnings(trusting: Trusting) -> list[str]:

@@ -23,10 +23,10 @@ from analytics.dashboard.cells import shown
 from analytics.facility_signals import FacilitySignal
 from analytics.history import CheckRun
 from analytics.models import FacilityDimension, FacilityPerformance, SuppressedConditionAnalysis, TriageTrend
-from analytics.nightly_reports import place_of
 from clinical.access import Access, Grant, Role, Scope
 from clinical.api import statements
 from clinical.api.exports import json_of
+from clinical.geography import in_words
 from clinical.months import last_month
 from ingestion import nights
 from ingestion.models import STOPPED, IngestBatch, IngestRun, RejectedRow
@@ -127,7 +127,7 @@ def of(night: Night, state: str = "") -> Facts:
         "night": f"{night.on}",
         "last_day": f"{night.last}",
         "state": state,
-        "place": place_of(state),
+        "place": in_words(state),
         "as_of": as_of.isoformat(),
         "stale": is_stale,
         "verdict": {"level": level, "words": words},
@@ -307,7 +307,7 @@ def _silent(state: str, scope: Scope) -> Facts:
         {
             "name": signal.facility.name,
             "where": ", ".join(
-                filter(None, (signal.facility.lga_name, "" if state else place_of(signal.facility.state)))
+                filter(None, (signal.facility.lga_name, "" if state else in_words(signal.facility.state)))
             ),
             "kind": signal.get_kind_display(),
             "since": f"{signal.began_on}",
@@ -332,7 +332,7 @@ def _states(night: Night) -> list[Facts]:
         before = sum(day.visits for on, day in days.items() if first <= on < middle)
         visits, critical = sum(day.visits for day in now), sum(day.critical for day in now)
         change = _change(visits, before)
-        found.append(_place(place_of(state), visits, change, _share(critical, visits), reporting[state]))
+        found.append(_place(in_words(state), visits, change, _share(critical, visits), reporting[state]))
     return found
 
 
