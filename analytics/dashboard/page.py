@@ -16,10 +16,11 @@ from rest_framework.views import APIView
 
 from analytics.dashboard import selection
 from analytics.dashboard.figures import conditions, facilities, patients, places, trends
-from analytics.dashboard.figures.figure import NONE, Figure
+from analytics.dashboard.figures.figure import Figure
 from analytics.dashboard.selection import Reach
 from analytics.dashboard.trusted import Trusting
 from analytics.models import FacilityDimension
+from analytics.wording import NOTHING, pct
 from clinical.api.exports import as_cell
 from clinical.audit import reads
 from clinical.geography import in_words
@@ -147,12 +148,12 @@ def headline(figures: dict[str, Figure], trusting: Trusting, *, months: bool) ->
     return [
         {
             "name": "Visits",
-            "told": NONE if visits.is_withheld else f"{total:,}",
+            "told": NOTHING if visits.is_withheld else f"{total:,}",
             "more": "in these months" if months else "in the chosen days",
         },
         {
             "name": "Critical",
-            "told": f"{100 * critical / total:.1f} %" if total else NONE,
+            "told": f"{pct(critical, total)} %" if total else NOTHING,
             "more": "of them, level 1 or 2",
         },
         {"name": "Patients", "told": f"{people:,}", "more": "known to the facilities"},

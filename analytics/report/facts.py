@@ -19,10 +19,11 @@ from django.urls import reverse
 
 from analytics import metrics, trust
 from analytics.checks.catalogue import CHECKS
-from analytics.dashboard.cells import shown
+from analytics.dashboard.cells import UNDER, shown
 from analytics.facility_signals import FacilitySignal
 from analytics.history import CheckRun
 from analytics.models import FacilityDimension, FacilityPerformance, SuppressedConditionAnalysis, TriageTrend
+from analytics.wording import json_pct
 from clinical.access import Access, Grant, Role, Scope
 from clinical.api import statements
 from clinical.api.exports import json_of
@@ -38,7 +39,6 @@ WEEK, MONTH = 7, 30
 CURVE = 28  # days
 TOP, NAMED, REASONS = 5, 8, 3
 COUNTED_UP_TO = 10_000
-HIDDEN = "<8"
 READING = ("total_visits", "critical_pct", "new_patients", "reporting_pct", "occurrence_count")
 Facts = dict[str, Any]
 
@@ -208,20 +208,16 @@ def _waits(scope: Scope) -> list[Facts]:
 # --- Figures
 
 
-def _pct(part: float, whole: float) -> float | None:
-    return round(100 * part / whole, 1) if whole else None
-
-
 def _share(critical: int, visits: int) -> float | str | None:
     """What is small is hidden, and with it the share that would tell it."""
-    return HIDDEN if shown(critical, is_clear=False) is None else _pct(critical, visits)
+    return UNDER if shown(critical, is_clear=False) is None else json_pct(critical, visits)
 
 
 def _change(now: Any, before: Any, *, is_share: bool = False) -> float | None:
     """In percent, of shares in points; none where one of them is unknown or hidden."""
     if not isinstance(now, int | float) or not isinstance(before, int | float):
         return None
-    return round(now - before, 1) if is_share else _pct(now - before, before)
+    return round(now - before, 1) if is_share else json_pct(now - before, before)
 
 
 def _figures(night: Night, state: str) -> list[Facts]:
@@ -342,9 +338,9 @@ def _lgas(night: Night, state: str) -> list[Facts]:
     found = []
     for lga, visits, critical in sums.values_list("lga_name", "visits", "critical"):
         few = shown(int(visits), is_clear=False) is None
-        share = HIDDEN if few else _share(int(critical), int(visits))
+        share = UNDER if few else _share(int(critical), int(visits))
         counts = night.reporting.get((state, lga or ""), (0, 0))
-        found.append(_place(lga or "No LGA known", HIDDEN if few else int(visits), None, share, counts))
+        found.append(_place(lga or "No LGA known", UNDER if few else int(visits), None, share, counts))
     return found
 
 

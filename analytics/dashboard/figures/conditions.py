@@ -8,10 +8,11 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, Sum
 
 from analytics.dashboard import cells
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, pct, plural, withheld
+from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, withheld
 from analytics.dashboard.figures.visits import counted, visits
 from analytics.dashboard.selection import Reach
 from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis
+from analytics.wording import pct, plural
 from clinical.api.filters import same_name
 from clinical.months import next_month
 

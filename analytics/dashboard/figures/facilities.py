@@ -4,9 +4,10 @@ from typing import Any
 
 from django.db.models import Count, F, Sum
 
-from analytics.dashboard.figures.figure import Column, Figure, measured, plural
+from analytics.dashboard.figures.figure import Column, Figure, measured
 from analytics.dashboard.selection import BUSIEST, Reach
 from analytics.models import FacilityPerformance
+from analytics.wording import plural
 from clinical.geography import in_words
 
 PAGE = 20

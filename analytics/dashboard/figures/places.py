@@ -15,10 +15,11 @@ from django.db.models import Avg, Count, Sum
 
 from analytics.dashboard import cells
 from analytics.dashboard.figures.conditions import by
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, plural, withheld
+from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, withheld
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import MAPS, Reach
 from analytics.models import FacilityDimension, TriageTrend
+from analytics.wording import plural
 from clinical.geography import in_words
 
 SHADES = 5

@@ -9,10 +9,11 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncMonth
 
 from analytics.dashboard.figures.conditions import by
-from analytics.dashboard.figures.figure import Column, Figure, axis, measured, pct, plural, withheld
+from analytics.dashboard.figures.figure import Column, Figure, axis, measured, withheld
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import Reach
 from analytics.models import TriageTrend
+from analytics.wording import pct, plural
 from clinical.months import next_month
 
 WIDTH, HEIGHT = 720, 220
