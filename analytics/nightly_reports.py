@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class OfStatesQuerySet(models.QuerySet[Any]):
     def inside(self, scope: Scope) -> "OfStatesQuerySet":
         """The nation's are for who has the nation; nothing is of less than a state."""
-        return self if scope.is_national else self.filter(state__in=sorted(scope.states))
+        return self.filter(scope.of_states())
 
     def visible_to(self, user: "User") -> "OfStatesQuerySet":
         return self.inside(user.access.scope(READ, "analytics"))

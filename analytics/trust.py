@@ -51,7 +51,7 @@ class Selection:
         if self.facility_id is not None:
             return []
         if self.state is not None:
-            return [self.state] if self.scope.is_national or self.state in self.scope.states else []
+            return [self.state] if self.scope.has_state(self.state) else []
         return sorted(self.scope.states)
 
     def facilities(self) -> "QuerySet[Facility]":
@@ -239,9 +239,7 @@ def reporting(selection: Selection) -> Trust:
 
 
 def _suppressed(selection: Selection) -> int:
-    lines = SuppressedConditionAnalysis.objects.filter(suppressed=True)
-    if not selection.scope.is_national:
-        lines = lines.filter(state__in=sorted(selection.scope.states))
+    lines = SuppressedConditionAnalysis.objects.filter(selection.scope.of_states(), suppressed=True)
     if selection.state is not None:
         lines = lines.filter(state=selection.state)
     return lines.count()

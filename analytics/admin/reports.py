@@ -88,7 +88,7 @@ class NightlyReportAdmin(Desk):
         """By a worker, to who asks for the place now."""
         scope = person(request).access.scope(UPDATE, "deliveries")
         chosen = [*reports.values_list("pk", "state")]
-        allowed = [pk for pk, state in chosen if scope.is_national or state in scope.states]
+        allowed = [pk for pk, state in chosen if scope.has_state(state)]
         try:
             for pk in allowed:
                 current_app.send_task("analytics.tasks.send_report", [pk], retry=False)
@@ -109,7 +109,7 @@ class AddresseeForm(forms.ModelForm):
     def clean_state(self) -> str:
         state: str = self.cleaned_data["state"]
         scope = self.user.access.scope(UPDATE, "deliveries")
-        if not (scope.is_national or state in scope.states):
+        if not scope.has_state(state):
             raise forms.ValidationError("Choose a state of yours.")
         return state
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.api.mart import trusted
+from analytics.api.mart import trusted, whole_states
 from analytics.dhis2 import reconciling, report
 from clinical import access
 from clinical.api import filters, parameters
@@ -41,9 +41,7 @@ class Monthly(APIView):
         user: Any = request.user
         if not user.access.sees_all_clear(self.resource):
             raise PermissionDenied("DHIS2 takes whole numbers, and small ones are not shown to you.")
-        scope = user.access.scope(access.READ, self.resource)
-        if not (scope.is_national or scope.states):
-            raise PermissionDenied("These figures are of whole states; your scope is smaller.")
+        scope = whole_states(user.access)
         given = parameters.read(request.GET, ("month", "state", "format"))
         month, state = _month(given.get("month", "")), _state(given.get("state", ""), scope)
         trust = trusted(RELATIONS, user.access, state or None, None)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
 from django.http import StreamingHttpResponse
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -91,6 +91,14 @@ def trusted_then(publication: Publication, who: access.Access, state: str | None
     if told and publication.mart == "condition_analysis" and not who.sees_all_clear(trust.RESOURCE):
         told |= {"suppressed_cells": publications.suppressed(publication.day, selection.states)}
     return {"as_of": publication.as_of, "stale": False, "trust": told}
+
+
+def whole_states(who: access.Access) -> access.Scope:
+    """The scope of a reader of figures that are of whole states; 403 for who sees less than one."""
+    scope = who.scope(access.READ, trust.RESOURCE)
+    if not scope.has_states:
+        raise PermissionDenied("These figures are of whole states; your scope is smaller.")
+    return scope
 
 
 class Mart(Listing):

@@ -140,7 +140,7 @@ class Reach:
         scope, state = self.scope, self.selection.state
         if self.selection.facility_id:
             return False
-        return scope.is_national or state in scope.states or bool(scope.states and not (scope.lgas or scope.facilities))
+        return scope.has_state(state) or bool(scope.states and not (scope.lgas or scope.facilities))
 
     @property
     def is_withheld(self) -> bool:
@@ -150,7 +150,7 @@ class Reach:
     @property
     def states(self) -> Q:
         """On marts by state (without ALL)."""
-        inside = Q() if self.scope.is_national else Q(state__in=sorted(self.scope.states))
+        inside = self.scope.of_states()
         return inside & Q(state=self.selection.state) if self.selection.state else inside
 
     @property
