@@ -118,10 +118,7 @@ def after_the_night() -> list[Publication]:
     and not as it was before.
     """
     run = IngestRun.objects.filter(night_on=timezone.localdate(), status__in=OVER).first()
-    if run is None or run.finished_at is None:
-        return []
-    known = [marts.states().get(mart) for mart in PARTS]
-    if not all(state and (state.as_of >= run.finished_at or not state.is_stale) for state in known):
+    if not marts.have_seen(run, *PARTS):
         return []
     try:
         return publish()
