@@ -17,8 +17,7 @@ from django.db.models import Count, DecimalField, F, FloatField, Q, Sum
 from django.db.models.functions import Cast
 from django.urls import reverse
 
-from analytics import metrics, trust
-from analytics.checks.catalogue import CHECKS
+from analytics import checks, metrics, trust
 from analytics.dashboard.cells import UNDER, shown
 from analytics.facility_signals import FacilitySignal
 from analytics.history import CheckRun
@@ -70,7 +69,7 @@ class Night:
 
     @cached_property
     def checks(self) -> CheckRun | None:
-        return CheckRun.objects.spanning(CHECKS[0].name, CHECKS[-1].name).order_by("-id").first()
+        return checks.whole_runs().order_by("-id").first()
 
     @cached_property
     def days(self) -> dict[str, dict[date, Day]]:
@@ -367,11 +366,9 @@ GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {most}
 def _quality(night: Night, scope: Scope) -> list[str]:
     """Sentences: of the data checks, and why rows were refused this night."""
     said = []
-    if checks := night.checks:
-        whole = checks.passed + checks.failed
-        said.append(
-            f"{checks.failed} of {whole} data checks fail." if checks.failed else f"All {whole} data checks passed."
-        )
+    if run := night.checks:
+        whole = run.passed + run.failed
+        said.append(f"{run.failed} of {whole} data checks fail." if run.failed else f"All {whole} data checks passed.")
     if night.run:
         rows = (
             RejectedRow.objects.inside(scope).filter(batch__run=night.run).order_by().values_list("reasons", flat=True)
