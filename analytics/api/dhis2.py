@@ -1,6 +1,5 @@
 """/api/analytics/dhis2: a month as DHIS2 takes it, what has no place there, and the sheet that reconciles it."""
 
-from datetime import date
 from typing import Any
 
 from django.utils import timezone
@@ -18,7 +17,7 @@ from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
 from clinical.models import Facility
-from clinical.months import last_month, month_of
+from clinical.months import last_month
 
 RELATIONS = ("condition_analysis", "triage_trends", "fct_medical_records")
 
@@ -43,7 +42,8 @@ class Monthly(APIView):
             raise PermissionDenied("DHIS2 takes whole numbers, and small ones are not shown to you.")
         scope = whole_states(user.access)
         given = parameters.read(request.GET, ("month", "state", "format"))
-        month, state = _month(given.get("month", "")), _state(given.get("state", ""), scope)
+        month = parameters.month("month", given["month"]) if "month" in given else last_month(timezone.localdate())
+        state = _state(given.get("state", ""), scope)
         trust = trusted(RELATIONS, user.access, state or None, None)
         made = report.make(month, timezone.localdate(), state)
         facilities = _facilities(made, scope)
@@ -61,15 +61,6 @@ class Monthly(APIView):
                 "facilities": facilities,
             }
         )
-
-
-def _month(text: str) -> date:
-    if not text:
-        return last_month(timezone.localdate())
-    month = month_of(text)
-    if month is None:
-        raise parameters.refused("month", "invalid", "Must be a month, written YYYY-MM.")
-    return month
 
 
 def _state(text: str, scope: access.Scope) -> str:

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
-from django.http import StreamingHttpResponse
+from django.http import HttpResponseBase, StreamingHttpResponse
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -70,6 +70,13 @@ def trusted(relations: str | Sequence[str], who: access.Access, state: str | Non
     if as_of is None:
         raise Unavailable("The mart has not been filled yet; try again shortly.", "mart_not_ready")
     return {"as_of": as_of, "stale": is_stale, "trust": told}
+
+
+def tell_beside(response: HttpResponseBase, told: Row) -> None:
+    """In headers, where the answer is a file."""
+    response["X-As-Of"] = told["as_of"].isoformat()
+    response["X-Stale"] = str(told["stale"]).lower()
+    response["X-Medilink-Trust"] = json_of(told["trust"]).decode()
 
 
 def published(relation: str, day: date) -> Publication:
@@ -166,9 +173,7 @@ class Mart(Listing):
             raise parameters.refused("format", "not_installed", "This server has no Parquet; ask for csv or ndjson.")
         response = super().list(request)
         if isinstance(response, StreamingHttpResponse):
-            response["X-As-Of"] = self.trust["as_of"].isoformat()
-            response["X-Stale"] = str(self.trust["stale"]).lower()
-            response["X-Medilink-Trust"] = json_of(self.trust["trust"]).decode()
+            tell_beside(response, self.trust)
         return response
 
     def _selected(self) -> "QuerySet[Any]":

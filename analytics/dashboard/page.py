@@ -1,7 +1,5 @@
 """/dashboard and the CSV of each of its figures: for everybody with a right to analytics, within their scope."""
 
-import csv
-import io
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +19,7 @@ from analytics.dashboard.selection import Reach
 from analytics.dashboard.trusted import Trusting
 from analytics.models import FacilityDimension
 from analytics.wording import NOTHING, pct
-from clinical.api.exports import as_cell
+from clinical.api.exports import EXCEL, as_csv
 from clinical.audit import reads
 from clinical.geography import in_words
 from ingestion.models import IngestRun
@@ -94,12 +92,8 @@ class FigureCSV(View):
             raise NotFound
         figure = ONE[chart](reach)
         trust = Trusting(reach).trust_of(figure.relations)
-        text = io.StringIO("\ufeff")  # the mark by which Excel knows UTF-8
-        text.seek(0, io.SEEK_END)
-        writer = csv.writer(text, lineterminator="\r\n")
-        writer.writerow([column.label for column in figure.columns])
-        writer.writerows([as_cell(cell) for cell in row] for row in figure.rows)
-        response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
+        text = as_csv([column.label for column in figure.columns], figure.rows)
+        response = HttpResponse(EXCEL + text, content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="medilink-{chart}.csv"'
         if trust.as_of:
             response["X-As-Of"] = trust.as_of.isoformat()

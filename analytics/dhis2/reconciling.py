@@ -1,7 +1,5 @@
 """The sheet that proves a month: what is sent and what is not, beside what the marts say. All differences are 0."""
 
-import csv
-import io
 from collections import Counter
 from datetime import date
 from typing import NamedTuple
@@ -12,6 +10,7 @@ from django.db.models import Sum
 from analytics.dhis2.mapping import CONDITION, Cell, Target
 from analytics.dhis2.report import Report
 from analytics.models import ConditionAnalysis, TriageTrend
+from clinical.api.exports import as_csv
 from clinical.months import next_month
 
 ALL = "all"
@@ -102,8 +101,4 @@ def _records(first: date, end: date, state: str) -> int:
 
 
 def sheet(report: Report) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(Line._fields)
-    writer.writerows(lines(report))
-    return text.getvalue()
+    return as_csv(Line._fields, lines(report))

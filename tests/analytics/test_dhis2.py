@@ -73,9 +73,7 @@ def slow_answer(state=""):
 
 def age_group(born, day):
     age = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
-    return next(
-        name for name, least in zip(reversed(AGES), (65, 18, 13, 1, 0), strict=True) if age >= least
-    )
+    return next(name for name, least in zip(reversed(AGES), (65, 18, 13, 1, 0), strict=True) if age >= least)
 
 
 @pytest.mark.parametrize("state", ["", "KANO", "LAGOS"])
