@@ -121,7 +121,9 @@ UID = re.compile(r"[A-Za-z][A-Za-z0-9]{10}")
 
 
 def test_the_payload_has_the_published_shape(country):
-    for one in report.make(MONTH, TODAY).sets:
+    sets = report.make(MONTH, TODAY).sets
+    assert sets
+    for one in sets:
         body = one.body
         assert {*body} == {"dataSet", "completeDate", "period", "orgUnit", "dataValues"}
         assert UID.fullmatch(body["dataSet"])
