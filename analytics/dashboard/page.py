@@ -1,16 +1,13 @@
 """/dashboard and the CSV of each of its figures: for everybody with a right to analytics, within their scope."""
 
 from typing import Any
-from urllib.parse import quote
 
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from analytics.dashboard import selection
 from analytics.dashboard.figures import conditions, facilities, patients, places, trends
@@ -19,6 +16,7 @@ from analytics.dashboard.selection import Reach
 from analytics.dashboard.trusted import Trusting
 from analytics.models import FacilityDimension
 from analytics.wording import NOTHING, pct
+from clinical.api.browsing import Page, is_browser
 from clinical.api.exports import EXCEL, as_csv
 from clinical.audit import reads
 from clinical.geography import in_words
@@ -27,24 +25,15 @@ from ingestion.models import IngestRun
 WORDS = {401: "Please log in.", 403: "Your role has no part in this.", 404: "There is no such facility for you."}
 
 
-def of_people(request: Any) -> bool:
-    return "text/html" in request.META.get("HTTP_ACCEPT", "")
-
-
 @extend_schema(exclude=True)
-class View(APIView):
+class View(Page):
     resource = "analytics"
     action = "list"
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if of_people(request) and not request.user.is_authenticated:
-            return HttpResponseRedirect(f"{reverse('admin:login')}?next={quote(request.get_full_path())}")
-        return super().dispatch(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Any:
         """In words, for people."""
         response: Any = super().handle_exception(exc)
-        if not of_people(self.request) or response.status_code >= 500:
+        if not is_browser(self.request) or response.status_code >= 500:
             return response
         errors = [(error["attr"], error["detail"]) for error in response.data["errors"]]
         told = {"status": response.status_code, "words": WORDS.get(response.status_code, ""), "errors": errors}
