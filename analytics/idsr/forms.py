@@ -19,7 +19,7 @@ LINE = (
     *("state", "lga", "day", "week", "age", "age_group", "sex", "triage_level"),
 )
 FORM = ("state", "lga", "facilities", "facilities_reporting", "disease", "disease_name", "reported", "cases", "under_5")
-UNDER = 5
+YOUNG = 5  # years: who is younger
 Row = dict[str, Any]
 
 
@@ -62,7 +62,7 @@ def form(cases: Iterable[Case], known: dict[int, Facility], reporting: set[int],
 def _ages(ages: Iterable[int]) -> tuple[int, int]:
     """Under 5, and older."""
     ages = [*ages]
-    young = sum(age < UNDER for age in ages)
+    young = sum(age < YOUNG for age in ages)
     return young, len(ages) - young
 
 
