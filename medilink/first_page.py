@@ -5,10 +5,9 @@ Every figure is of the user's own scope, as in the lists that it links to. setti
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest
@@ -25,9 +24,12 @@ from clinical.values import LAGOS
 from ingestion import nights
 from ingestion.admin.batches import COLOURS
 from ingestion.admin.desk import Why
-from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, RejectedRow, Status
+from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, Status
 from ingestion.nights import Outcome
 from medilink import alerts, desk
+
+if TYPE_CHECKING:
+    from ingestion.models.refused import RejectedRowQuerySet
 
 NIGHTS = 14
 SHOWN = 5  # of each kind of what waits
@@ -226,19 +228,9 @@ def _evidence(evidence: dict[str, Any]) -> str:
     return ""
 
 
-REASONS = """
-SELECT split_part(reason, ':', 1) AS code, count(*)
-FROM ({rows}) AS newest, unnest(newest.reasons) AS reason GROUP BY code ORDER BY count(*) DESC, code LIMIT {shown}
-"""
-
-
-def _reasons(open_rows: "QuerySet[RejectedRow]") -> list[dict[str, Any]]:
+def _reasons(open_rows: "RejectedRowQuerySet") -> list[dict[str, Any]]:
     """The most frequent codes of the newest open rows, by which they are looked through."""
-    newest = open_rows.order_by("-id").values_list("reasons", flat=True)[:NEWEST]
-    sql, params = newest.query.sql_with_params()
-    with connection.cursor() as cursor:
-        cursor.execute(REASONS.format(rows=sql, shown=SHOWN), params)
-        found = cursor.fetchall()
+    found = open_rows.order_by("-id")[:NEWEST].frequent_codes(SHOWN)
     page = f"{reverse('admin:ingestion_rejectedrow_changelist')}?state__exact=open&reason="
     most = max((count for _, count in found), default=1)
     return [

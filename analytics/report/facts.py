@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Count, DecimalField, F, FloatField, Q, Sum
 from django.db.models.functions import Cast
 from django.urls import reverse
@@ -31,7 +30,7 @@ from clinical.months import last_month
 from ingestion import nights
 from ingestion.models import STOPPED, IngestBatch, IngestRun, RejectedRow
 from ingestion.nights import Outcome
-from ingestion.refusals import CODES, code_of
+from ingestion.refusals import CODES
 
 RELATIONS = ("triage_trends", "condition_analysis", "facility_performance", "dim_facilities")
 WEEK, MONTH = 7, 30
@@ -357,11 +356,6 @@ def _place(name: str, visits: Any, change: float | None, critical: Any, reportin
 
 # --- How good is what was delivered
 
-WHY = """
-SELECT split_part(reason, ':', 1), count(*) FROM ({rows}) AS refused, unnest(refused.reasons) AS reason
-GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {most}
-"""
-
 
 def _quality(night: Night, scope: Scope) -> list[str]:
     """Sentences: of the data checks, and why rows were refused this night."""
@@ -370,14 +364,8 @@ def _quality(night: Night, scope: Scope) -> list[str]:
         whole = run.passed + run.failed
         said.append(f"{run.failed} of {whole} data checks fail." if run.failed else f"All {whole} data checks passed.")
     if night.run:
-        rows = (
-            RejectedRow.objects.inside(scope).filter(batch__run=night.run).order_by().values_list("reasons", flat=True)
-        )
-        sql, params = rows.query.sql_with_params()
-        with connection.cursor() as cursor:
-            cursor.execute(WHY.format(rows=sql, most=REASONS), params)
-            found = cursor.fetchall()
-        for code, count in found:
-            entry = CODES.get(code_of(code))
+        refused = RejectedRow.objects.inside(scope).filter(batch__run=night.run).order_by()
+        for code, count in refused.frequent_codes(REASONS):
+            entry = CODES.get(code)
             said.append(f"{count:,} times: {entry.meaning if entry else code}")
     return said
