@@ -21,7 +21,7 @@ from analytics.relations import MARTS, RELATIONS, Kind, Relation
 from clinical.api import statements
 from clinical.locks import alone
 from ingestion import failpoints
-from ingestion.models import ExcludedRows, IngestBatch
+from ingestion.models import ExcludedRows, IngestBatch, IngestRun
 
 LOCK = 7_340_211  # of this database, for whoever refreshes
 WORK_MEM = "256MB"  # one sort or hash of a nation's rows; one refresh runs at a time
@@ -126,6 +126,15 @@ def freshness(*names: str, known: dict[str, State] | None = None) -> tuple[datet
     if not all(found):
         return None, True
     return min(state.as_of for state in found if state), any(state.is_stale for state in found if state)
+
+
+def have_seen(run: IngestRun | None, *names: str) -> bool:
+    """Whether a run is over, and each of these marts holds what it loaded."""
+    if run is None or run.finished_at is None:
+        return False
+    known = states()
+    found = [known.get(name) for name in names]
+    return all(state and (state.as_of >= run.finished_at or not state.is_stale) for state in found)
 
 
 # --- Refreshing

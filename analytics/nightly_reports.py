@@ -10,23 +10,16 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from clinical.access import READ, UPDATE, Scope
-from clinical.geography import STATES
+from clinical.geography import STATES, in_words
 
 if TYPE_CHECKING:
     from clinical.models import User
-
-NATION = "Nigeria"
-
-
-def place_of(state: str) -> str:
-    """In words."""
-    return NATION if not state else state if state == "FCT" else state.title()
 
 
 class OfStatesQuerySet(models.QuerySet[Any]):
     def inside(self, scope: Scope) -> "OfStatesQuerySet":
         """The nation's are for who has the nation; nothing is of less than a state."""
-        return self if scope.is_national else self.filter(state__in=sorted(scope.states))
+        return self.filter(scope.of_states())
 
     def visible_to(self, user: "User") -> "OfStatesQuerySet":
         return self.inside(user.access.scope(READ, "analytics"))
@@ -60,7 +53,7 @@ class NightlyReport(models.Model):
 
     @property
     def place(self) -> str:
-        return place_of(self.state)
+        return in_words(self.state)
 
     @property
     def file_name(self) -> str:
@@ -78,7 +71,7 @@ class ReportAddressee(models.Model):
 
     email = models.EmailField()
     state = models.TextField(
-        blank=True, default="", choices=[(state, place_of(state)) for state in STATES], help_text="Empty: the nation's."
+        blank=True, default="", choices=[(state, in_words(state)) for state in STATES], help_text="Empty: the nation's."
     )
     is_active = models.BooleanField(default=True, help_text="Whether the next report is sent here.")
     added_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -18,6 +18,7 @@ from analytics.publications import Publication
 from clinical import access, geography
 from clinical.locks import alone
 from ingestion.models import IngestRun
+from ingestion.nights import UNFINISHED
 
 logger = logging.getLogger(__name__)
 LOCK = 7_340_214  # of this database, for whoever publishes
@@ -108,20 +109,14 @@ def publish(*, is_forced: bool = False) -> list[Publication]:
             return [_published(cursor, mart, states[mart].as_of, day, trusts) for mart in due if mart in states]
 
 
-OVER = (IngestRun.State.DONE, IngestRun.State.SOME_ROWS_REFUSED, IngestRun.State.SOME_FILES_STOPPED)
-
-
 def after_the_night() -> list[Publication]:
     """What the night and each refresh after it call: publishes once the day's run is over and the marts have seen it.
 
     So a night whose services were away, or beside which the marts were being refreshed, is published a little later
     and not as it was before.
     """
-    run = IngestRun.objects.filter(night_on=timezone.localdate(), status__in=OVER).first()
-    if run is None or run.finished_at is None:
-        return []
-    known = [marts.states().get(mart) for mart in PARTS]
-    if not all(state and (state.as_of >= run.finished_at or not state.is_stale) for state in known):
+    run = IngestRun.objects.filter(night_on=timezone.localdate()).exclude(status__in=UNFINISHED).first()
+    if not marts.have_seen(run, *PARTS):
         return []
     try:
         return publish()

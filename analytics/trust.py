@@ -17,6 +17,7 @@ from django.db.models import Count, DateField, Func, Max, Q, QuerySet
 from analytics import marts
 from analytics.models import FacilityDimension, SuppressedConditionAnalysis
 from analytics.relations import RELATIONS
+from analytics.wording import json_pct
 from clinical.access import READ, Access, Scope
 from clinical.api import statements
 from clinical.models import Facility
@@ -50,7 +51,7 @@ class Selection:
         if self.facility_id is not None:
             return []
         if self.state is not None:
-            return [self.state] if self.scope.is_national or self.state in self.scope.states else []
+            return [self.state] if self.scope.has_state(self.state) else []
         return sorted(self.scope.states)
 
     def facilities(self) -> "QuerySet[Facility]":
@@ -234,14 +235,11 @@ def reporting(selection: Selection) -> Trust:
     if selection.facility_id is not None:
         facilities = facilities.filter(facility_id=selection.facility_id)
     found = facilities.aggregate(facilities=Count("pk"), reported=Count("pk", filter=Q(is_active_last_30_days=True)))
-    share = round(100 * found["reported"] / found["facilities"], 1) if found["facilities"] else None
-    return found | {"rate_pct": share, "days": DAYS}
+    return found | {"rate_pct": json_pct(found["reported"], found["facilities"]), "days": DAYS}
 
 
 def _suppressed(selection: Selection) -> int:
-    lines = SuppressedConditionAnalysis.objects.filter(suppressed=True)
-    if not selection.scope.is_national:
-        lines = lines.filter(state__in=sorted(selection.scope.states))
+    lines = SuppressedConditionAnalysis.objects.filter(selection.scope.of_states(), suppressed=True)
     if selection.state is not None:
         lines = lines.filter(state=selection.state)
     return lines.count()

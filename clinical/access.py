@@ -88,6 +88,14 @@ class Scope:
     def is_empty(self) -> bool:
         return not (self.is_national or self.states or self.lgas or self.facilities)
 
+    @property
+    def has_states(self) -> bool:
+        """That some state is in it as a whole."""
+        return self.is_national or bool(self.states)
+
+    def has_state(self, state: str) -> bool:
+        return self.is_national or state in self.states
+
     def covers(self, other: "Scope") -> bool:
         """That nothing is in the other which is not in this, as far as it can be told without looking at facilities."""
         return self.is_national or (
@@ -96,6 +104,10 @@ class Scope:
             and {lga for lga in other.lgas if lga[0] not in self.states} <= self.lgas
             and other.facilities <= self.facilities
         )
+
+    def of_states(self) -> Q:
+        """The condition on the column `state` of rows that are of whole states, or of the nation."""
+        return Q() if self.is_national else Q(state__in=sorted(self.states))
 
     def of_places(self, state: str, lga_key: str, facility_id: str) -> Q:
         """The condition on columns (or paths to them) that hold a row's state, LGA key and facility."""

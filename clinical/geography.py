@@ -50,6 +50,12 @@ CENTRES: dict[str, tuple[float, float]] = {
 
 STATES: tuple[str, ...] = tuple(CENTRES)
 
+
+def in_words(state: str) -> str:
+    """A state as people write it; nothing stands for the country."""
+    return "Nigeria" if not state else state if state == "FCT" else state.title()
+
+
 # ISO 3166-2:NG without "NG-".
 _ISO = (
     "AB ABIA; AD ADAMAWA; AK AKWA IBOM; AN ANAMBRA; BA BAUCHI; BY BAYELSA; BE BENUE; BO BORNO; CR CROSS RIVER; "

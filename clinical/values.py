@@ -91,7 +91,7 @@ def lga(cell: str, state: str | None) -> str | None:
     return geography.find_lga(cell, state)
 
 
-DECIMAL_DEGREES = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
+_DECIMAL_DEGREES = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _SEVENTH = Decimal("0.0000001")  # a centimetre, and what the columns hold
 
 
@@ -100,7 +100,7 @@ def point(lat: str, lon: str) -> tuple[Decimal | None, Decimal | None, str | Non
     lat, lon = lat.strip(), lon.strip()
     if not (lat and lon):
         return None, None, "GEO_INCOMPLETE" if lat or lon else None
-    if not (DECIMAL_DEGREES.fullmatch(lat) and DECIMAL_DEGREES.fullmatch(lon)):
+    if not (_DECIMAL_DEGREES.fullmatch(lat) and _DECIMAL_DEGREES.fullmatch(lon)):
         return None, None, "GEO_INVALID"
     north, east = Decimal(lat), Decimal(lon)
     if abs(north) > 90 or abs(east) > 180:
@@ -192,13 +192,13 @@ def _other_phone(digits: str) -> str | None:
 
 # --- Events
 
-INTEGER = re.compile(r"-?[0-9]+")
+_INTEGER = re.compile(r"-?[0-9]+")
 
 
 def level(cell: str) -> int:
     """A triage level: 1 (most urgent) to 5."""
     cell = cell.strip()
-    if not INTEGER.fullmatch(cell):
+    if not _INTEGER.fullmatch(cell):
         raise Invalid("TYPE_INVALID")
     digit = cell.lstrip("0")  # before int(), which refuses thousands of digits with an error of its own
     if digit not in ("1", "2", "3", "4", "5"):

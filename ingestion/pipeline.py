@@ -148,11 +148,11 @@ def _load(claim: Claim, batch: IngestBatch, read: Reading) -> None:
     fetched, found = read.fetched, read.records
     with transaction.atomic():
         load.lock_content(batch.kind_of_rows, fetched.sha256)
-        repeated = _compared(batch, fetched)
-        staged = load.stage(batch, found.header, read.delivery, read.blocks, found.pick, is_look=bool(repeated))
-        if repeated:
-            repeated.places = load.places_of(staged)
-            raise repeated
+        earlier = _repeated(batch, fetched)
+        staged = load.stage(batch, found.header, read.delivery, read.blocks, found.pick, is_look=bool(earlier))
+        if earlier:  # only now it is known whose rows they are
+            evidence = {"same_content_as_batch": earlier.pk, "of": earlier.business_date.isoformat()}
+            raise Held(["SAME_CONTENT_NEW_DATE"], evidence, load.places_of(staged))
         refused_own = load.judge(staged)
         counts = load.publish(staged)
         warnings = staged.delivery.warnings + Counter(f"HEADER_UNKNOWN_COLUMN:{column}" for column in found.unknown)
@@ -194,9 +194,9 @@ def _told(fetched: Fetched | None) -> dict[str, Any]:
     return {returned.EVIDENCE: {}} if fetched and returned.is_one(fetched) else {}
 
 
-def _compared(batch: IngestBatch, fetched: Fetched) -> Held | None:
-    """Raises _Duplicate where the same content is loaded already. Returns why to hold it where no steward has said what
-    that means, once it is known whose rows they are."""
+def _repeated(batch: IngestBatch, fetched: Fetched) -> IngestBatch | None:
+    """Raises _Duplicate where the same content is loaded already. Returns the batch of an earlier day with it where no
+    steward has said what that means."""
     same = IngestBatch.objects.loaded().filter(dataset=batch.dataset, sha256=fetched.sha256, rows_read__gt=0)
     same = same.filter(parent=None).exclude(pk=batch.pk)
     if not batch.kind_of_rows.is_event:
@@ -208,10 +208,7 @@ def _compared(batch: IngestBatch, fetched: Fetched) -> Held | None:
         raise _Duplicate(again)
     earlier = same.filter(business_date__lt=batch.business_date).in_version_order().last()
     is_answered = batch.release_as or Source.objects.filter(source=batch.source).exists()
-    if earlier and not is_answered:
-        evidence = {"same_content_as_batch": earlier.pk, "of": earlier.business_date.isoformat()}
-        return Held(["SAME_CONTENT_NEW_DATE"], evidence)
-    return None
+    return None if is_answered else earlier
 
 
 def _is_a_return(batch: IngestBatch, last: IngestBatch) -> bool:

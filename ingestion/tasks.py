@@ -18,10 +18,10 @@ from ingestion import discovery, failpoints, keeping, lanes, queue, replay, rule
 from ingestion.corrections import lists
 from ingestion.lanes import Crew
 from ingestion.models import IngestRun, Kind, RejectedRow, Rule
+from ingestion.nights import UNFINISHED
 from ingestion.objects import lagos_day
 
 logger = logging.getLogger(__name__)
-UNFINISHED = (IngestRun.State.QUEUED, IngestRun.State.RUNNING, IngestRun.State.BROKEN_OFF)
 LOST_AFTER = timedelta(minutes=3)  # a queued run whose message nobody has taken by then
 AWAY = (sources.StorageUnavailable, OperationalError, InterfaceError)
 RETRY: dict[str, Any] = {

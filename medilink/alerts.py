@@ -22,8 +22,8 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from analytics import marts
-from analytics.checks.catalogue import CHECKS
+from analytics import checks, marts
+from analytics.checks.catalogue import BY_NAME
 from analytics.checks.check import Owner, Severity
 from analytics.history import CheckResult, CheckRun, DataOwner
 from analytics.monitor_results import MonitorResult
@@ -32,7 +32,7 @@ from clinical import logins
 from clinical.audit import questions
 from clinical.models import ProgramToken
 from clinical.values import LAGOS
-from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestRun, Kind
+from ingestion.models import SETTLED, STOPPED, IngestBatch, IngestRun
 from medilink.models import Alert, Backup
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ TOKEN_ENDS = timedelta(days=14)
 PATIENCE = 10  # seconds for a webhook
 SEPARATE_SOURCES = 10  # more that are unusual at once have one cause
 NAMED = 3  # measures of a source
-OF_CHECKS = {check.name: check for check in CHECKS}
 GOOD = (IngestRun.State.DONE, IngestRun.State.SOME_ROWS_REFUSED)
 
 
@@ -87,13 +86,13 @@ def _checks() -> Iterator[Cause]:
 
     Warnings are on the page on data quality; nobody is woken for them.
     """
-    whole = CheckRun.objects.spanning(CHECKS[0].name, CHECKS[-1].name).order_by("-id").first()
+    whole = checks.whole_runs().order_by("-id").first()
     first = whole or CheckRun.objects.order_by("-id").first()
     since = CheckResult.objects.filter(run_id__gte=first.pk).defer("sample") if first else CheckResult.objects.none()
     latest = since.order_by("name", "-id").distinct("name")
     results = [one for one in latest if one.status in (CheckResult.Status.FAILED, CheckResult.Status.BROKEN)]
     for result in results:
-        check = OF_CHECKS.get(result.name)
+        check = BY_NAME.get(result.name)
         rows = f"{result.failing_rows:,} rows" if result.status == CheckResult.Status.FAILED else "it could not run"
         said = f"The data check {result.name} fails: {rows}" + (f". {check.why}" if check else "")
         owner = check.owner if check else Owner.STEWARDS
@@ -142,10 +141,9 @@ def _reports(now: datetime) -> Iterator[Cause]:
 
 def _nights(now: datetime) -> Iterator[Cause]:
     page = _page("ingestion_ingestrun_changelist")
-    nightly = IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on__isnull=False)
     today = now.astimezone(LAGOS).date()
     if now.astimezone(LAGOS).time() >= NIGHT_ENDS:
-        night = nightly.filter(night_on=today).first()
+        night = IngestRun.objects.nightly().filter(night_on=today).first()
         if night and (night.finished_at is None or night.status == IngestRun.State.BROKEN_OFF):
             said = f"The run of the night of {today} is not finished"
             yield Cause(f"night-unfinished:{today}", said, page, is_critical=True)

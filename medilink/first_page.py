@@ -5,11 +5,10 @@ Every figure is of the user's own scope, as in the lists that it links to. setti
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
-from django.db import connection
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import QuerySet
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest
 from django.urls import reverse
@@ -22,15 +21,19 @@ from analytics.history import CheckRun, MartRefresh
 from clinical import access
 from clinical.models import User
 from clinical.values import LAGOS
+from ingestion import nights
 from ingestion.admin.batches import COLOURS
 from ingestion.admin.desk import Why
-from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, RejectedRow, Status
+from ingestion.models import LOADED, STOPPED, IngestBatch, IngestRun, Kind, Status
+from ingestion.nights import Outcome
 from medilink import alerts, desk
+
+if TYPE_CHECKING:
+    from ingestion.models.refused import RejectedRowQuerySet
 
 NIGHTS = 14
 SHOWN = 5  # of each kind of what waits
 NEWEST = 10_000  # refused rows that are looked at for their reasons
-PROMISE_PCT = 1.0  # of the rows are refused on clean data, at most
 PROMISED_AGE = timedelta(hours=24)
 
 
@@ -52,28 +55,28 @@ def first_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 # --- Did last night work?
 
-SUMS = {
-    "files": Count("id"),
-    "rows_read": Sum("rows_read", default=0),
-    "inserted": Sum("inserted", default=0),
-    "updated": Sum("updated", default=0),
-    "unchanged": Sum("unchanged", default=0),
-    "collapsed": Sum("collapsed", default=0),
-    "rejected": Sum("rejected", default=0),
-}
 Verdict = tuple[str, str]  # a colour of the labels, and the words
+VERDICTS: dict[Outcome, Verdict] = {
+    Outcome.QUEUED: ("info", "The run of this night waits for a worker."),
+    Outcome.RUNNING: ("info", "The run of this night is still at work."),
+    Outcome.BROKEN_OFF: ("danger", "The run broke off; what it had not loaded is still due."),
+    Outcome.STOPPED: ("danger", "{stopped} of {files} files {are} for a decision."),
+    Outcome.OVER_PROMISE: ("warning", "Last night worked, but more rows were refused than we promise."),
+    Outcome.NOTHING_NEW: ("success", "Last night worked; there was nothing new to load."),
+    Outcome.WORKED: ("success", "Last night worked."),
+}
 ICONS = {"success": "check_circle", "warning": "warning", "danger": "error", "info": "hourglass_top"}
 
 
 def last_night(visible: "QuerySet[IngestBatch]") -> dict[str, Any]:
     """The last nightly run, and the days before it; what the watch has loaded by day counts to its day."""
-    nights = _nights(visible)
-    told = {"nights": nights, "promise_y": 30 - 30 * PROMISE_PCT / _scale(nights)}
-    run = IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on__isnull=False).order_by("-night_on").first()
+    recent = _recent(visible)
+    told = {"nights": recent, "promise_y": 30 - 30 * nights.PROMISE_PCT / _scale(recent)}
+    run = IngestRun.objects.nightly().first()
     if run is None:
         return told | {"run": None, "where": f"s3://{settings.S3_BUCKET_NAME}/{settings.S3_INPUT_PREFIX}"}
     batches = visible.filter(run=run, parent=None)
-    sums = batches.aggregate(**SUMS, stopped=Count("id", filter=Q(status__in=STOPPED)))
+    sums = batches.aggregate(**nights.SUMS, stopped=nights.STOPPED_FILES)
     colour, words = verdict(run, sums, timezone.now())
     page = f"{reverse('admin:ingestion_ingestbatch_changelist')}?run__id__exact={run.pk}"
     figures = ("files", "rows_read", "inserted", "updated", "rejected")
@@ -94,8 +97,8 @@ def last_night(visible: "QuerySet[IngestBatch]") -> dict[str, Any]:
             )
             for name in figures
         ],
-        "refused_pct": _pct(sums["rejected"], sums["rows_read"]),
-        "is_over_promise": _is_over_promise(sums),
+        "refused_pct": nights.refused_pct(sums["rejected"], sums["rows_read"]),
+        "is_over_promise": nights.is_over_promise(sums["rejected"], sums["rows_read"]),
     }
 
 
@@ -109,30 +112,12 @@ def _took(run: IngestRun) -> str:
 def verdict(run: IngestRun, sums: dict[str, int], now: datetime) -> Verdict:
     today = timezone.localtime(now)
     is_missed = run.night_on != today.date() and today.time() >= alerts.NIGHT_ENDS
-    if run.status == IngestRun.State.QUEUED:
-        return "info", "The run of this night waits for a worker."
-    if run.status == IngestRun.State.RUNNING:
-        return "info", "The run of this night is still at work."
-    if run.status == IngestRun.State.BROKEN_OFF:
-        return "danger", "The run broke off; what it had not loaded is still due."
-    if is_missed:
+    found = nights.outcome(run, sums)
+    if is_missed and found not in nights.UNFINISHED.values():
         return "danger", f"There was no run last night; the one of {run.night_on:%-d %B} was the last."
-    if sums["stopped"]:
-        are = "was stopped and waits" if sums["stopped"] == 1 else "were stopped and wait"
-        return "danger", f"{sums['stopped']} of {sums['files']} files {are} for a decision."
-    if _is_over_promise(sums):
-        return "warning", "Last night worked, but more rows were refused than we promise."
-    if not sums["files"]:
-        return "success", "Last night worked; there was nothing new to load."
-    return "success", "Last night worked."
-
-
-def _pct(part: int, whole: int) -> float | None:
-    return 100 * part / whole if whole else None
-
-
-def _is_over_promise(sums: dict[str, int]) -> bool:
-    return bool(sums["rejected"]) and (_pct(sums["rejected"], sums["rows_read"]) or 0) >= PROMISE_PCT
+    are = "was stopped and waits" if sums["stopped"] == 1 else "were stopped and wait"
+    colour, words = VERDICTS[found]
+    return colour, words.format(**sums, are=are)
 
 
 @dataclass(frozen=True)
@@ -178,27 +163,27 @@ class Night:
 
     @property
     def is_over_promise(self) -> bool:
-        return self.refused_pct >= PROMISE_PCT
+        return self.refused_pct >= nights.PROMISE_PCT
 
 
-def _scale(nights: list[Night]) -> float:
-    return nights[0].scale if nights else 2 * PROMISE_PCT
+def _scale(recent: list[Night]) -> float:
+    return recent[0].scale if recent else 2 * nights.PROMISE_PCT
 
 
-def _nights(visible: "QuerySet[IngestBatch]") -> list[Night]:
+def _recent(visible: "QuerySet[IngestBatch]") -> list[Night]:
     """The last two weeks, days without a delivery among them; none where nothing came in all that time."""
     today = timezone.localdate()
     days = [today - timedelta(days=n) for n in reversed(range(NIGHTS))]
     batches = visible.filter(parent=None, status__in=LOADED, run__kind=Kind.NIGHTLY)
     recent = batches.filter(run__created_at__gte=datetime.combine(days[0], time(), LAGOS))
-    by_day: Any = recent.order_by().values(day=TruncDate("run__created_at")).annotate(**SUMS)
+    by_day: Any = recent.order_by().values(day=TruncDate("run__created_at")).annotate(**nights.SUMS)
     sums = {one["day"]: one for one in by_day}
     if not sums:
         return []
-    known = [sums.get(day, dict.fromkeys(SUMS, 0)) for day in days]
+    known = [sums.get(day, dict.fromkeys(nights.SUMS, 0)) for day in days]
     loaded = [one["inserted"] + one["updated"] for one in known]
-    refused = [_pct(one["rejected"], one["rows_read"]) or 0.0 for one in known]
-    tallest, scale = max(1, *loaded), max(2 * PROMISE_PCT, *refused)
+    refused = [nights.refused_pct(one["rejected"], one["rows_read"]) or 0.0 for one in known]
+    tallest, scale = max(1, *loaded), max(2 * nights.PROMISE_PCT, *refused)
     return [
         Night(days[n], one["files"], loaded[n], one["rejected"], refused[n], n, tallest, scale)
         for n, one in enumerate(known)
@@ -243,19 +228,9 @@ def _evidence(evidence: dict[str, Any]) -> str:
     return ""
 
 
-REASONS = """
-SELECT split_part(reason, ':', 1) AS code, count(*)
-FROM ({rows}) AS newest, unnest(newest.reasons) AS reason GROUP BY code ORDER BY count(*) DESC, code LIMIT {shown}
-"""
-
-
-def _reasons(open_rows: "QuerySet[RejectedRow]") -> list[dict[str, Any]]:
+def _reasons(open_rows: "RejectedRowQuerySet") -> list[dict[str, Any]]:
     """The most frequent codes of the newest open rows, by which they are looked through."""
-    newest = open_rows.order_by("-id").values_list("reasons", flat=True)[:NEWEST]
-    sql, params = newest.query.sql_with_params()
-    with connection.cursor() as cursor:
-        cursor.execute(REASONS.format(rows=sql, shown=SHOWN), params)
-        found = cursor.fetchall()
+    found = open_rows.order_by("-id")[:NEWEST].frequent_codes(SHOWN)
     page = f"{reverse('admin:ingestion_rejectedrow_changelist')}?state__exact=open&reason="
     most = max((count for _, count in found), default=1)
     return [

@@ -3,7 +3,6 @@
 To erase takes two persons here as there; the second one's word is carried out by a worker, as the owner of the tables.
 """
 
-import csv
 import io
 import json
 import zipfile
@@ -24,7 +23,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from analytics.tasks import refresh_marts
 from clinical import access, audit, row_security, stories, subjects
-from clinical.api.exports import as_cell
+from clinical.api.exports import EXCEL, as_csv
 from clinical.audit import reads
 from clinical.merging import NotPossible
 from clinical.models import Erasure, Patient, User, Why
@@ -176,9 +175,7 @@ def _zipped(told: dict[str, Any]) -> bytes:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("patient.json", json.dumps(told, ensure_ascii=False, indent=1))
         for name, _, columns, rows in shown:
-            text = io.StringIO()
-            csv.writer(text).writerows([columns, *([as_cell(cell) for cell in row] for row in rows)])
-            file.writestr(f"{name}.csv", "\ufeff" + text.getvalue())
+            file.writestr(f"{name}.csv", EXCEL + as_csv(columns, rows))
         file.writestr("index.html", render_to_string("medilink/patient_dossier.html", {"told": told, "tables": shown}))
     return packed.getvalue()
 

@@ -5,7 +5,6 @@ steward and by the steward of one state, as the web opens it; what takes longer 
 """
 
 import argparse
-import os
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,12 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import django
-from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from medilink import embedded
+from tests import own_database
 
 # session_replication_role: no trigger and no foreign key is asked; the rows are right by the way they are made. Ids
 # follow the days, as in three years of nights; small states have few facilities, and SOKOTO's closed two years ago.
@@ -113,15 +110,7 @@ FROM generate_series(1, %(rejected)s) AS n;
 
 def main() -> None:
     options = parse()
-    for name in list(os.environ):
-        if name in ("DATABASE_URL", "POSTGRES_HOST") or name.startswith("MEDILINK_"):
-            del os.environ[name]
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "medilink.settings", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    os.environ |= {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}  # neither is asked for anything
-    folder = options.keep or embedded.short_folder()[0]
-    embedded.provide(folder, is_throwaway=options.keep is None)
-    django.setup()
-    call_command("migrate", verbosity=0)
+    own_database.provide(options.keep)
     from clinical.models import TriageVisit
 
     if not TriageVisit.objects.exists():

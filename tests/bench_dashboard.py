@@ -4,7 +4,6 @@ Invents its rows in a private database that is gone afterwards: python -m tests.
 """
 
 import argparse
-import os
 import socket
 import statistics
 import subprocess
@@ -16,9 +15,7 @@ from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 
-import django
-
-from medilink import embedded
+from tests import own_database
 
 ROOT = Path(__file__).resolve().parent.parent
 FACILITIES = """
@@ -76,13 +73,7 @@ PAGES = {
 
 def main() -> None:
     options = parse()
-    for name in list(os.environ):
-        if name in ("DATABASE_URL", "POSTGRES_HOST") or name.startswith("MEDILINK_"):
-            del os.environ[name]
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "medilink.settings", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    os.environ |= {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", "THROTTLE_USER": "off"}  # neither is asked for anything
-    folder, _ = embedded.short_folder()
-    embedded.provide(folder, is_throwaway=True, meanwhile=django.setup)
+    own_database.provide(THROTTLE_USER="off")
     cookies = fill(options)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -114,7 +105,6 @@ def parse() -> argparse.Namespace:
 
 def fill(options: argparse.Namespace) -> dict[str, str]:
     """The session keys of a national steward and analyst, and of a clerk of one LGA."""
-    from django.core.management import call_command
     from django.db import connection, transaction
     from django.test import Client
 
@@ -122,7 +112,6 @@ def fill(options: argparse.Namespace) -> dict[str, str]:
     from clinical import geography
     from clinical.models import Facility, Membership, User
 
-    call_command("migrate", verbosity=0)
     places = [(state, lga, *geography.CENTRES[state]) for state in geography.STATES for lga in _lgas(state)]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE places (number serial, state text, lga text, north float, east float)")

@@ -4,16 +4,13 @@ Invents its rows in a private database that is gone afterwards: python -m tests.
 """
 
 import argparse
-import os
 import time
 from contextlib import contextmanager
 from statistics import median
 
-import django
-from django.core.management import call_command
 from django.db import connection, transaction
 
-from medilink import embedded
+from tests import own_database
 
 # session_replication_role: no trigger and no foreign key is asked; the rows are right by the way they are made.
 INVENT = """
@@ -52,14 +49,7 @@ JOIN patients p USING (id)
 
 def main() -> None:
     options = parse()
-    for name in list(os.environ):
-        if name in ("DATABASE_URL", "POSTGRES_HOST") or name.startswith("MEDILINK_"):
-            del os.environ[name]
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "medilink.settings", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    os.environ |= {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}  # neither is asked for anything
-    folder, _ = embedded.short_folder()
-    embedded.provide(folder, is_throwaway=True, meanwhile=django.setup)
-    call_command("migrate", verbosity=0)
+    own_database.provide()
     invent(options)
     report(options)
 

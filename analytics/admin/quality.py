@@ -20,8 +20,9 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
+from analytics import checks
 from analytics.admin.charts import bars, line
-from analytics.checks.catalogue import CHECKS
+from analytics.checks.catalogue import BY_NAME, CHECKS
 from analytics.checks.check import Category, Check
 from analytics.history import CheckResult, CheckRun, DataOwner
 from clinical.access import READ
@@ -30,7 +31,6 @@ from clinical.changelists import Listed, ReadOnly
 from ingestion.admin.desk import person
 
 Status = CheckResult.Status
-BY_NAME = {check.name: check for check in CHECKS}
 SHOWN = timedelta(days=30)
 COLOURS = {Status.PASSED: "success", Status.FAILED: "danger", Status.WARNED: "warning", Status.BROKEN: "danger"}
 WORST_FIRST = (Status.BROKEN, Status.FAILED, Status.WARNED, Status.SKIPPED, Status.NOT_APPLICABLE, Status.PASSED)
@@ -48,10 +48,6 @@ OWN_PAGES = {
     "triage_visits": "clinical_triagevisit",
     "rejected_rows": "ingestion_rejectedrow",
 }
-
-
-class Desk(Listed, ReadOnly, ModelAdmin):
-    """Written by the checks alone."""
 
 
 @dataclass
@@ -84,7 +80,9 @@ def _found(result: CheckResult) -> str:
 
 
 @admin.register(CheckRun)
-class CheckRunAdmin(Desk):
+class CheckRunAdmin(Listed, ReadOnly, ModelAdmin):
+    """Written by the checks alone."""
+
     list_display = ("started_at", "verdict", "passed", "failed", "warned", "skipped")
     fields = ("started_at", "finished_at")
     change_form_outer_before_template = "analytics/check_run.html"
@@ -162,11 +160,7 @@ class CheckRunAdmin(Desk):
 
 def _runs() -> list[int]:
     """The last whole run of each day, the oldest first: one with a few checks only says nothing of the rest."""
-    whole = (
-        CheckRun.objects.spanning(CHECKS[0].name, CHECKS[-1].name)
-        .filter(started_at__gte=timezone.now() - SHOWN)
-        .order_by()
-    )
+    whole = checks.whole_runs().filter(started_at__gte=timezone.now() - SHOWN).order_by()
     by_day = whole.annotate(day=TruncDate("started_at")).values_list("day", "pk")
     return sorted(dict(sorted(by_day)).values())
 

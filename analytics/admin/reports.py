@@ -16,11 +16,11 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from analytics.api.reports import answer
-from analytics.nightly_reports import NightlyReport, ReportAddressee, place_of
+from analytics.nightly_reports import NightlyReport, ReportAddressee
 from clinical import audit
 from clinical.access import UPDATE
 from clinical.audit import reads
-from clinical.geography import STATES
+from clinical.geography import STATES, in_words
 from clinical.models import User
 from ingestion.admin.desk import Desk, person
 
@@ -33,7 +33,7 @@ class PlaceFilter(DropdownFilter):
     parameter_name = "place"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("nation", place_of("")), *((state, place_of(state)) for state in STATES)]
+        return [("nation", in_words("")), *((state, in_words(state)) for state in STATES)]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         chosen = {"nation": ""}.get(self.value() or "", self.value())
@@ -94,7 +94,7 @@ class NightlyReportAdmin(Desk):
         """By a worker, to who asks for the place now."""
         scope = person(request).access.scope(UPDATE, "deliveries")
         chosen = [*reports.values_list("pk", "state")]
-        allowed = [pk for pk, state in chosen if scope.is_national or state in scope.states]
+        allowed = [pk for pk, state in chosen if scope.has_state(state)]
         try:
             for pk in allowed:
                 current_app.send_task("analytics.tasks.send_report", [pk], retry=False)
@@ -115,7 +115,7 @@ class AddresseeForm(forms.ModelForm):
     def clean_state(self) -> str:
         state: str = self.cleaned_data["state"]
         scope = self.user.access.scope(UPDATE, "deliveries")
-        if not (scope.is_national or state in scope.states):
+        if not scope.has_state(state):
             raise forms.ValidationError("Choose a state of yours.")
         return state
 
@@ -142,7 +142,7 @@ class ReportAddresseeAdmin(ModelAdmin):
 
     @admin.display(description="reports of", ordering="state")
     def place(self, one: ReportAddressee) -> str:
-        return place_of(one.state)
+        return in_words(one.state)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

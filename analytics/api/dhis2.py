@@ -1,6 +1,5 @@
 """/api/analytics/dhis2: a month as DHIS2 takes it, what has no place there, and the sheet that reconciles it."""
 
-from datetime import date, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -11,14 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.api.mart import trusted
+from analytics.api.mart import trusted, whole_states
 from analytics.dhis2 import reconciling, report
-from analytics.months import month_of
 from clinical import access
 from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
 from clinical.models import Facility
+from clinical.months import last_month
 
 RELATIONS = ("condition_analysis", "triage_trends", "fct_medical_records")
 
@@ -41,11 +40,10 @@ class Monthly(APIView):
         user: Any = request.user
         if not user.access.sees_all_clear(self.resource):
             raise PermissionDenied("DHIS2 takes whole numbers, and small ones are not shown to you.")
-        scope = user.access.scope(access.READ, self.resource)
-        if not (scope.is_national or scope.states):
-            raise PermissionDenied("These figures are of whole states; your scope is smaller.")
+        scope = whole_states(user.access)
         given = parameters.read(request.GET, ("month", "state", "format"))
-        month, state = _month(given.get("month", "")), _state(given.get("state", ""), scope)
+        month = parameters.month("month", given["month"]) if "month" in given else last_month(timezone.localdate())
+        state = _state(given.get("state", ""), scope)
         trust = trusted(RELATIONS, user.access, state or None, None)
         made = report.make(month, timezone.localdate(), state)
         facilities = _facilities(made, scope)
@@ -63,15 +61,6 @@ class Monthly(APIView):
                 "facilities": facilities,
             }
         )
-
-
-def _month(text: str) -> date:
-    if not text:
-        return (timezone.localdate().replace(day=1) - timedelta(days=1)).replace(day=1)
-    month = month_of(text)
-    if month is None:
-        raise parameters.refused("month", "invalid", "Must be a month, written YYYY-MM.")
-    return month
 
 
 def _state(text: str, scope: access.Scope) -> str:

@@ -3,16 +3,14 @@
 from itertools import groupby
 from typing import Any
 
-from django.http import HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from analytics import dictionary, marts
+from clinical.api.browsing import Page
 
 SCHEMAS = {
     "bi": "What Power BI, Tableau and spreadsheets read, as the role medilink_bi: nobody's name, no small cells.",
@@ -22,14 +20,8 @@ SCHEMAS = {
 
 
 @extend_schema(exclude=True)
-class Dictionary(APIView):
+class Dictionary(Page):
     permission_classes = (IsAuthenticated,)
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        is_browser = "text/html" in request.META.get("HTTP_ACCEPT", "")
-        if is_browser and not request.user.is_authenticated:
-            return HttpResponseRedirect(f"{reverse('admin:login')}?next={request.path}")
-        return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: Request) -> Any:
         entries = dictionary.read()

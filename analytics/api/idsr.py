@@ -12,15 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.api.mart import trusted
+from analytics.api.mart import tell_beside, trusted
 from analytics.idsr import cases, forms
 from analytics.idsr.cases import Case, Span
-from analytics.months import end_of_month, month_of, week_of
 from clinical import access, reading
 from clinical.api import exports, filters, parameters, rendering
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
 from clinical.models import Facility
+from clinical.months import next_month, week_of
 
 MOST_LINES = 20_000
 FORMS = ("lines", "areas")
@@ -69,10 +69,9 @@ class Notifiable(APIView):
         whom = [case.patient_id for case in found] if wanted == "lines" else []
         reads.seen("idsr", "list", patient_ids=whom, rows=len(rows), **reads.query_of(given))
         if request.accepted_renderer.format == "csv":
-            response = HttpResponse("\ufeff" + forms.as_csv(columns, rows), content_type="text/csv; charset=utf-8")
+            response = HttpResponse(exports.EXCEL + forms.as_csv(columns, rows), content_type="text/csv; charset=utf-8")
             response["Content-Disposition"] = f'attachment; filename="idsr-{wanted}-{span.first}.csv"'
-            response["X-As-Of"], response["X-Stale"] = trust["as_of"].isoformat(), str(trust["stale"]).lower()
-            response["X-Medilink-Trust"] = exports.json_of(trust["trust"]).decode()
+            tell_beside(response, trust)
             return response
         facilities = [{"facility_id": pk, "is_reporting": pk in reporting} for pk in known]
         dates = {"date_from": span.first, "date_to": span.end - timedelta(days=1)}
@@ -92,13 +91,12 @@ def _span(given: dict[str, str]) -> Span:
     if "month" in given:
         if "week" in given:
             raise parameters.refused("month", "invalid", "Give a week or a month, not both.")
-        if (first := month_of(given["month"])) is None:
-            raise parameters.refused("month", "invalid", "Must be a month, written YYYY-MM.")
-        return Span(first, end_of_month(first), state)
-    first = week_of(given["week"]) if "week" in given else _last_week()
-    if first is None:
+        first = parameters.month("month", given["month"])
+        return Span(first, next_month(first), state)
+    monday = week_of(given["week"]) if "week" in given else _last_week()
+    if monday is None:
         raise parameters.refused("week", "invalid", "Must be an ISO week, written YYYY-Www.")
-    return Span(first, first + WEEK, state)
+    return Span(monday, monday + WEEK, state)
 
 
 def _last_week() -> date:

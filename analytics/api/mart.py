@@ -6,8 +6,8 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
-from django.http import StreamingHttpResponse
-from rest_framework.exceptions import NotFound
+from django.http import HttpResponseBase, StreamingHttpResponse
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -72,6 +72,13 @@ def trusted(relations: str | Sequence[str], who: access.Access, state: str | Non
     return {"as_of": as_of, "stale": is_stale, "trust": told}
 
 
+def tell_beside(response: HttpResponseBase, told: Row) -> None:
+    """In headers, where the answer is a file."""
+    response["X-As-Of"] = told["as_of"].isoformat()
+    response["X-Stale"] = str(told["stale"]).lower()
+    response["X-Medilink-Trust"] = json_of(told["trust"]).decode()
+
+
 def published(relation: str, day: date) -> Publication:
     try:
         return publications.find(relation, day)
@@ -91,6 +98,14 @@ def trusted_then(publication: Publication, who: access.Access, state: str | None
     if told and publication.mart == "condition_analysis" and not who.sees_all_clear(trust.RESOURCE):
         told |= {"suppressed_cells": publications.suppressed(publication.day, selection.states)}
     return {"as_of": publication.as_of, "stale": False, "trust": told}
+
+
+def whole_states(who: access.Access) -> access.Scope:
+    """The scope of a reader of figures that are of whole states; 403 for who sees less than one."""
+    scope = who.scope(access.READ, trust.RESOURCE)
+    if not scope.has_states:
+        raise PermissionDenied("These figures are of whole states; your scope is smaller.")
+    return scope
 
 
 class Mart(Listing):
@@ -158,9 +173,7 @@ class Mart(Listing):
             raise parameters.refused("format", "not_installed", "This server has no Parquet; ask for csv or ndjson.")
         response = super().list(request)
         if isinstance(response, StreamingHttpResponse):
-            response["X-As-Of"] = self.trust["as_of"].isoformat()
-            response["X-Stale"] = str(self.trust["stale"]).lower()
-            response["X-Medilink-Trust"] = json_of(self.trust["trust"]).decode()
+            tell_beside(response, self.trust)
         return response
 
     def _selected(self) -> "QuerySet[Any]":

@@ -4,6 +4,7 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
@@ -79,7 +80,7 @@ def write(
 
 def _plain(value: Any) -> Any:
     """Decimals are numbers here as in JSON."""
-    return float(value) if type(value).__name__ == "Decimal" else value
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _type(pa: Any, model: type[models.Model], name: str) -> Any:

@@ -8,10 +8,10 @@ from django_filters import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from analytics.api.mart import whole_states
 from analytics.nightly_reports import NightlyReport
 from clinical import access
 from clinical.api import filters, parameters
@@ -63,7 +63,7 @@ class ReportViewSet(Readable):
         return NightlyReport.objects.all()
 
     def places(self, scope: access.Scope) -> Q:
-        return Q(state__in=sorted(scope.states))
+        return scope.of_states()
 
     def get_renderers(self) -> list[Any]:
         renderers = super().get_renderers()
@@ -76,7 +76,7 @@ class ReportViewSet(Readable):
         return response
 
     def list(self, request: Request) -> Response | StreamingHttpResponse:
-        self._look()
+        whole_states(self.user.access)
         return super().list(request)
 
     @extend_schema(
@@ -88,7 +88,7 @@ class ReportViewSet(Readable):
         },
     )
     def retrieve(self, request: Request, pk: str) -> Any:
-        self._look()
+        whole_states(self.user.access)
         kind = request.accepted_renderer.format
         if kind == "json":
             return super().retrieve(request, pk)
@@ -96,11 +96,6 @@ class ReportViewSet(Readable):
         row = self.find(pk)
         reads.seen("nightly_reports", "export", object_id=row["id"], rows=1, format=kind)
         return answer(request._request, NightlyReport.objects.get(pk=row["id"]), kind)
-
-    def _look(self) -> None:
-        scope = self.user.access.scope(access.READ, self.resource)
-        if not (scope.is_national or scope.states):
-            raise PermissionDenied("Reports are of whole states; your scope is smaller.")
 
 
 def answer(request: Any, report: NightlyReport, kind: str) -> HttpResponseBase:

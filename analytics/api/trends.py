@@ -6,12 +6,11 @@ from django.db.models import Q, QuerySet, Value
 from django.http import StreamingHttpResponse
 from django_filters import FilterSet
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from analytics import metrics, publications
-from analytics.api.mart import Mart
+from analytics.api.mart import Mart, whole_states
 from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis, TriageTrend
 from clinical import access
 from clinical.api import filters, parameters
@@ -25,13 +24,11 @@ class OfStates(Mart):
     """Each line is of a state, or of the whole country."""
 
     def list(self, request: Request) -> Response | StreamingHttpResponse:
-        scope = self.user.access.scope(access.READ, self.resource)
-        if not (scope.is_national or scope.states):
-            raise PermissionDenied("These figures are of whole states; your scope is smaller.")
+        whole_states(self.user.access)
         return super().list(request)
 
     def places(self, scope: access.Scope) -> Q:
-        return Q(state__in=sorted(scope.states))
+        return scope.of_states()
 
 
 def _state_or_all(name: str, text: str) -> str:

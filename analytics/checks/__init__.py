@@ -9,9 +9,9 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from analytics import marts
-from analytics.checks.catalogue import CHECKS
+from analytics.checks.catalogue import BY_NAME, CHECKS
 from analytics.checks.check import Check
-from analytics.history import CheckResult, CheckRun
+from analytics.history import CheckResult, CheckRun, CheckRunQuerySet
 from analytics.relations import MARTS
 
 SAMPLE = 100
@@ -24,7 +24,7 @@ class UnknownCheck(Exception):
 
 def run(only: Collection[str] = (), *, say: Callable[[CheckResult], None] | None = None) -> CheckRun:
     """All checks, or those named, in one snapshot; what each found is kept for good."""
-    unknown = set(only) - {check.name for check in CHECKS}
+    unknown = set(only) - set(BY_NAME)
     if unknown:
         raise UnknownCheck(f"There is no check {', '.join(sorted(unknown))}; `check_data --list` names them all.")
     chosen = [check for check in CHECKS if not only or check.name in only]
@@ -43,6 +43,11 @@ def run(only: Collection[str] = (), *, say: Callable[[CheckResult], None] | None
             result.run = kept
         CheckResult.objects.bulk_create(results)
     return kept
+
+
+def whole_runs() -> CheckRunQuerySet:
+    """Those of the whole catalogue, not of a few checks only."""
+    return CheckRun.objects.spanning(CHECKS[0].name, CHECKS[-1].name)
 
 
 def _count(results: Collection[CheckResult], status: str) -> int:

@@ -7,3 +7,4 @@ from analytics.checks.places import PLACES
 from analytics.checks.promises import PROMISES
 
 CHECKS: tuple[Check, ...] = (*PROMISES, *PLACES, *PEOPLE, *EVENTS)
+BY_NAME = {check.name: check for check in CHECKS}

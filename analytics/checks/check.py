@@ -73,7 +73,7 @@ CATEGORY = {
     Kind.DISTRIBUTION: Category.PLAUSIBILITY,
     Kind.TEMPORAL: Category.PLAUSIBILITY,
 }
-TODO = {
+REMEDY = {
     Kind.NOT_NULL: "Find the batch of the rows and what changed since the check passed last; correct them at the desk.",
     Kind.UNIQUE: "The mart's query has lost its grain: tell the developers the keys, and do not publish its figures.",
     Kind.ACCEPTED: "Tell the developers: a value came through that the loading rules should have refused.",
@@ -106,7 +106,7 @@ class Check:
     severity: Severity = Severity.ERROR
     owner: Owner = Owner.STEWARDS
     context: Context = Context.VERIFICATION
-    own_todo: str = ""
+    own_remedy: str = ""
     most: int = 0
     most_share: float | None = None
     among: str = ""
@@ -117,8 +117,8 @@ class Check:
         return CATEGORY.get(self.kind, Category.CONFORMANCE)
 
     @property
-    def todo(self) -> str:
-        return self.own_todo or TODO[self.kind]
+    def remedy(self) -> str:
+        return self.own_remedy or REMEDY[self.kind]
 
     @property
     def threshold(self) -> str:

@@ -22,7 +22,7 @@ AND (p.sex = 'M' AND {texts} ~* '{OF_WOMEN}' OR p.sex = 'F' AND {texts} ~* '{OF_
         context=Context.VALIDATION,
         most_share=0.001,
         among=f"SELECT count(*) FROM {table} WHERE deleted_at IS NULL",
-        own_todo="Open the row and its patient, and ask the facility which of the two is wrong.",
+        own_remedy="Open the row and its patient, and ask the facility which of the two is wrong.",
     )
 
 

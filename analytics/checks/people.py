@@ -147,7 +147,7 @@ GROUP BY phone HAVING count(*) > 10)""",
             f"SELECT id FROM {table} WHERE {first}_at < created_at",
             f"It was {first} before it was created: a clock or a restored row is wrong.",
             owner=Owner.DEVELOPERS,
-            own_todo="Tell the developers; whoever asks for what has changed since may miss these rows.",
+            own_remedy="Tell the developers; whoever asks for what has changed since may miss these rows.",
         )
         for table in ("facilities", "patients", "medical_records", "triage_visits")
         for first in ("updated", "deleted")
@@ -160,6 +160,6 @@ GROUP BY phone HAVING count(*) > 10)""",
         "Rows that were refused a month ago and nobody has decided about are missing from every figure.",
         severity=Severity.WARNING,
         most=1000,
-        own_todo="Work on refused rows by cause, the largest first.",
+        own_remedy="Work on refused rows by cause, the largest first.",
     ),
 )

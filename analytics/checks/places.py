@@ -50,7 +50,7 @@ PLACES: tuple[Check, ...] = (
         "The LGA is none of the 774, or lies in another state.",
         context=Context.VALIDATION,
         owner=Owner.STEWARDS,
-        own_todo="Correct the LGA of the facility at the desk; its files still find it by the old one.",
+        own_remedy="Correct the LGA of the facility at the desk; its files still find it by the old one.",
     ),
     shared(
         "facilities",
@@ -80,7 +80,7 @@ AND 111.2 * sqrt((f.lat - c.lat) ^ 2 + ((f.lon - c.lon) * cos(radians(f.lat))) ^
         f"It lies more than {FARTHEST_KM} km from the middle of its state: coordinates or state are wrong.",
         severity=Severity.WARNING,
         context=Context.VALIDATION,
-        own_todo="Correct the coordinates or the state of the facility at the desk.",
+        own_remedy="Correct the coordinates or the state of the facility at the desk.",
     ),
     Check(
         "facilities.state_without_visits",
@@ -95,6 +95,6 @@ HAVING NOT EXISTS (
         "No visit of the last 30 days came from any facility of a state: its figures are no figures.",
         severity=Severity.WARNING,
         owner=Owner.SURVEILLANCE,
-        own_todo="Look at the state's sources and at silent facilities, and call its office.",
+        own_remedy="Look at the state's sources and at silent facilities, and call its office.",
     ),
 )

@@ -1,50 +1,39 @@
 """/dashboard and the CSV of each of its figures: for everybody with a right to analytics, within their scope."""
 
-import csv
-import io
 from typing import Any
-from urllib.parse import quote
 
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from analytics.dashboard import selection
 from analytics.dashboard.figures import conditions, facilities, patients, places, trends
-from analytics.dashboard.figures.figure import NONE, Figure
+from analytics.dashboard.figures.figure import Figure
 from analytics.dashboard.selection import Reach
 from analytics.dashboard.trusted import Trusting
 from analytics.models import FacilityDimension
-from clinical.api.exports import as_cell
+from analytics.wording import NOTHING, pct
+from clinical.api.browsing import Page, is_browser
+from clinical.api.exports import EXCEL, as_csv
 from clinical.audit import reads
-from ingestion.models import IngestRun, Kind
+from clinical.geography import in_words
+from ingestion.models import IngestRun
 
 WORDS = {401: "Please log in.", 403: "Your role has no part in this.", 404: "There is no such facility for you."}
 
 
-def of_people(request: Any) -> bool:
-    return "text/html" in request.META.get("HTTP_ACCEPT", "")
-
-
 @extend_schema(exclude=True)
-class View(APIView):
+class View(Page):
     resource = "analytics"
     action = "list"
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if of_people(request) and not request.user.is_authenticated:
-            return HttpResponseRedirect(f"{reverse('admin:login')}?next={quote(request.get_full_path())}")
-        return super().dispatch(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Any:
         """In words, for people."""
         response: Any = super().handle_exception(exc)
-        if not of_people(self.request) or response.status_code >= 500:
+        if not is_browser(self.request) or response.status_code >= 500:
             return response
         errors = [(error["attr"], error["detail"]) for error in response.data["errors"]]
         told = {"status": response.status_code, "words": WORDS.get(response.status_code, ""), "errors": errors}
@@ -77,7 +66,7 @@ class Dashboard(View):
             "heads": headline(figures, trusting, months=bool(reach.selection.condition)),
             "query": reach.selection.link(),
             "warnings": _warnings(trusting),
-            "last_night": _last_night(),
+            "last_night": IngestRun.objects.nightly().first(),
             "marts": [state for _, state in sorted(trusting.states.items())],
         }
         return render(request._request, "analytics/dashboard/page.html", told)
@@ -92,12 +81,8 @@ class FigureCSV(View):
             raise NotFound
         figure = ONE[chart](reach)
         trust = Trusting(reach).trust_of(figure.relations)
-        text = io.StringIO("\ufeff")  # the mark by which Excel knows UTF-8
-        text.seek(0, io.SEEK_END)
-        writer = csv.writer(text, lineterminator="\r\n")
-        writer.writerow([column.label for column in figure.columns])
-        writer.writerows([as_cell(cell) for cell in row] for row in figure.rows)
-        response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
+        text = as_csv([column.label for column in figure.columns], figure.rows)
+        response = HttpResponse(EXCEL + text, content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="medilink-{chart}.csv"'
         if trust.as_of:
             response["X-As-Of"] = trust.as_of.isoformat()
@@ -146,12 +131,12 @@ def headline(figures: dict[str, Figure], trusting: Trusting, *, months: bool) ->
     return [
         {
             "name": "Visits",
-            "told": NONE if visits.is_withheld else f"{total:,}",
+            "told": NOTHING if visits.is_withheld else f"{total:,}",
             "more": "in these months" if months else "in the chosen days",
         },
         {
             "name": "Critical",
-            "told": f"{100 * critical / total:.1f} %" if total else NONE,
+            "told": f"{pct(critical, total)} %" if total else NOTHING,
             "more": "of them, level 1 or 2",
         },
         {"name": "Patients", "told": f"{people:,}", "more": "known to the facilities"},
@@ -167,7 +152,7 @@ def _states(reach: Reach) -> list[tuple[str, str]]:
     """What one may choose from: those with facilities in the scope."""
     whole = Reach(reach.user, selection.Selection(reach.selection.date_from, reach.selection.date_to), reach.scope)
     states = FacilityDimension.objects.filter(whole.facilities).order_by("state").values_list("state", flat=True)
-    return [(state, selection.as_title(state)) for state in states.distinct()]
+    return [(state, in_words(state)) for state in states.distinct()]
 
 
 def _warnings(trusting: Trusting) -> list[str]:
@@ -181,7 +166,3 @@ def _warnings(trusting: Trusting) -> list[str]:
             "Newer data has been loaded. These figures are from before it; they are refreshed by themselves shortly."
         ]
     return []
-
-
-def _last_night() -> IngestRun | None:
-    return IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on__isnull=False).order_by("-night_on").first()

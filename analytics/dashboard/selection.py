@@ -15,6 +15,7 @@ from analytics.models import FacilityDimension
 from clinical import access
 from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
+from clinical.geography import in_words
 from clinical.models import Facility, User
 
 DAYS = 90  # today and those before it, where no dates are given
@@ -139,7 +140,7 @@ class Reach:
         scope, state = self.scope, self.selection.state
         if self.selection.facility_id:
             return False
-        return scope.is_national or state in scope.states or bool(scope.states and not (scope.lgas or scope.facilities))
+        return scope.has_state(state) or bool(scope.states and not (scope.lgas or scope.facilities))
 
     @property
     def is_withheld(self) -> bool:
@@ -149,7 +150,7 @@ class Reach:
     @property
     def states(self) -> Q:
         """On marts by state (without ALL)."""
-        inside = Q() if self.scope.is_national else Q(state__in=sorted(self.scope.states))
+        inside = self.scope.of_states()
         return inside & Q(state=self.selection.state) if self.selection.state else inside
 
     @property
@@ -165,9 +166,9 @@ class Reach:
         """In words."""
         if self.facility_name:
             return self.facility_name
-        if self.selection.state:
-            return as_title(self.selection.state)
-        return "Nigeria" if self.scope.is_national else "your area"
+        if self.selection.state or self.scope.is_national:
+            return in_words(self.selection.state)
+        return "your area"
 
 
 def reach(user: User, selection: Selection) -> Reach:
@@ -179,7 +180,3 @@ def reach(user: User, selection: Selection) -> Reach:
     if not names:
         raise NotFound
     return replace(found, facility_name=names[0])
-
-
-def as_title(state: str) -> str:
-    return state if state == "FCT" else state.title()

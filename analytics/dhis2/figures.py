@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 
 from analytics.dhis2.mapping import CONDITION, Cell
-from analytics.months import end_of_month
+from clinical.months import next_month
 
 Counts = dict[int, dict[Cell, int]]
 
@@ -37,7 +37,7 @@ GROUP BY 1, 2, 3, 4
 
 def read(month: date, conditions: list[str], state: str = "") -> Counts:
     """Of each facility with an event in the month; what is not there is 0."""
-    given: dict[str, Any] = {"first": month, "end": end_of_month(month), "state": state, "names": conditions}
+    given: dict[str, Any] = {"first": month, "end": next_month(month), "state": state, "names": conditions}
     found: Counts = defaultdict(dict)
     with connection.cursor() as cursor:
         cursor.execute(VISITS, given)

@@ -13,13 +13,14 @@ from typing import NamedTuple
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from clinical.api.patients import AGES
+from clinical.models import Patient
+
 OURS = Path(__file__).with_name("mapping.csv")
 UID = re.compile(r"[A-Za-z][A-Za-z0-9]{10}")
 COLUMNS = ("data_set", "metric", "age_group", "sex", "data_element", "category_option_combo")
 METRICS = ("visits", "critical_visits", "records")
 CONDITION = "condition:"
-AGE_GROUPS = ("Infant", "Child", "Adolescent", "Adult", "Senior")
-SEXES = ("F", "M", "Other", "Unknown")
 
 
 class Cell(NamedTuple):
@@ -79,7 +80,7 @@ def _trouble(line: dict[str, str], cell: Cell, target: Target, known: dict[Cell,
         return "a uid is a letter and ten letters or digits"
     if cell.metric not in METRICS and not cell.metric.startswith(CONDITION):
         return f"a metric is one of {', '.join(METRICS)} or {CONDITION} and a name"
-    if cell.age_group not in AGE_GROUPS or cell.sex not in SEXES:
+    if cell.age_group not in AGES or cell.sex not in Patient.Sex.values:
         return "no such age group or sex"
     if cell in known:
         return "this figure was mapped before"

@@ -30,8 +30,6 @@ class OrgUnit(models.Model):
 
 class SendingQuerySet(models.QuerySet["Sending"]):
     def inside(self, scope: Scope) -> "SendingQuerySet":
-        if scope.is_national:
-            return self
         return self.filter(scope.of_places("facility__state", "facility__lga_key", "facility_id"))
 
     def visible_to(self, user: "User") -> "SendingQuerySet":

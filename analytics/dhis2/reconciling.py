@@ -1,7 +1,5 @@
 """The sheet that proves a month: what is sent and what is not, beside what the marts say. All differences are 0."""
 
-import csv
-import io
 from collections import Counter
 from datetime import date
 from typing import NamedTuple
@@ -12,7 +10,8 @@ from django.db.models import Sum
 from analytics.dhis2.mapping import CONDITION, Cell, Target
 from analytics.dhis2.report import Report
 from analytics.models import ConditionAnalysis, TriageTrend
-from analytics.months import end_of_month
+from clinical.api.exports import as_csv
+from clinical.months import next_month
 
 ALL = "all"
 FOLD = "SELECT name, lower(name COLLATE pg_c_utf8) FROM unnest(%s::text[]) AS name"
@@ -85,7 +84,7 @@ def _of_conditions(report: Report) -> dict[Cell, tuple[str, int]]:
 
 
 def _of_events(report: Report) -> dict[Cell, tuple[str, int]]:
-    first, end = report.month, end_of_month(report.month)
+    first, end = report.month, next_month(report.month)
     days = TriageTrend.objects.filter(state=report.state or "ALL", day__gte=first, day__lt=end)
     visits = days.aggregate(visits=Sum("total_visits"), critical=Sum("critical_count"))
     return {
@@ -102,8 +101,4 @@ def _records(first: date, end: date, state: str) -> int:
 
 
 def sheet(report: Report) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(Line._fields)
-    writer.writerows(lines(report))
-    return text.getvalue()
+    return as_csv(Line._fields, lines(report))

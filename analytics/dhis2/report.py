@@ -16,8 +16,8 @@ from analytics.dhis2 import figures, mapping
 from analytics.dhis2.figures import Counts
 from analytics.dhis2.mapping import Cell, Mapping
 from analytics.dhis2.models import OrgUnit, Sending
-from analytics.months import end_of_month
 from clinical.models import Facility
+from clinical.months import next_month
 
 Body = dict[str, Any]
 
@@ -71,7 +71,7 @@ class Report:
     def _body(self, facility: int) -> Body:
         counts = self.counts.get(facility, {})
         # Not the day of sending: what is the same must look the same, or it would be sent anew each night.
-        complete = {"completeDate": end_of_month(self.month).isoformat()} if self.is_over else {}
+        complete = {"completeDate": next_month(self.month).isoformat()} if self.is_over else {}
         return {
             "dataSet": self.mapping.data_set,
             **complete,
@@ -94,4 +94,4 @@ def make(month: date, today: date, state: str = "") -> Report:
     places = Facility.objects.filter(state=state) if state else Facility.objects.all()
     units = dict(OrgUnit.objects.filter(facility__in=places).values_list("facility_id", "uid"))
     sent = Sending.objects.filter(month=month, facility__in=places).values_list("facility_id", flat=True)
-    return Report(month, state, mapped, counts, units, today >= end_of_month(month), {*sent})
+    return Report(month, state, mapped, counts, units, today >= next_month(month), {*sent})

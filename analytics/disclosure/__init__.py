@@ -13,7 +13,7 @@ on Computing 17, 1988):
 2. A block that cannot become loose, since all its lines are hidden, is safe where a cycle of loose blocks leads past
    it: along it one more here and one less there leaves every total as it is. Where none does, the shares of its month
    and if need be the total of its condition are withheld, each with another one, or it would follow from the rest.
-3. A total or share is withheld too where its hidden lines would keep fewer than 7 possible numbers each (`ROOM`).
+3. A total or share is withheld too where its hidden lines would keep fewer than 7 possible numbers each.
    Ranks are told among the conditions whose totals are shown, so that no gap in them tells of the others.
 4. A condition's lines of a state and month are at most its visits, which triage-trends shows: where these leave the
    hidden ones no room, the shown ones of that state are hidden as well.
@@ -25,7 +25,6 @@ who reads visits one by one, as the contract lets analysts, can count them; and 
 sees what came between.
 """
 
-from analytics.disclosure.tables import SMALL, UNDER, Cell, row, sees_all, shown, table
+from analytics.disclosure.tables import SMALL, UNDER, Cell, row, shown, table
 
-__all__ = ["ROOM", "SMALL", "UNDER", "Cell", "row", "sees_all", "shown", "table"]
-ROOM = 7
+__all__ = ["SMALL", "UNDER", "Cell", "row", "shown", "table"]

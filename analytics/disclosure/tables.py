@@ -1,12 +1,10 @@
 """Counts of people as a page or an export may show them: small ones hidden, and what would give them away.
 
-Pure functions over counts. Who may see all of them is asked once, by `sees_all`.
+Pure functions over counts. Who may see all of them, clinical/access.py says.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from clinical.access import Access
 
 SMALL = 7
 UNDER = f"<{SMALL + 1}"  # what a page writes for a hidden number
@@ -28,11 +26,6 @@ class Cell:
 
 
 HIDDEN = Cell(None)
-
-
-def sees_all(access: Access, resource: str = "analytics") -> bool:
-    """Whether small numbers are for them: those with a clinical role wherever they look."""
-    return access.sees_all_clear(resource)
 
 
 def shown(count: int) -> Cell:

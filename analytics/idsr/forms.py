@@ -4,8 +4,6 @@ A case of the form is a person: who has a visit and a record of one disease in t
 facility reported anything has no number, not 0.
 """
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 from analytics import disclosure
 from analytics.idsr.cases import Case
 from analytics.idsr.diseases import all_of_them
-from clinical.api.exports import as_cell
+from clinical.api import exports
 from clinical.models import Facility
 
 LINE = (
@@ -21,7 +19,7 @@ LINE = (
     *("state", "lga", "day", "week", "age", "age_group", "sex", "triage_level"),
 )
 FORM = ("state", "lga", "facilities", "facilities_reporting", "disease", "disease_name", "reported", "cases", "under_5")
-UNDER = 5
+YOUNG = 5  # years: who is younger
 Row = dict[str, Any]
 
 
@@ -64,7 +62,7 @@ def form(cases: Iterable[Case], known: dict[int, Facility], reporting: set[int],
 def _ages(ages: Iterable[int]) -> tuple[int, int]:
     """Under 5, and older."""
     ages = [*ages]
-    young = sum(age < UNDER for age in ages)
+    young = sum(age < YOUNG for age in ages)
     return young, len(ages) - young
 
 
@@ -77,8 +75,4 @@ def _shown(counts: list[tuple[int, int]], *, is_clear: bool) -> list[tuple[int |
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows([as_cell(row[name]) for name in columns] for row in rows)
-    return text.getvalue()
+    return exports.as_csv(columns, ([row[name] for name in columns] for row in rows))

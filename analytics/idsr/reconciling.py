@@ -1,5 +1,6 @@
 """The sheet of a month: the visits of the line list beside marts.condition_analysis. All differences are 0."""
 
+from collections import Counter
 from typing import NamedTuple
 
 from django.db import connection
@@ -46,11 +47,10 @@ def lines(span: Span, cases: list[Case]) -> list[Line]:
     with connection.cursor() as cursor:
         cursor.execute(BESIDE, span.given)
         known = {code: (mart, twice) for code, mart, twice in cursor.fetchall()}
+    counts = Counter((case.disease, case.source) for case in cases)
     found = []
     for code in all_of_them():
         mart, twice = known.get(code, (0, 0))
-        visits, records = (
-            sum((case.disease, case.source) == (code, of) for case in cases) for of in ("visit", "record")
-        )
+        visits, records = counts[code, "visit"], counts[code, "record"]
         found.append(Line(code, visits, twice, mart, visits + twice - mart, records))
     return found

@@ -5,36 +5,26 @@ from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 
 from django.db import connection, transaction
-from django.utils import timezone
 
 from analytics.monitor_results import MonitorResult
 from analytics.monitors import facts, judgement
 from analytics.monitors.facts import Delivered, Seen, Series
 from analytics.monitors.judgement import Band
 from analytics.silence.calendar import is_holiday
+from analytics.silence.watch import due
 from clinical.values import LAGOS
 
 LOCK = 7_340_215
 WEEKS = timedelta(days=56)  # that volume and freshness look back on
 MONTH = timedelta(days=28)  # that shares look back on; a source of which nothing came for so long is gone
 YOUNG = timedelta(days=14)
-CATCH_UP = 7  # days at most that are watched after nights without
 Verdict = MonitorResult.Verdict
 History = dict[tuple[Series, str], list[MonitorResult]]
 
 
-def yesterday() -> date:
-    """In Lagos: the last day whose files have all had their time."""
-    return timezone.now().astimezone(LAGOS).date() - timedelta(days=1)
-
-
 def nightly() -> None:
-    """Every day since the last one that was watched, up to yesterday in Lagos; yesterday again, if it was already."""
-    last = yesterday()
-    known = MonitorResult.objects.order_by("-day").values_list("day", flat=True).first()
-    first = min(last, max(known + timedelta(days=1), last - timedelta(days=CATCH_UP - 1))) if known else last
-    for after in range((last - first).days + 1):
-        watch(first + timedelta(days=after))
+    for day in due(MonitorResult.objects.order_by("-day").values_list("day", flat=True).first()):
+        watch(day)
 
 
 def watch(day: date) -> list[MonitorResult]:

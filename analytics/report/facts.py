@@ -12,31 +12,31 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Count, DecimalField, F, FloatField, Q, Sum
 from django.db.models.functions import Cast
 from django.urls import reverse
 
-from analytics import metrics, trust
-from analytics.checks.catalogue import CHECKS
-from analytics.dashboard.cells import shown
+from analytics import checks, metrics, trust
+from analytics.dashboard.cells import UNDER, shown
 from analytics.facility_signals import FacilitySignal
 from analytics.history import CheckRun
 from analytics.models import FacilityDimension, FacilityPerformance, SuppressedConditionAnalysis, TriageTrend
-from analytics.nightly_reports import place_of
+from analytics.wording import json_pct
 from clinical.access import Access, Grant, Role, Scope
 from clinical.api import statements
 from clinical.api.exports import json_of
-from ingestion.models import STOPPED, IngestBatch, IngestRun, Kind, RejectedRow
-from ingestion.refusals import CODES, code_of
+from clinical.geography import in_words
+from clinical.months import last_month
+from ingestion import nights
+from ingestion.models import STOPPED, IngestBatch, IngestRun, RejectedRow
+from ingestion.nights import Outcome
+from ingestion.refusals import CODES
 
 RELATIONS = ("triage_trends", "condition_analysis", "facility_performance", "dim_facilities")
 WEEK, MONTH = 7, 30
 CURVE = 28  # days
 TOP, NAMED, REASONS = 5, 8, 3
 COUNTED_UP_TO = 10_000
-HIDDEN = "<8"
-PROMISE_PCT = 1.0  # of the rows are refused on clean data, at most
 READING = ("total_visits", "critical_pct", "new_patients", "reporting_pct", "occurrence_count")
 Facts = dict[str, Any]
 
@@ -64,11 +64,11 @@ class Night:
 
     @cached_property
     def run(self) -> IngestRun | None:
-        return IngestRun.objects.filter(kind=Kind.NIGHTLY, night_on=self.on).first()
+        return IngestRun.objects.nightly().filter(night_on=self.on).first()
 
     @cached_property
     def checks(self) -> CheckRun | None:
-        return CheckRun.objects.spanning(CHECKS[0].name, CHECKS[-1].name).order_by("-id").first()
+        return checks.whole_runs().order_by("-id").first()
 
     @cached_property
     def days(self) -> dict[str, dict[date, Day]]:
@@ -119,13 +119,13 @@ def of(night: Night, state: str = "") -> Facts:
     if as_of is None:
         raise NotReady
     delivered = _delivered(night, state, scope)
-    level, words = _verdict(night, delivered)
+    level, words = _verdict(night.run, delivered)
     query = f"?state={state.replace(' ', '+')}" if state else ""
     return {
         "night": f"{night.on}",
         "last_day": f"{night.last}",
         "state": state,
-        "place": place_of(state),
+        "place": in_words(state),
         "as_of": as_of.isoformat(),
         "stale": is_stale,
         "verdict": {"level": level, "words": words},
@@ -155,45 +155,42 @@ WHERE b.run_id = %s AND f.state = %s
 
 def _delivered(night: Night, state: str, scope: Scope) -> Facts:
     """Of a state its part: files of the whole country say nothing of one state but by their events and refusals."""
-    stopped = {"stopped": 0}
     if night.run is None:
-        return {"files": 0, "written": 0, "refused": 0} | stopped
+        return {"files": 0, "written": 0, "refused": 0, "stopped": 0}
     batches = IngestBatch.objects.filter(run=night.run, parent=None)
-    stopped["stopped"] = batches.inside(scope).filter(status__in=STOPPED).count()
+    stopped = batches.inside(scope).aggregate(stopped=nights.STOPPED_FILES)
     if state:
         ((files, written),) = statements.fetch(OF_STATE, [night.run.pk, state])
         refused = RejectedRow.objects.inside(scope).filter(batch__run=night.run).count()
         return {"files": files, "written": written, "refused": refused} | stopped
-    sums = batches.aggregate(
-        files=Count("pk"),
-        rows_read=Sum("rows_read", default=0),
-        inserted=Sum("inserted", default=0),
-        updated=Sum("updated", default=0),
-        unchanged=Sum("unchanged", default=0),
-        refused=Sum("rejected", default=0),
-    )
-    return sums | {"written": sums["inserted"] + sums["updated"]} | stopped
+    sums = batches.aggregate(**nights.SUMS)
+    refused = sums.pop("rejected")
+    return sums | {"written": sums["inserted"] + sums["updated"], "refused": refused} | stopped
 
 
-def _verdict(night: Night, delivered: Facts) -> tuple[str, str]:
-    """A level (good, look, bad), and the words."""
-    run = night.run
+# A level (good, look, bad), and the words.
+NO_RUN = "bad", "There was no run this night; the figures hold what had been loaded before."
+NOT_FINISHED = "bad", "The run of this night was not finished when this was written."
+VERDICTS = {
+    Outcome.QUEUED: NOT_FINISHED,
+    Outcome.RUNNING: NOT_FINISHED,
+    Outcome.BROKEN_OFF: ("bad", "The run broke off; what it had not loaded is still due."),
+    Outcome.STOPPED: ("bad", "The night worked, but {stopped} {are} for a decision."),
+    Outcome.OVER_PROMISE: ("look", "The night worked, but {refused_pct:.1f} % of the rows were refused."),
+    Outcome.NOTHING_NEW: ("look", "The night worked; nothing new was delivered."),
+    Outcome.WORKED: ("good", "The night worked."),
+}
+
+
+def _verdict(run: IngestRun | None, delivered: Facts) -> tuple[str, str]:
     if run is None:
-        return "bad", "There was no run this night; the figures hold what had been loaded before."
-    if run.finished_at is None:
-        return "bad", "The run of this night was not finished when this was written."
-    if run.status == IngestRun.State.BROKEN_OFF:
-        return "bad", "The run broke off; what it had not loaded is still due."
-    if delivered["stopped"]:
-        count = delivered["stopped"]
-        are = "file was stopped and waits" if count == 1 else "files were stopped and wait"
-        return "bad", f"The night worked, but {count} {are} for a decision."
-    refused_pct = _pct(delivered["refused"], delivered.get("rows_read") or delivered["written"] + delivered["refused"])
-    if refused_pct is not None and refused_pct >= PROMISE_PCT:
-        return "look", f"The night worked, but {refused_pct} % of the rows were refused."
-    if not delivered["files"]:
-        return "look", "The night worked; nothing new was delivered."
-    return "good", "The night worked."
+        return NO_RUN
+    refused, stopped = delivered["refused"], delivered["stopped"]
+    rows = delivered.get("rows_read") or delivered["written"] + refused
+    sums = {"files": delivered["files"], "stopped": stopped, "rows_read": rows, "rejected": refused}
+    level, words = VERDICTS[nights.outcome(run, sums)]
+    are = "file was stopped and waits" if stopped == 1 else "files were stopped and wait"
+    return level, words.format(stopped=stopped, are=are, refused_pct=nights.refused_pct(refused, rows))
 
 
 def _waits(scope: Scope) -> list[Facts]:
@@ -209,20 +206,16 @@ def _waits(scope: Scope) -> list[Facts]:
 # --- Figures
 
 
-def _pct(part: float, whole: float) -> float | None:
-    return round(100 * part / whole, 1) if whole else None
-
-
 def _share(critical: int, visits: int) -> float | str | None:
     """What is small is hidden, and with it the share that would tell it."""
-    return HIDDEN if shown(critical, is_clear=False) is None else _pct(critical, visits)
+    return UNDER if shown(critical, is_clear=False) is None else json_pct(critical, visits)
 
 
 def _change(now: Any, before: Any, *, is_share: bool = False) -> float | None:
     """In percent, of shares in points; none where one of them is unknown or hidden."""
     if not isinstance(now, int | float) or not isinstance(before, int | float):
         return None
-    return round(now - before, 1) if is_share else _pct(now - before, before)
+    return round(now - before, 1) if is_share else json_pct(now - before, before)
 
 
 def _figures(night: Night, state: str) -> list[Facts]:
@@ -274,8 +267,7 @@ def _curve(night: Night, state: str) -> list[Facts]:
 
 def _conditions(night: Night, state: str) -> list[Facts]:
     """Of the month of the last day so far, and of the one before; lines of small numbers are left out of the sums."""
-    month = night.last.replace(day=1)
-    before = (month - timedelta(days=1)).replace(day=1)
+    month, before = night.last.replace(day=1), last_month(night.last)
     lines = SuppressedConditionAnalysis.objects.filter(month__in=(month, before))
     if state:
         lines = lines.filter(state=state)
@@ -309,7 +301,7 @@ def _silent(state: str, scope: Scope) -> Facts:
         {
             "name": signal.facility.name,
             "where": ", ".join(
-                filter(None, (signal.facility.lga_name, "" if state else place_of(signal.facility.state)))
+                filter(None, (signal.facility.lga_name, "" if state else in_words(signal.facility.state)))
             ),
             "kind": signal.get_kind_display(),
             "since": f"{signal.began_on}",
@@ -334,7 +326,7 @@ def _states(night: Night) -> list[Facts]:
         before = sum(day.visits for on, day in days.items() if first <= on < middle)
         visits, critical = sum(day.visits for day in now), sum(day.critical for day in now)
         change = _change(visits, before)
-        found.append(_place(place_of(state), visits, change, _share(critical, visits), reporting[state]))
+        found.append(_place(in_words(state), visits, change, _share(critical, visits), reporting[state]))
     return found
 
 
@@ -344,9 +336,9 @@ def _lgas(night: Night, state: str) -> list[Facts]:
     found = []
     for lga, visits, critical in sums.values_list("lga_name", "visits", "critical"):
         few = shown(int(visits), is_clear=False) is None
-        share = HIDDEN if few else _share(int(critical), int(visits))
+        share = UNDER if few else _share(int(critical), int(visits))
         counts = night.reporting.get((state, lga or ""), (0, 0))
-        found.append(_place(lga or "No LGA known", HIDDEN if few else int(visits), None, share, counts))
+        found.append(_place(lga or "No LGA known", UNDER if few else int(visits), None, share, counts))
     return found
 
 
@@ -364,29 +356,16 @@ def _place(name: str, visits: Any, change: float | None, critical: Any, reportin
 
 # --- How good is what was delivered
 
-WHY = """
-SELECT split_part(reason, ':', 1), count(*) FROM ({rows}) AS refused, unnest(refused.reasons) AS reason
-GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {most}
-"""
-
 
 def _quality(night: Night, scope: Scope) -> list[str]:
     """Sentences: of the data checks, and why rows were refused this night."""
     said = []
-    if checks := night.checks:
-        whole = checks.passed + checks.failed
-        said.append(
-            f"{checks.failed} of {whole} data checks fail." if checks.failed else f"All {whole} data checks passed."
-        )
+    if run := night.checks:
+        whole = run.passed + run.failed
+        said.append(f"{run.failed} of {whole} data checks fail." if run.failed else f"All {whole} data checks passed.")
     if night.run:
-        rows = (
-            RejectedRow.objects.inside(scope).filter(batch__run=night.run).order_by().values_list("reasons", flat=True)
-        )
-        sql, params = rows.query.sql_with_params()
-        with connection.cursor() as cursor:
-            cursor.execute(WHY.format(rows=sql, most=REASONS), params)
-            found = cursor.fetchall()
-        for code, count in found:
-            entry = CODES.get(code_of(code))
+        refused = RejectedRow.objects.inside(scope).filter(batch__run=night.run).order_by()
+        for code, count in refused.frequent_codes(REASONS):
+            entry = CODES.get(code)
             said.append(f"{count:,} times: {entry.meaning if entry else code}")
     return said

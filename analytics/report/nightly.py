@@ -54,11 +54,7 @@ def due(now: datetime) -> list[date]:
 def _is_over(tonight: date, now: datetime) -> bool:
     if now.astimezone(LAGOS).time() >= AT_THE_LATEST:
         return True
-    loaded = IngestRun.objects.filter(night_on=tonight, finished_at__isnull=False).first()
-    as_of, is_stale = marts.freshness(*RELATIONS)
-    if loaded is None or loaded.finished_at is None or as_of is None:
-        return False
-    return as_of >= loaded.finished_at or not is_stale
+    return marts.have_seen(IngestRun.objects.filter(night_on=tonight).first(), *RELATIONS)
 
 
 def make(on: date, states: Iterable[str] | None = None) -> list[NightlyReport]:

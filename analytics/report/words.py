@@ -5,7 +5,8 @@ from typing import Any
 
 from django.utils import timezone
 
-NOTHING = "\N{EN DASH}"
+from analytics.wording import NOTHING, plural
+
 MINUS = "\N{MINUS SIGN}"
 HOW_TO_READ = (
     "Last 7 days: up to and with the last whole day, against the 7 before; last 30 days, against the 30 before. "
@@ -37,10 +38,6 @@ def day(text: str, form: str = "%-d %B %Y") -> str:
 
 def instant(text: str) -> str:
     return f"{timezone.localtime(datetime.fromisoformat(text)):%-d %B %Y, %H:%M}"
-
-
-def plural(count: int, what: str) -> str:
-    return f"{count:,} {what if count == 1 else f'{what}s'}"
 
 
 def delivered(facts: dict[str, Any]) -> str:

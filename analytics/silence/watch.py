@@ -53,13 +53,16 @@ def yesterday() -> date:
     return timezone.now().astimezone(LAGOS).date() - timedelta(days=1)
 
 
-def nightly() -> None:
+def due(watched: date | None) -> list[date]:
     """Every day since the last one that was watched, up to yesterday; yesterday again, if it was watched already."""
     last = yesterday()
-    known = WatchedDay.objects.order_by("-day").values_list("day", flat=True).first()
-    first = min(last, max(known + timedelta(days=1), last - timedelta(days=CATCH_UP - 1))) if known else last
-    for back in range((last - first).days, -1, -1):
-        watch(last - timedelta(days=back))
+    first = min(last, max(watched + timedelta(days=1), last - timedelta(days=CATCH_UP - 1))) if watched else last
+    return [first + timedelta(days=after) for after in range((last - first).days + 1)]
+
+
+def nightly() -> None:
+    for day in due(WatchedDay.objects.order_by("-day").values_list("day", flat=True).first()):
+        watch(day)
 
 
 def watch(day: date) -> Watched:

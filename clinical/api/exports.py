@@ -5,6 +5,7 @@ user's only place: with the transaction the place is free again, however that en
 """
 
 import csv
+import io
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ LARGE = 16_384  # bytes of a part that is a block by itself
 SECONDS = 3_600
 PLACE = 7_340_218  # of pg_locks: the exports, each user's own
 COME_AGAIN = 30  # seconds
+EXCEL = "\ufeff"  # the mark by which it knows UTF-8
 # What a spreadsheet would run as a formula, in either width; a number or a phone in E.164 is neither. It gets an
 # apostrophe more than it has, so that taking one away gives back every cell.
 RUNS = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
@@ -40,6 +42,15 @@ OPTIONS = orjson.OPT_UTC_Z
 def json_of(value: Any, option: int = OPTIONS) -> bytes:
     """Instants end in Z, decimals are numbers."""
     return orjson.dumps(value, default=float, option=option)
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A whole table that is small enough to be held."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([as_cell(cell) for cell in row] for row in rows)
+    return text.getvalue()
 
 
 def as_cell(value: Any) -> Any:
@@ -66,7 +77,7 @@ class _Line:
 
 def _csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     writer = csv.writer(_Line())
-    yield "\ufeff" + writer.writerow(columns)  # the mark by which Excel knows UTF-8
+    yield EXCEL + writer.writerow(columns)
     for row in rows:
         flat = _flat(row)
         yield writer.writerow([as_cell(flat.get(column)) for column in columns])

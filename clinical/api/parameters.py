@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 
-from clinical import values
+from clinical import months, values
 
 ID = re.compile(r"[0-9]{1,19}")
 LARGEST_ID = 2**63 - 1
@@ -63,6 +63,14 @@ def day(name: str, text: str) -> date:
     except ValueError:
         pass
     raise refused(name, "invalid", "Must be a date, YYYY-MM-DD.")
+
+
+def month(name: str, text: str) -> date:
+    """Its first day."""
+    found = months.month_of(text)
+    if found is None:
+        raise refused(name, "invalid", "Must be a month, written YYYY-MM.")
+    return found
 
 
 def since(name: str, text: str) -> datetime:

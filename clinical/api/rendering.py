@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 from rest_framework.exceptions import NotAcceptable
-from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.request import Request
 
@@ -62,3 +62,13 @@ class Negotiation(DefaultContentNegotiation):
         except NotAcceptable as error:
             error.available_renderers = None
             raise
+
+
+class OneForm(BaseContentNegotiation):
+    """What has one form gives it, whatever is accepted."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type

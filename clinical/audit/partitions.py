@@ -3,12 +3,13 @@
 Only the tables' owner can do either: a worker or a command, never the site.
 """
 
-from datetime import date, timedelta
+from datetime import date
 
 from django.db import connection, transaction
 from django.utils import timezone
 
 from clinical.audit.deeds import note
+from clinical.months import next_month
 
 AHEAD = 2  # months that wait for their lines; what finds none falls into the default partition, and is lost nowhere
 YEARS = 6  # 45 CFR 164.316(b)(2); Nigeria's law names no shorter time
@@ -86,7 +87,3 @@ def drop_expired(today: date | None = None) -> list[str]:
             cursor.execute(f"DROP TABLE {partition}")
         dropped.append(name)
     return dropped
-
-
-def next_month(month: date) -> date:
-    return (month.replace(day=1) + timedelta(days=32)).replace(day=1)

@@ -24,6 +24,7 @@ from clinical.audit.seals import (
     stretches,
 )
 from clinical.models import AuditSeal
+from clinical.months import next_month
 
 CHAIN = f"""
 SELECT id, "table", before = should_be, digest = {DIGEST}
@@ -125,7 +126,7 @@ def _spans(table: str) -> list[tuple[str, str]]:
     if table != EVENTS:
         return [WHENEVER]
     months = [month for _, month in partitions.months()]
-    ends = sorted({*months, *map(partitions.next_month, months)})
+    ends = sorted({*months, *map(next_month, months)})
     bounds = ["-infinity", *(day.isoformat() for day in ends), "infinity"]
     return [*pairwise(bounds)]
 

@@ -1,17 +1,15 @@
 """/api/docs/contract and /api/contract/…: what the app's makers need to know, for people and for programs."""
 
-from typing import Any
-
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from clinical.api.browsing import Page
+from clinical.api.rendering import OneForm
 from ingestion.contract import package
 from ingestion.contract.columns import fields
 from ingestion.datasets import Dataset
@@ -19,23 +17,10 @@ from ingestion.datasets import Dataset
 CONTENT_TYPES = {"json": "application/json; charset=utf-8", "csv": "text/csv; charset=utf-8"}
 
 
-class AsItIs(DefaultContentNegotiation):
-    """The address says the form; whatever else is accepted gets it too."""
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
 @extend_schema(exclude=True)
-class ContractPage(APIView):
+class ContractPage(Page):
     permission_classes = (IsAuthenticated,)
-    content_negotiation_class = AsItIs
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        is_browser = "text/html" in request.META.get("HTTP_ACCEPT", "")
-        if is_browser and not request.user.is_authenticated:
-            return HttpResponseRedirect(f"{reverse('admin:login')}?next={request.path}")
-        return super().dispatch(request, *args, **kwargs)
+    content_negotiation_class = OneForm
 
     def get(self, request: Request) -> HttpResponse:
         number, digest = package.version()
@@ -52,7 +37,7 @@ class ContractPage(APIView):
 @extend_schema(exclude=True)
 class ContractFile(APIView):
     permission_classes = (IsAuthenticated,)
-    content_negotiation_class = AsItIs
+    content_negotiation_class = OneForm
 
     def get(self, request: Request, name: str) -> HttpResponse:
         text = package.documents().get(name)

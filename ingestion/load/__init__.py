@@ -38,10 +38,9 @@ _SUBJECTS: dict[Dataset, Any] = {
 class Held(Exception):
     """The rows were read and judged, and a steward must say whether they may load; nothing was written."""
 
-    def __init__(self, reasons: list[str], evidence: dict[str, Any]) -> None:
+    def __init__(self, reasons: list[str], evidence: dict[str, Any], places: Places) -> None:
         super().__init__(", ".join(reasons))
-        self.reasons, self.evidence = reasons, evidence
-        self.places: Places = {}
+        self.reasons, self.evidence, self.places = reasons, evidence, places
 
 
 def stage(
@@ -136,9 +135,7 @@ def judge(load: Load) -> int:
     if overlap.share > events.OVERLAP:
         reasons.append("OVERLAP_SUSPECT")
     if reasons:
-        held = Held(reasons, _evidence(load, own, overlap))
-        held.places = places_of(load)
-        raise held
+        raise Held(reasons, _evidence(load, own, overlap), places_of(load))
     return own
 
 

@@ -74,6 +74,10 @@ class IngestRunQuerySet(models.QuerySet["IngestRun"]):
         seen = IngestBatch.objects.visible_to(user).filter(run=OuterRef("pk"))
         return self.filter(Q(night_on__isnull=False) | Q(requested_by=user) | Exists(seen))
 
+    def nightly(self) -> "IngestRunQuerySet":
+        """The newest night first."""
+        return self.filter(kind=Kind.NIGHTLY, night_on__isnull=False).order_by("-night_on")
+
 
 class IngestRun(models.Model):
     """One pass over what is due. The broker carries its id only; what to do stands here."""

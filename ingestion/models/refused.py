@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 
 OF_A_LINE = ("batch_id", "line")  # to which its cells are bound
+FREQUENT = """
+SELECT split_part(reason, ':', 1) AS code, count(*)
+FROM ({rows}) AS refused, unnest(refused.reasons) AS reason GROUP BY code ORDER BY count(*) DESC, code LIMIT %s
+"""
 
 
 class Codes(Func):
@@ -68,6 +72,13 @@ class RejectedRowQuerySet(models.QuerySet["RejectedRow"]):
                 " AS new (id, corrections, keys, by) WHERE r.id = new.id",
                 [[*column] for column in zip(*columns, strict=True)] if columns else [[], [], [], []],
             )
+
+    def frequent_codes(self, most: int) -> list[tuple[str, int]]:
+        """Why these rows were refused, and how often each; the most frequent first."""
+        sql, params = self.values_list("reasons", flat=True).query.sql_with_params()
+        with connection.cursor() as cursor:
+            cursor.execute(FREQUENT.format(rows=sql), [*params, most])
+            return cursor.fetchall()
 
     def with_reason(self, reason: str) -> "RejectedRowQuerySet":
         """Refused for `CODE:column`, or for a bare CODE whatever the column."""

@@ -6,13 +6,14 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from clinical import access
+from clinical.api.browsing import Page, is_browser
+from clinical.api.rendering import OneForm
 
 ROUTES = (
     *("facilities", "patients", "medical-records", "triage-visits", "batches", "rejected-rows"),
@@ -20,10 +21,6 @@ ROUTES = (
     *("analytics/triage-visits", "analytics/patient-summary", "analytics/facility-performance"),
     *("analytics/triage-trends", "analytics/condition-analysis", "audit-events", "schema", "docs"),
 )
-
-
-def is_browser(request: Request) -> bool:
-    return "text/html" in request.META.get("HTTP_ACCEPT", "")
 
 
 def home(user: Any) -> str:
@@ -45,31 +42,16 @@ class Index(APIView):
         return Response({route: request.build_absolute_uri(f"/api/{route}") for route in ROUTES})
 
 
-class ForAll(BaseContentNegotiation):
-    """The description has one form, whatever is accepted."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
 @extend_schema(exclude=True)
 class Description(SpectacularJSONAPIView):
     permission_classes = (IsAuthenticated,)
-    content_negotiation_class = ForAll
+    content_negotiation_class = OneForm
 
 
 @extend_schema(exclude=True)
-class Docs(SpectacularSwaggerSplitView):
+class Docs(Page, SpectacularSwaggerSplitView):
     """For people: who is not logged in is sent to the log-in and comes back. No script stands in the page itself."""
 
     url_name = "schema"
     permission_classes = (IsAuthenticated,)
-    content_negotiation_class = ForAll
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_browser(request) and not request.user.is_authenticated:
-            return HttpResponseRedirect(f"{reverse('admin:login')}?next={request.path}")
-        return super().dispatch(request, *args, **kwargs)
+    content_negotiation_class = OneForm

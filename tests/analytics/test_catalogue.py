@@ -43,7 +43,7 @@ def test_a_planted_defect_is_found_and_nothing_else(country, django_db_blocker, 
 def test_every_check_says_what_somebody_needs_to_judge_it():
     for check in CHECKS:
         assert check.why.endswith("."), check.name
-        assert check.todo.endswith("."), check.name
+        assert check.remedy.endswith("."), check.name
         assert check.threshold
     assert {check.category for check in CHECKS} == {*Category}
     assert {check.context for check in CHECKS} == {*Context}

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from analytics.monitor_results import MonitorResult
 from analytics.monitors import judgement, watch
+from analytics.silence import watch as silence
 from medilink import alerts
 from tests.callers import Caller
 from tests.ingestion import factories
@@ -232,7 +233,7 @@ def test_a_state_sees_the_monitors_of_its_own_folders(settings, django_user_mode
 def test_a_night_without_files_judges_yesterday(monkeypatch):
     watch.nightly()
     assert not MonitorResult.objects.exists()
-    yesterday = watch.yesterday()
+    yesterday = silence.yesterday()
     delivered(yesterday - timedelta(days=1))
     watch.nightly()
     assert {*MonitorResult.objects.values_list("day", flat=True)} == {yesterday}

@@ -35,6 +35,7 @@ def test_a_mart_is_in_parquet_what_it_is_in_ndjson(analyst):
         table = read(io.BytesIO(body(analyst.get(path, {"format": "parquet"}))))
         lines = [json.loads(line) for line in body(analyst.get(path, {"format": "ndjson"})).splitlines()]
         found = [{key: _told(value) for key, value in row.items()} for row in table.to_pylist()]
+        assert lines
         assert found == [{key: line.get(key) for key in table.column_names} for line in lines], name
 
 

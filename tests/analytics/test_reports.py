@@ -33,6 +33,8 @@ def kept_country(django_db_setup, django_db_blocker):
         today = timezone.localdate()
         rows.make_many(7, today)
         silent = rows.facility(name="Ọ̀ṣun Ìlú ɗan ₦5", state="KANO", lga="Dala", lga_name="Dala")
+        few = rows.facility(state="KANO", lga="Tofa", lga_name="Tofa")
+        rows.visits(rows.patient(few), today - timedelta(days=2), [1, 3, 3])
         counts = {"observed": 0, "expected_low": 3, "expected_high": 9, "baseline_days": 8, "rows_amiss": 40}
         days = {"began_on": today - timedelta(days=9), "last_on": today - timedelta(days=1)}
         FacilitySignal.objects.create(facility=silent, kind="no_file", recent=[], **days, **counts)
@@ -101,6 +103,7 @@ def test_what_is_small_is_hidden_with_the_share_that_would_tell_it(tonight):
     for line in lines:
         name = names[line["facility_id"]]
         sums[name] = sums.get(name, 0) + line["visits_30d"]
+    assert sums["Tofa"] == 3
     for one in told["places"]:
         count = sums[one["name"]]
         assert one["visits"] == ("<8" if 0 < count < 8 else count)
@@ -111,7 +114,7 @@ def test_what_is_small_is_hidden_with_the_share_that_would_tell_it(tonight):
     [
         ({}, "The night worked."),
         ({"status": "broken_off"}, "The run broke off"),
-        ({"finished_at": None}, "was not finished"),
+        ({"status": "running", "finished_at": None}, "was not finished"),
     ],
 )
 def test_the_verdict_says_how_the_night_went(tonight, columns, words):

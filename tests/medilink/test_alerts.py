@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from analytics import checks, marts
+from analytics.checks.catalogue import BY_NAME
 from analytics.checks.check import Check, Owner, Severity
 from analytics.history import DataOwner, MartState
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow
@@ -147,7 +148,7 @@ def test_who_owns_the_data_is_told_and_others_are_not(mailoutbox, monkeypatch):
     DataOwner.objects.filter(name="developers").update(emails=["dev@example.org"])
     known = {"owner": Owner.DEVELOPERS, "severity": Severity.CRITICAL}
     monkeypatch.setattr(checks, "CHECKS", (Check("planted", "x", "range", "SELECT 1 AS n", "why", **known),))
-    monkeypatch.setitem(alerts.OF_CHECKS, "planted", checks.CHECKS[0])
+    monkeypatch.setitem(BY_NAME, "planted", checks.CHECKS[0])
     checks.run()
     held()
     alerts.tell(NOW)

@@ -8,11 +8,13 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, Sum
 
 from analytics.dashboard import cells
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, pct, plural, withheld
+from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, withheld
 from analytics.dashboard.figures.visits import counted, visits
 from analytics.dashboard.selection import Reach
 from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis
+from analytics.wording import pct, plural
 from clinical.api.filters import same_name
+from clinical.months import next_month
 
 SHOWN = 15
 
@@ -106,7 +108,7 @@ def _of_mart(reach: Reach) -> tuple[list[Condition], int]:
 
 def _of_rows(reach: Reach) -> list[Condition]:
     first, last = reach.selection.months
-    end = (last + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    end = next_month(last) - timedelta(days=1)
     rows = visits(reach, first, end).values("id", "conditions", "triage_level")
     found = []
     for name, count, level, critical in counted(FROM_ROWS, rows):

@@ -4,9 +4,11 @@ from typing import Any
 
 from django.db.models import Count, F, Sum
 
-from analytics.dashboard.figures.figure import Column, Figure, measured, plural
-from analytics.dashboard.selection import BUSIEST, Reach, as_title
+from analytics.dashboard.figures.figure import Column, Figure, measured
+from analytics.dashboard.selection import BUSIEST, Reach
 from analytics.models import FacilityPerformance
+from analytics.wording import plural
+from clinical.geography import in_words
 
 PAGE = 20
 VOLUMES = ("High", "Medium", "Low", "Inactive")
@@ -101,7 +103,7 @@ def facilities(reach: Reach, *, is_whole: bool = False) -> Figure:
     page = min(selection.page, pages)
     ordered = found.order_by(by, "facility_id").values_list("facility_name", "state", *SHOWN, "facility_id")
     lines = [*(ordered if is_whole else ordered[PAGE * (page - 1) : PAGE * page])]
-    rows = [(line[0], as_title(line[1]), *line[2:-1]) for line in lines]
+    rows = [(line[0], in_words(line[1]), *line[2:-1]) for line in lines]
     says = f"{plural(count, 'facility', 'facilities')} in {reach.place}"
     if lines and selection.sort == BUSIEST and page == 1:
         says += f"; the busiest, {lines[0][0]}, had {plural(lines[0][5], 'visit')} in the last 30 days"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from django.utils.html import format_html_join
@@ -10,8 +10,7 @@ from django.utils.safestring import SafeString
 
 from analytics import metrics
 from analytics.dashboard.cells import UNDER
-
-NONE = "\N{EN DASH}"
+from analytics.wording import NOTHING
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Column:
 
     def told(self, value: Any) -> str:
         if value is None:
-            return NONE
+            return NOTHING
         if isinstance(value, int | float | Decimal):
             return f"{value:,.{self.places}f}"
         return str(value)
@@ -90,17 +89,6 @@ def withheld(name: str, title: str, columns: Sequence[Column]) -> Figure:
     """For who has no clinical role: the numbers of smaller places, taken from those of a state, would tell the rest."""
     says = "Your role is told this of whole states only: of less, differences would tell of single patients."
     return Figure(name, title, says, columns, [], (), is_withheld=True)
-
-
-def pct(part: int, whole: int | None, places: int = 1) -> Decimal | None:
-    """As PostgreSQL rounds."""
-    if not whole:
-        return None
-    return (Decimal(100 * part) / Decimal(whole)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def ceiling(largest: float) -> float:

@@ -7,9 +7,10 @@ from django.db.models import Count, Q, Sum
 
 from analytics import trust
 from analytics.dashboard import cells
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, pct, plural, withheld
+from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, withheld
 from analytics.dashboard.selection import Reach
 from analytics.models import FacilityDimension, PatientGroup
+from analytics.wording import pct, plural
 from clinical.api.patients import AGES
 from clinical.models import Patient
 

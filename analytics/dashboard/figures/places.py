@@ -15,10 +15,12 @@ from django.db.models import Avg, Count, Sum
 
 from analytics.dashboard import cells
 from analytics.dashboard.figures.conditions import by
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, plural, withheld
+from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, withheld
 from analytics.dashboard.figures.visits import visits
-from analytics.dashboard.selection import MAPS, Reach, as_title
+from analytics.dashboard.selection import MAPS, Reach
 from analytics.models import FacilityDimension, TriageTrend
+from analytics.wording import plural
+from clinical.geography import in_words
 
 SHADES = 5
 LARGEST = 0.07  # a circle's radius, of the map's width
@@ -52,7 +54,7 @@ def places(reach: Reach) -> Figure:
     found.sort(key=lambda one: (-(one.visits or 0), one.name))
     kind = "LGA" if selection.state else "State"
     rows = [
-        (one.name if selection.state else as_title(one.name), or_hidden(one.visits), one.patients, one.value("rate"))
+        (one.name if selection.state else in_words(one.name), or_hidden(one.visits), one.patients, one.value("rate"))
         for one in found
     ]
     columns = (Column(kind), measured("total_visits"), measured("total_patients"), measured("visits_per_1000", 1))
@@ -83,7 +85,7 @@ def _says(reach: Reach, found: list[Place]) -> str:
         hidden = any(one.visits is None for one in found)
         return "Every number here is below 8." if hidden else "No visits in this selection."
     first = told[0]
-    name = first.name if reach.selection.state else as_title(first.name)
+    name = first.name if reach.selection.state else in_words(first.name)
     value = f"{first.value(what):,}"
     unit = "visits for each 1,000 patients" if what == "rate" else "visits"
     kind = "LGA" if reach.selection.state else "state"
@@ -152,7 +154,7 @@ def _map(reach: Reach, found: list[Place]) -> dict[str, Any]:
         states.append(
             {
                 "path": border["path"],
-                "name": as_title(name),
+                "name": in_words(name),
                 "link": reach.selection.link(state=name, page=1) if one else "",
                 "shade": _shade(one, what, most),
                 "told": _told(one, what),

@@ -10,10 +10,12 @@ from django.db.models.functions import TruncMonth
 from django.utils import timezone
 
 from analytics.dashboard.figures.conditions import by
-from analytics.dashboard.figures.figure import Column, Figure, axis, measured, pct, plural, withheld
+from analytics.dashboard.figures.figure import Column, Figure, axis, measured, withheld
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import Reach
 from analytics.models import TriageTrend
+from analytics.wording import pct, plural
+from clinical.months import next_month
 
 WIDTH, HEIGHT = 720, 220
 LABELS = 5  # below the curve
@@ -134,7 +136,7 @@ def _of_condition(reach: Reach) -> list[Point]:
     if reach.is_of_states:
         by_month = by("month", reach)
     else:
-        rows = visits(reach, first, _next(last) - timedelta(days=1)).values(month=TruncMonth("event_on"))
+        rows = visits(reach, first, next_month(last) - timedelta(days=1)).values(month=TruncMonth("event_on"))
         counts = rows.annotate(total=Count("pk"), critical=Count("pk", filter=Q(triage_level__lte=2))).values_list(
             "month", "total", "critical"
         )
@@ -142,12 +144,8 @@ def _of_condition(reach: Reach) -> list[Point]:
     points = []
     while first <= last:
         points.append(Point(first, *by_month.get(first, (0, 0))))
-        first = _next(first)
+        first = next_month(first)
     return points
-
-
-def _next(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1)
 
 
 # --- Its words

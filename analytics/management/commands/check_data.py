@@ -54,7 +54,7 @@ def _list(*, is_json: bool) -> None:
         about: dict[str, str] = {"category": check.category, "severity": check.severity, "owner": check.owner}
         if is_json:
             about |= {"context": check.context, "kind": check.kind, "threshold": check.threshold}
-            about |= {"why": check.why, "todo": check.todo, "sql": check.failing}
+            about |= {"why": check.why, "remedy": check.remedy, "sql": check.failing}
             print(json.dumps({"check": check.name} | about))
         else:
             print(f"{check.name} ({', '.join(about.values())}): {check.why}")

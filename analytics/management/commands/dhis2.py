@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from analytics.dhis2 import org_units, reconciling, report, sending
 from analytics.dhis2.models import Sending
-from analytics.months import month_of
 from clinical.geography import find_state
+from clinical.months import month_of
 from ingestion.doors import Door
 
 AWAY, SOME_REFUSED = 69, 3

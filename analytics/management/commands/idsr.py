@@ -8,9 +8,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from analytics.idsr import cases, forms, reconciling
 from analytics.idsr.cases import Span
-from analytics.months import end_of_month, month_of, week_of
 from clinical.geography import find_state
 from clinical.models import Facility
+from clinical.months import month_of, next_month, week_of
 from ingestion.doors import Door
 
 
@@ -51,7 +51,7 @@ def _span(options: dict[str, Any]) -> Span:
     if options["month"]:
         if (first := month_of(options["month"])) is None:
             raise CommandError("A month is written YYYY-MM.", returncode=2)
-        return Span(first, end_of_month(first), state)
+        return Span(first, next_month(first), state)
     if (first := week_of(options["week"])) is None:
         raise CommandError("A week is written YYYY-Www, such as 2026-W40.", returncode=2)
     return Span(first, first + timedelta(days=7), state)

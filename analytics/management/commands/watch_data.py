@@ -11,6 +11,7 @@ from rich.table import Table
 
 from analytics.monitor_results import MonitorResult
 from analytics.monitors import watch
+from analytics.silence.watch import yesterday
 from clinical.values import LAGOS
 from ingestion.doors import Door, day, refuse
 
@@ -30,7 +31,7 @@ class Command(Door):
         parser.add_argument("--json", action="store_true", help="a JSON line per measure, then one with the totals")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chosen = options["day"] or watch.yesterday()
+        chosen = options["day"] or yesterday()
         if chosen > timezone.now().astimezone(LAGOS).date():
             refuse(f"{chosen} has not come yet.")
         found = watch.watch(chosen)

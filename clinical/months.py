@@ -13,9 +13,14 @@ def month_of(text: str) -> date | None:
     return date(int(found[1]), int(found[2]), 1) if found else None
 
 
-def end_of_month(first: date) -> date:
-    """The first day of the next one."""
-    return (first.replace(day=1) + timedelta(days=32)).replace(day=1)
+def next_month(day: date) -> date:
+    """The first day of the month after that of the day, which is also where its own ends."""
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def last_month(day: date) -> date:
+    """The first day of the month before that of the day."""
+    return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
 def week_of(text: str) -> date | None:
