@@ -16,6 +16,7 @@ from typing import Any
 from django.db import DatabaseError, DataError, connection, transaction
 from django.utils import timezone
 
+from analytics import shares
 from analytics.history import MartRefresh, MartState
 from analytics.relations import MARTS, RELATIONS, Kind, Relation
 from clinical.api import statements
@@ -221,6 +222,8 @@ def _refreshed(mart: Relation, record: MartRefresh) -> int:
         failpoints.at("mid_refresh")
         cursor.execute(f"SELECT count(*) FROM {mart.table}")  # noqa: S608  # a name of our own
         (rows,) = cursor.fetchone()
+        # In this transaction: whoever sees its as_of sees whose rows the batches brought (analytics/trust.py).
+        shares.count_new()
         now = {"as_of": as_of, "snapshot": snapshot, "system": system, "lagos_day": lagos_day}
         below = MartState.objects.filter(mart__in=mart.depends_on).order_by("as_of")
         now = below.values(*now).first() or now
