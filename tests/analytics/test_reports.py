@@ -3,6 +3,7 @@
 import json
 import socketserver
 import threading
+from collections import Counter
 from datetime import datetime, time, timedelta
 
 import psycopg2
@@ -95,18 +96,34 @@ def test_the_table_of_states_adds_up_to_the_nation(tonight):
     assert sum(one["reported"] for one in told["places"]) == told["trust"]["reporting"]["reported"]
 
 
-def test_what_is_small_is_hidden_with_the_share_that_would_tell_it(tonight):
+def test_what_is_small_is_hidden_with_what_would_tell_it_by_subtraction(tonight):
     told = facts.of(facts.Night(tonight), "KANO")
     lines = Caller(("analyst",)).rows("/api/analytics/facility-performance", {"state": "KANO", "per_page": 100})
     names = dict(Facility.objects.values_list("pk", "lga_name"))
-    sums: dict[str, int] = {}
+    visits, critical = Counter(), Counter()
     for line in lines:
-        name = names[line["facility_id"]]
-        sums[name] = sums.get(name, 0) + line["visits_30d"]
-    assert sums["Tofa"] == 3
-    for one in told["places"]:
-        count = sums[one["name"]]
-        assert one["visits"] == ("<8" if 0 < count < 8 else count)
+        visits[names[line["facility_id"]]] += line["visits_30d"]
+        critical[names[line["facility_id"]]] += line["critical_visits_30d"]
+    assert visits["Tofa"] == 3
+    hidden = {one["name"] for one in told["places"] if one["visits"] == "<8"}
+    assert {one["name"]: one["visits"] for one in told["places"] if one["name"] not in hidden} == {
+        lga: count for lga, count in visits.items() if lga not in hidden
+    }
+    assert {lga for lga, count in visits.items() if 0 < count < 8} < hidden
+    rest = told["figures"][0]["month"] - sum(count for lga, count in visits.items() if lga not in hidden)
+    assert rest - len(hidden) >= 7  # one of them has at least seven possible numbers beside the others
+    unshared = {one["name"] for one in told["places"] if one["critical_pct"] == "<8"}
+    assert unshared >= hidden | {lga for lga, count in critical.items() if 0 < count < 8}
+    assert len(unshared) > 1
+
+
+def test_no_share_of_a_state_follows_from_the_nations(tonight):
+    quiet = rows.facility(state="YOBE", lga="Damaturu")
+    rows.visits(rows.patient(quiet), tonight - timedelta(days=2), [1, 3, 3, 3, 3, 3, 3, 3, 3])
+    marts.refresh(is_forced=True)
+    hidden = [one["name"] for one in nation(tonight)["places"] if one["critical_pct"] == "<8"]
+    assert "Yobe" in hidden
+    assert len(hidden) > 1
 
 
 @pytest.mark.parametrize(
