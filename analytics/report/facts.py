@@ -21,7 +21,8 @@ from analytics.dashboard.cells import UNDER, parts, shown
 from analytics.facility_signals import FacilitySignal
 from analytics.history import CheckRun
 from analytics.models import FacilityDimension, FacilityPerformance, SuppressedConditionAnalysis, TriageTrend
-from analytics.wording import json_pct
+from analytics.monitor_results import MonitorResult
+from analytics.wording import json_pct, plural
 from clinical.access import Access, Grant, Role, Scope
 from clinical.api import statements
 from clinical.api.exports import json_of
@@ -372,14 +373,33 @@ def _place(name: str, visits: Any, change: float | None, critical: Any, reportin
 
 
 def _quality(night: Night, scope: Scope) -> list[str]:
-    """Sentences: of the data checks, and why rows were refused this night."""
+    """Sentences: of the data checks, of the monitors of sources, and why rows were refused this night."""
     said = []
     if run := night.checks:
         whole = run.passed + run.failed
         said.append(f"{run.failed} of {whole} data checks fail." if run.failed else f"All {whole} data checks passed.")
+    if monitors := _monitors(night, scope):
+        said.append(monitors)
     if night.run:
         refused = RejectedRow.objects.inside(scope).filter(batch__run=night.run).order_by()
         for code, count in refused.frequent_codes(REASONS):
             entry = CODES.get(code)
             said.append(f"{count:,} times: {entry.meaning if entry else code}")
     return said
+
+
+def _monitors(night: Night, scope: Scope) -> str:
+    """Of the last day that was watched by then; nothing where none of the place was."""
+    watched = MonitorResult.objects.inside(scope).filter(day__lte=night.on)
+    last = watched.order_by("-day").values_list("day", flat=True).first()
+    judged = watched.filter(day=last).exclude(verdict__in=MonitorResult.NOT_SAID)
+    unusual = sorted(judged.alarming(), key=lambda one: (-one.beyond, one.pk))
+    count = judged.count()
+    if not unusual:
+        return f"All {plural(count, 'measure')} of what sources sent are as usual." if count else ""
+    worst = unusual[0]
+    sources = len({(one.source, one.dataset) for one in unusual})
+    return (
+        f"{len(unusual):,} of {plural(count, 'measure')} of what sources sent are unlike the usual, at"
+        f" {plural(sources, 'source')}; the worst: {worst.measured}, {worst.get_verdict_display()}, of {worst.source}."
+    )

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from analytics import marts, tasks
 from analytics.facility_signals import FacilitySignal
+from analytics.monitor_results import MonitorResult
 from analytics.nightly_reports import NightlyReport, ReportAddressee, ReportMail
 from analytics.report import facts, nightly, page, paper
 from clinical.models import AuditEvent, Facility, Patient
@@ -148,6 +149,23 @@ def test_a_stopped_file_makes_the_night_bad(tonight):
     told = nation(tonight)
     assert told["verdict"]["level"] == "bad"
     assert told["delivered"]["stopped"] == 1
+
+
+def test_it_says_which_sources_were_unlike_themselves(tonight):
+    known = {"day": tonight, "dataset": "patients", "among": 100, "low": 80, "high": 120, "verdict": "in order"}
+    for source, folder, changed in (
+        ("kano/a.csv", "kano", {"measure": "volume", "value": 100}),
+        ("kano/b.csv", "kano", {"measure": "volume", "value": 40, "verdict": "low"}),
+        ("lagos/c.csv", "lagos", {"measure": "empty:sex", "value": 0.5, "low": 0, "high": 0.01, "verdict": "high"}),
+        ("lagos/d.csv", "lagos", {"measure": "volume", "value": 9, "verdict": "learning"}),
+    ):
+        MonitorResult.objects.create(source=source, folder=folder, **known | changed)
+    said = "2 of 3 measures of what sources sent are unlike the usual, at 2 sources; the worst: empty: sex, higher than"
+    assert any(told.startswith(said) for told in nation(tonight)["quality"])
+    batch(folder="kano")
+    of_kano = facts.of(facts.Night(tonight), "KANO")["quality"]
+    assert any("1 of 2 measures" in told and told.endswith("of kano/b.csv.") for told in of_kano)
+    assert not any("measures" in told for told in nation(tonight - timedelta(days=1))["quality"])
 
 
 def test_no_person_is_in_it(tonight):
@@ -336,6 +354,8 @@ def test_the_command_writes_the_files_and_says_all_in_json(tonight, tmp_path, ca
     assert (told["id"], told["place"]) == (report.pk, "Kano")
     assert (tmp_path / report.file_name).read_bytes() == bytes(report.pdf)
     assert (tmp_path / report.file_name).with_suffix(".html").read_text() == report.html
+    noted = AuditEvent.objects.get(action="export", table="nightly_reports")
+    assert (noted.rows, noted.details["command"]) == (1, "nightly_report")
 
 
 def test_without_marts_there_is_nothing_to_report(db):
