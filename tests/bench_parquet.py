@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the mart of patients")
     options = parser.parse_args()
-    own_database.provide()
+    own_database.provide(ALLOWED_HOSTS="testserver")
     invent(options.rows)
     report()
 

@@ -391,7 +391,7 @@ def _quality(night: Night, scope: Scope) -> list[str]:
 def _monitors(night: Night, scope: Scope) -> str:
     """Of the last day that was watched by then; nothing where none of the place was."""
     watched = MonitorResult.objects.inside(scope).filter(day__lte=night.on)
-    last = watched.order_by("-day").values_list("day", flat=True).first()
+    last = watched.order_by("-day").values("day")[:1]
     judged = watched.filter(day=last).exclude(verdict__in=MonitorResult.NOT_SAID)
     unusual = sorted(judged.alarming(), key=lambda one: (-one.beyond, one.pk))
     count = judged.count()
