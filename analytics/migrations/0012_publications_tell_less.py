@@ -17,28 +17,24 @@ INDEX = f"""
 CREATE INDEX condition_analysis_hidden ON marts.condition_analysis
     ({KEY.format(line="condition_analysis")}, month, state, age_group, sex) WHERE is_small
 """
-HIDDEN = f"""
-CROSS JOIN LATERAL (
-    SELECT l.is_small OR EXISTS (
+# Said anew in each column: what is small is not looked up, and a join would look up all.
+IS_HIDDEN = f"""(l.is_small OR EXISTS (
         SELECT FROM marts.condition_analysis m
         WHERE m.is_small AND {KEY.format(line="m")} = {KEY.format(line="l")}
           AND (m.month, m.state, m.age_group, m.sex) = (l.month, l.state, l.age_group, l.sex)
-    ) AS is_hidden
-    OFFSET 0
-) AS h
-"""
-COLUMNS = """l.condition, l.state, l.age_group, l.sex, l.month,
+    ))"""
+COLUMNS = f"""l.condition, l.state, l.age_group, l.sex, l.month,
     NULL::bigint AS condition_total, NULL::bigint AS frequency_rank, NULL::bigint AS severity_rank,
-    CASE WHEN NOT h.is_hidden THEN l.occurrence_count END AS occurrence_count,
-    (CASE WHEN NOT h.is_hidden THEN l.avg_triage_level END)::numeric(3, 2) AS avg_triage_level,
-    CASE WHEN NOT h.is_hidden THEN l.critical_count END AS critical_count,
+    CASE WHEN NOT {IS_HIDDEN} THEN l.occurrence_count END AS occurrence_count,
+    (CASE WHEN NOT {IS_HIDDEN} THEN l.avg_triage_level END)::numeric(3, 2) AS avg_triage_level,
+    CASE WHEN NOT {IS_HIDDEN} THEN l.critical_count END AS critical_count,
     NULL::numeric(4, 1) AS share_of_month_pct,
-    h.is_hidden AS suppressed"""
+    {IS_HIDDEN} AS suppressed"""
 TOLD = PUBLISHED.VIEW.format(
     name=NAME,
     mart="condition_analysis",
     columns=COLUMNS,
-    more=HIDDEN,
+    more="",
     scope=PUBLISHED.ANYWHERE + PUBLISHED.IN_STATE,
     is_of_the_day=PUBLISHED.OF_THE_DAY.format(line="l"),
 )
