@@ -233,7 +233,7 @@ def test_all_figures_of_a_condition_count_the_same_days(few, place):
     middle = last_month(timezone.localdate()).replace(day=15)
     for day in (middle.replace(day=2), middle, middle.replace(day=27)):
         rows.visit(few[0], day, 2, conditions=["Malaria"])
-    marts.refresh()
+    marts.refresh(is_forced=True)
     query = f"?date_from={middle}&date_to={middle}&condition=Malaria" + place.format(facility=few[0].facility_id)
     text = page(Caller(("steward",)), query)
     found = Tables(text).found
