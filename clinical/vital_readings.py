@@ -136,18 +136,20 @@ def _copy(cursor: Any, model: Any, columns: tuple[str, ...], rows: list[tuple[An
 
 @dataclass
 class Vitals:
-    """What one visit says, as it is kept, or read now where no pass has been there yet."""
+    """What one visit says."""
 
     reading: Reading
     scores: list[Score]
-    parser_version: int
-    scores_version: int
-    read_at: datetime | None
+    age: int
 
 
 def of_visit(visit: TriageVisit) -> Vitals:
     """Made of its words: the same as what is kept by these versions, and never behind it."""
-    reading = parse(visit.vital_signs or "")
-    kept = VitalReading.objects.filter(pk=visit.pk, parser_version=VERSION, scores_version=scores.VERSION).first()
-    years = age(visit.patient.dob, visit.event_on)
-    return Vitals(reading, scores_of(reading, years), VERSION, scores.VERSION, kept.read_at if kept else None)
+    reading, years = parse(visit.vital_signs or ""), age(visit.patient.dob, visit.event_on)
+    return Vitals(reading, scores_of(reading, years), years)
+
+
+def read_at(visit: TriageVisit) -> datetime | None:
+    """When this was kept; None where a pass is still to come."""
+    kept = VitalReading.objects.filter(pk=visit.pk, parser_version=VERSION, scores_version=scores.VERSION)
+    return kept.values_list("read_at", flat=True).first()

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from clinical import access, reading, vital_readings
+from clinical import access, reading, scores, vital_readings
 from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
 from clinical.api.lists import Order
@@ -26,7 +26,7 @@ from clinical.models import SecondLook, TriageVisit
 from clinical.scores import Name
 from clinical.scores.second_look import NOTICE, Kind
 from clinical.vital_readings import Vitals
-from clinical.vitals import Flag
+from clinical.vitals import VERSION, Flag
 from clinical.vitals.signs import NAMES
 
 Body = serializers.Serializer[Any]
@@ -127,11 +127,11 @@ def _told(visit: TriageVisit, found: Vitals) -> Row:
             }
             for score in found.scores
         ],
-        "age": vital_readings.age(visit.patient.dob, visit.event_on),
+        "age": found.age,
         "age_is_estimated": visit.patient.dob_is_estimated,
-        "parser_version": found.parser_version,
-        "scores_version": found.scores_version,
-        "read_at": found.read_at,
+        "parser_version": VERSION,
+        "scores_version": scores.VERSION,
+        "read_at": vital_readings.read_at(visit),
         "notice": NOTICE,
     }
 

@@ -13,6 +13,7 @@ from clinical.vitals import unlabelled, values
 from clinical.vitals.signs import Sign
 
 VERSION = 1  # to be raised with every change of what is read: visits are then read again
+SHORT = 200  # characters
 LONGEST = 4000  # of a text; what is behind it is leftover
 
 # Between a label and its value.
@@ -80,8 +81,18 @@ class Reading:
     leftover: str | None
 
 
-@lru_cache(maxsize=20_000)
 def parse(text: str) -> Reading:
+    """Raises nothing, whatever the text is."""
+    return _remembered(text) if len(text) <= SHORT else _read(text)
+
+
+@lru_cache(maxsize=20_000)
+def _remembered(text: str) -> Reading:
+    """The same few words stand in many visits."""
+    return _read(text)
+
+
+def _read(text: str) -> Reading:
     plain = _plain(text[:LONGEST])
     spans: list[tuple[int, int, tuple[Sign, ...]]] = []
     for start, end, make in sorted(_found(plain), key=lambda found: found[0]):
