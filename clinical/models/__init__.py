@@ -26,6 +26,7 @@ from clinical.models.rows import (
     TriageVisit,
 )
 from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
+from clinical.models.terms import TermCount, TermDecision, TermText
 
 __all__ = [
     "AuditEvent",
@@ -59,6 +60,9 @@ __all__ = [
     "Revision",
     "SecondFactor",
     "Table",
+    "TermCount",
+    "TermDecision",
+    "TermText",
     "TriageVisit",
     "User",
     "Why",

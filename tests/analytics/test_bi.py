@@ -20,7 +20,7 @@ MASKED = {
 NAMES = {
     *("stg_facilities", "stg_patients", "stg_medical_records", "stg_triage_visits"),
     *("fct_medical_records", "fct_triage_visits", "dim_facilities", "dim_patients", "patient_summary"),
-    *("facility_performance", "triage_trends", "condition_analysis"),
+    *("facility_performance", "triage_trends", "condition_analysis", "condition_codes"),
 }
 
 

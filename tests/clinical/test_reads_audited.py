@@ -305,7 +305,15 @@ def addresses(patterns=None, before=""):
 
 # Places, files, and numbers of many.
 TELLS_OF_NOBODY = {
-    *("facilities", "ingest_batches", "dim_facilities", "facility_performance", "triage_trends", "condition_analysis"),
+    *(
+        "facilities",
+        "ingest_batches",
+        "dim_facilities",
+        "facility_performance",
+        "triage_trends",
+        "condition_analysis",
+        "condition_codes",
+    ),
     "nightly_reports",
 }
 
