@@ -1,4 +1,4 @@
-"""/api/analytics/triage-trends, /condition-analysis and /condition-codes: of whole states, so not for who sees less than one."""
+"""/api/analytics/triage-trends, /condition-analysis and /condition-codes: of whole states, not for who sees less."""
 
 from typing import Any
 

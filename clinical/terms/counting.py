@@ -4,10 +4,10 @@ One transaction, one at a time. A text that no event bears any more is forgotten
 processing is restricted are left out.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
 from django.db import connection, transaction
 
 from clinical import row_security
@@ -91,7 +91,7 @@ def read_again(kind: str, key: str) -> None:
 def _write(cursor: Any, chosen: Map, found: Iterable[Sequence[str]]) -> None:
     told = [_told(chosen, Kind(kind), text) for kind, text in found]
     if told:
-        cursor.execute(WRITE, [chosen.version, orjson.dumps(told).decode()])
+        cursor.execute(WRITE, [chosen.version, json.dumps(told)])
 
 
 def _told(chosen: Map, kind: Kind, text: str) -> dict[str, Any]:

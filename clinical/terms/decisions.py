@@ -1,4 +1,4 @@
-"""What a steward says a word means, and taking it back. Each is a line that stays, in one transaction with its audit."""
+"""What a steward says a word means, and taking it back. Each is a line that stays, with its line of the audit."""
 
 import re
 

@@ -32,6 +32,7 @@ class Part(NamedTuple):
 
 
 # American and British spelling, and the commonest plural, meet in the key; nobody reads it.
+APOSTROPHES = "'\u2019`\u00b4"
 SPELLINGS = (
     ("æ", "e"),
     ("œ", "e"),
@@ -48,9 +49,9 @@ NO_PLURAL = ("ss", "us", "is")
 def key(text: str) -> str:
     """The same for spellings that differ in case, accents, punctuation, plural, or British and American ways."""
     plain = unicodedata.normalize("NFKD", text).casefold()
-    plain = "".join(sign for sign in plain if not unicodedata.combining(sign) and sign not in "'’`´")
+    plain = "".join(sign for sign in plain if not unicodedata.combining(sign) and sign not in APOSTROPHES)
     plain = re.sub(r"\+\s*ve\b", " positive ", plain)
-    plain = re.sub(r"(^|[\s(])[-−–]\s*ve\b", r"\1 negative ", plain)
+    plain = re.sub(r"(^|[\s(])[-\u2212\u2013]\s*ve\b", r"\1 negative ", plain)
     plain = plain.replace("&", " and ")
     return " ".join(_plain(word) for word in re.findall(r"[^\W_]+", plain))
 
@@ -197,21 +198,21 @@ AMOUNT = re.compile(
     r"(?:\s*/\s*(?:\d[\d.]*\s*)?(?:ml|mg|l|g|day|kg|hr|h|7|12|52)?(?!\w))?(?!\w)",
     re.IGNORECASE,
 )
-SAID_OF_A_DOSE = frozenset(
-    """
-    t x od bd bid tds tid qds qid stat prn sos nocte mane daily once twice thrice times time a day per week weekly night
-    morning hourly for then po iv im sc pr pv sl oral orally inj injection injectable tab tablet cap capsule syrup syr
-    susp suspension solution sol cream ointment oint gel lotion drop eye ear nasal inhaler inhalation nebule nebulizer
-    nebulized infusion sachet spray supp suppository pessary vaginal topical patch extended release delayed sustained
-    modified action chewable dispersible soluble film coated product powder pack ampoule amp vial bottle strip dose
-    dosage loading maintenance intravenous intramuscular subcutaneous slow retard sr er xr la cr mr dt sf in of at bed
-    needed as when required and to adult paediatric pediatric every dly hr hour minute week month puff
-    """.split()
+SAID_OF_A_DOSE = (
+    "t x od bd bid tds tid qds qid stat prn sos nocte mane daily once twice thrice times time a day per week "
+    "weekly night morning hourly for then po iv im sc pr pv sl oral orally inj injection injectable tab tablet "
+    "cap capsule syrup syr susp suspension solution sol cream ointment oint gel lotion drop eye ear nasal inhaler "
+    "inhalation nebule nebulizer nebulized infusion sachet spray supp suppository pessary vaginal topical patch "
+    "extended release delayed sustained modified action chewable dispersible soluble film coated product powder "
+    "pack ampoule amp vial bottle strip dose dosage loading maintenance intravenous intramuscular subcutaneous "
+    "slow retard sr er xr la cr mr dt sf in of at bed needed as when required and to adult paediatric pediatric "
+    "every dly hr hour minute week month puff"
 )
-DOSE_KEYS = frozenset(map(key, SAID_OF_A_DOSE))
-SALTS = frozenset(
-    "hydrochloride hcl sodium potassium sulfate phosphate maleate besylate acetate citrate tartrate succinate".split()
-)
+DOSE_KEYS = frozenset(map(key, SAID_OF_A_DOSE.split()))
+SALTS = {
+    *("hydrochloride", "hcl", "sodium", "potassium", "sulfate", "phosphate", "maleate"),
+    *("besylate", "acetate", "citrate", "tartrate", "succinate"),
+}
 
 
 def _medication(text: str, find: Find) -> _Read | None:

@@ -9,7 +9,7 @@ from django.db import connection
 from analytics import models
 from analytics.relations import MARTS, RELATIONS
 from tests import rows
-from tests.analytics import slow_answers
+from tests.analytics import slow_answers, slow_codes
 
 pytestmark = pytest.mark.django_db
 MODELS = {
@@ -57,7 +57,9 @@ def stored(name):
 
 
 def slow(name, today):
-    return _by_grain(name, getattr(slow_answers, name)(slow_answers.Rows(today)))
+    return _by_grain(
+        name, getattr(slow_codes if name == "condition_codes" else slow_answers, name)(slow_answers.Rows(today))
+    )
 
 
 def _by_grain(name, lines):
