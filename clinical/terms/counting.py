@@ -42,7 +42,13 @@ SELECT DISTINCT kind, text FROM term_found f
 WHERE NOT EXISTS (SELECT FROM term_texts t WHERE t.kind = f.kind AND t.text = f.text)
 """
 OLD = "SELECT kind, text FROM term_texts WHERE version <> %s"
-WITH_KEY = "SELECT kind, text FROM term_texts WHERE kind = %s AND keys @> ARRAY[%s]"
+# And those not understood yet, of which it may be a part.
+WITH_KEY = """
+SELECT kind, text FROM term_texts
+WHERE kind = %(kind)s AND (
+    keys @> ARRAY[%(key)s] OR EXISTS (SELECT FROM unnest(unknown) AS word WHERE strpos(word, %(key)s) > 0)
+)
+"""
 WRITE = """
 INSERT INTO term_texts (kind, text, keys, unknown, codings, state, version)
 SELECT kind, text, keys, unknown, codings, state, %s
@@ -84,7 +90,7 @@ def bring_up() -> int:
 def read_again(kind: str, key: str) -> None:
     """The texts that have this part, once a decision on it was taken; in its transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(WITH_KEY, [kind, key])
+        cursor.execute(WITH_KEY, {"kind": kind, "key": key})
         _write(cursor, current(), cursor.fetchall())
 
 

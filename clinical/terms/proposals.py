@@ -1,5 +1,6 @@
 """What a word that is not on the map may mean: concepts whose spellings are alike. For a person's eyes only."""
 
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from rapidfuzz import fuzz, process
@@ -26,7 +27,7 @@ def proposals(kind: Kind, key: str) -> list[Proposal]:
     return [Proposal(coding, round(likeness)) for coding, likeness in ranked[:MOST]]
 
 
-def _alike(one: str, other: str, **options: float) -> float:
+def _alike(one: Sequence[Hashable], other: Sequence[Hashable], /, *, score_cutoff: float | None = None) -> float:
     """A slip of the pen, other words around it, or another order; a short word inside a long one is no likeness."""
     slip = fuzz.token_sort_ratio(one, other)
     return max(slip, 0.9 * fuzz.token_set_ratio(one, other) if min(len(one), len(other)) > 3 else slip)

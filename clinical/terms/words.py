@@ -156,15 +156,9 @@ def _together(reads: list[_Read]) -> list[Part] | None:
 
 
 def _diagnosis(text: str, find: Find) -> _Read | None:
-    status, is_before = Status.CONFIRMED, False
-    plain = text.strip().strip(".")
-    if "?" in plain:
-        bare = plain.strip("? ")
-        if "?" in bare:
-            return None
-        is_before = plain.startswith("?")
-        status, plain = Status.PROVISIONAL, bare
-    words = key(plain).split()
+    status = Status.PROVISIONAL if "?" in text else Status.CONFIRMED
+    is_before = text.lstrip().startswith("?")
+    words = key(text).split()
     while words:
         if find(" ".join(words)):
             return _Read(Part(text, " ".join(words), status), is_before)
@@ -216,11 +210,10 @@ SALTS = {
 
 
 def _medication(text: str, find: Find) -> _Read | None:
-    if "?" in text:
-        return None
+    status = Status.PROVISIONAL if "?" in text else Status.CONFIRMED
     for name, dose in _names(text):
         if find(name):
-            return _Read(Part(text, name, Status.CONFIRMED, dose))
+            return _Read(Part(text, name, status, dose), text.lstrip().startswith("?"))
     return None
 
 

@@ -189,7 +189,7 @@ DEFECTS = {
     ),
     "condition_codes.occurrences_as_in_condition_analysis": Defect(
         "UPDATE marts.condition_codes SET occurrence_count = occurrence_count + 1"
-        " WHERE code = (SELECT min(code) FROM marts.condition_codes)",
+        " WHERE (code, month, state) = (SELECT code, month, state FROM marts.condition_codes ORDER BY 1, 2, 3 LIMIT 1)",
         1,
     ),
     "dim_patients.engagement_as_in_patient_summary": Defect(

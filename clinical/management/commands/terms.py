@@ -59,4 +59,5 @@ def _sentence(line: dict[str, Any]) -> str:
     share = (
         "nothing is said" if line["mapped_pct"] is None else f"{line['mapped_pct']} % of {line['said']:,} have a code"
     )
-    return f"{line['kind']}: {share}, {line['unmapped']:,} have none, {line['qualified']:,} are qualified (map {line['map']})."
+    none, unsure = f"{line['unmapped']:,} have none", f"{line['qualified']:,} are suspected, denied or past"
+    return f"{line['kind']}: {share}, {none}, {unsure} (map {line['map']})."
