@@ -29,6 +29,7 @@ LOCK = 7_340_211  # of this database, for whoever refreshes
 WORK_MEM = "256MB"  # one sort or hash of a nation's rows; one refresh runs at a time
 LOCK_TIMEOUT = "10s"
 KEPT = "1 hour"  # of row_changes; the counts of the API look back a minute
+READS = {mart.name: mart.reads for mart in MARTS}
 Why = MartRefresh.Why
 Status = MartRefresh.Status
 
@@ -224,8 +225,8 @@ FROM pg_control_system()
 def _refreshed(mart: Relation, record: MartRefresh) -> int:
     """In one transaction: the snapshot is taken first, so what the rows hold is at least what it says.
 
-    A mart that is made of another is no further than that one, where that one lacks anything: what has been written
-    between the two refreshes makes both stale.
+    A mart that is made of another is no further than that one: what has been written between the two refreshes makes
+    both stale. Where it reads other tables besides, and that one lacks nothing, it is as far as it is itself.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         for setting, value in (("work_mem", WORK_MEM), ("lock_timeout", LOCK_TIMEOUT)):
@@ -245,7 +246,11 @@ def _refreshed(mart: Relation, record: MartRefresh) -> int:
         # In this transaction: whoever sees its as_of sees whose rows the batches brought (analytics/trust.py).
         shares.count_new()
         now = {"as_of": as_of, "snapshot": snapshot, "system": system, "lagos_day": lagos_day}
-        lacking = [name for name, state in states().items() if name in mart.depends_on and state.is_stale]
+        lacking = [
+            state.mart
+            for state in states().values()
+            if state.mart in mart.depends_on and (state.is_stale or READS[state.mart] >= mart.reads)
+        ]
         below = MartState.objects.filter(mart__in=lacking).order_by("as_of")
         now = below.values(*now).first() or now
         state = now | {"rows": rows, "reads": sorted(mart.reads), "has_failed": False}

@@ -78,6 +78,7 @@ class Migration(migrations.Migration):
                 ('unknown', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, help_text='keys of those parts that are not on the map', size=None)),
                 ('codings', models.JSONField(default=list, help_text='system, code, display: of the parts that it is sure of')),
                 ('state', models.CharField(choices=[('mapped', 'Mapped'), ('qualified', 'Qualified'), ('unmapped', 'Unmapped')], max_length=9)),
+                ('times', models.IntegerField(db_default=0, default=0, help_text='that events of the nation bear it')),
                 ('version', models.CharField(max_length=20)),
             ],
             options={

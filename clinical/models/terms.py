@@ -69,6 +69,7 @@ class TermText(models.Model):
     unknown = ArrayField(models.TextField(), default=list, help_text="keys of those parts that are not on the map")
     codings = models.JSONField(default=list, help_text="system, code, display: of the parts that it is sure of")
     state = models.CharField(max_length=9, choices=State.choices)
+    times = models.IntegerField(default=0, db_default=0, help_text="that events of the nation bear it")
     version = models.CharField(max_length=20)
 
     class Meta:
@@ -87,7 +88,7 @@ class TermText(models.Model):
 
 
 class TermCount(models.Model):
-    """How many times events of a facility bear a text."""
+    """How many times events of a facility bear a text that is not wholly understood."""
 
     pk = models.CompositePrimaryKey("text_id", "facility_id")
     # Both hold in the database, and cascade there (migration 0018).

@@ -62,10 +62,22 @@ FORGET = """
 DELETE FROM term_texts t WHERE NOT EXISTS (SELECT FROM term_found f WHERE f.kind = t.kind AND f.text = t.text)
 """
 COUNT = """
-DELETE FROM term_counts;
+UPDATE term_texts t SET times = f.times
+FROM (SELECT kind, text, sum(times)::integer AS times FROM term_found GROUP BY 1, 2) AS f
+WHERE f.kind = t.kind AND f.text = t.text AND f.times <> t.times;
+CREATE TEMPORARY TABLE term_now ON COMMIT DROP AS
+SELECT t.id AS text_id, f.facility_id, f.times
+FROM term_found f JOIN term_texts t ON t.kind = f.kind AND t.text = f.text
+WHERE t.state <> 'mapped';
+DELETE FROM term_counts c WHERE NOT EXISTS (
+    SELECT FROM term_now n WHERE n.text_id = c.text_id AND n.facility_id = c.facility_id AND n.times = c.times
+);
 INSERT INTO term_counts (text_id, facility_id, times)
-SELECT t.id, f.facility_id, f.times FROM term_found f JOIN term_texts t ON t.kind = f.kind AND t.text = f.text
+SELECT text_id, facility_id, times FROM term_now n
+WHERE NOT EXISTS (SELECT FROM term_counts c WHERE c.text_id = n.text_id AND c.facility_id = n.facility_id);
+DROP TABLE term_found, term_now
 """
+WORK_MEM = "256MB"  # one pass at a time
 
 
 @transaction.atomic
@@ -73,6 +85,7 @@ def bring_up() -> int:
     """The pass. Returns how many texts were read, new ones and those of an older version of the map."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute("SELECT set_config('work_mem', %s, true)", [WORK_MEM])
         cursor.execute(FIND)
         cursor.execute(FORGET)
         chosen = current()
@@ -82,7 +95,6 @@ def bring_up() -> int:
         found += cursor.fetchall()
         _write(cursor, chosen, found)
         cursor.execute(COUNT)
-        cursor.execute("DROP TABLE term_found")
     return len(found)
 
 

@@ -84,7 +84,7 @@ class TermTextAdmin(ReadOnly, ModelAdmin):
             {
                 "title": "Words without a code",
                 "words": [_line(word, examples[word.example], most) for word in shown],
-                "coverage": ranking.coverage(scope),
+                "coverage": ranking.coverage(),
                 "kind": kind,
                 "kinds": [*Kind],
                 "number": number,

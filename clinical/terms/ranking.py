@@ -1,10 +1,10 @@
 """Which words have no code, those first that most events bear; and how much of what events say is understood."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from django.db.models import F, Func, Min, Q, QuerySet, Sum, TextField
+from django.db.models import F, Func, Min, QuerySet, Sum, TextField
 
+from clinical import row_security
 from clinical.access import Scope
 from clinical.models import TermText
 from clinical.terms.shipped import Kind
@@ -47,12 +47,14 @@ class Coverage:
 
 
 def texts(scope: Scope) -> "QuerySet[TermText]":
-    """Those that events of the scope bear."""
-    return TermText.objects.filter(_counts(scope))
+    """Those that events of the scope bear; of less than the nation those that are not wholly understood."""
+    return TermText.objects.filter(
+        scope.of_places("counts__facility__state", "counts__facility__lga_key", "counts__facility_id")
+    )
 
 
-def _counts(scope: Scope) -> Q:
-    return scope.of_places("counts__facility__state", "counts__facility__lga_key", "counts__facility_id")
+def _times(scope: Scope) -> Sum:
+    return Sum("times" if scope.is_national else "counts__times")
 
 
 def ranked(scope: Scope, kind: str = "", *, first: int = 0, most: int = 30) -> list[Word]:
@@ -62,19 +64,21 @@ def ranked(scope: Scope, kind: str = "", *, first: int = 0, most: int = 30) -> l
     lines = (
         found.annotate(word=Unnest(F("unknown")))
         .values("kind", "word")
-        .annotate(times=Sum("counts__times"), example=Min("pk"))
-        .order_by("-times", "kind", "word")
+        .annotate(said=_times(scope), example=Min("pk"))
+        .order_by("-said", "kind", "word")
     )
-    return [Word(line["kind"], line["word"], line["times"], line["example"]) for line in lines[first : first + most]]
+    return [Word(line["kind"], line["word"], line["said"], line["example"]) for line in lines[first : first + most]]
 
 
 def times(scope: Scope, kind: str, key: str) -> int:
     """How many times events of the scope bear the word."""
-    found = texts(scope).filter(kind=kind, keys__contains=[key]).aggregate(times=Sum("counts__times"))
-    return int(found["times"] or 0)
+    found = texts(scope).filter(kind=kind, keys__contains=[key]).aggregate(said=_times(scope))
+    return int(found["said"] or 0)
 
 
-def coverage(scope: Scope) -> list[Coverage]:
-    lines: Any = texts(scope).order_by().values("kind", "state").annotate(times=Sum("counts__times"))
-    found = {(line["kind"], line["state"]): line["times"] or 0 for line in lines}
+@row_security.lifted()
+def coverage() -> list[Coverage]:
+    """Of the nation; numbers alone, so that every steward may know them."""
+    lines = TermText.objects.order_by().values("kind", "state").annotate(said=Sum("times"))
+    found = {(line["kind"], line["state"]): line["said"] or 0 for line in lines}
     return [Coverage(kind, *(found.get((kind, state), 0) for state in State)) for kind in Kind]

@@ -47,7 +47,7 @@ def test_the_words_of_events_are_counted_by_facility_and_ranked():
     found = [(word.kind, word.key, word.times) for word in ranking.ranked(NATION)]
     assert found == [("diagnosis", "coldness", 4), ("diagnosis", "body heat", 1), ("medication", "agbo", 1)]
     assert [word.times for word in ranking.ranked(Scope(states=frozenset({"KANO"})), "diagnosis")] == [1, 1]
-    measured = {one.kind: (one.mapped, one.unmapped) for one in ranking.coverage(NATION)}
+    measured = {one.kind: (one.mapped, one.unmapped) for one in ranking.coverage()}
     assert measured == {"diagnosis": (3, 5), "medication": (0, 1)}
 
 

@@ -38,7 +38,7 @@ def _measured() -> list[dict[str, Any]]:
     return [
         {"kind": one.kind, "map": version, "said": one.total, "mapped": one.mapped, "mapped_pct": one.mapped_pct}
         | {"qualified": one.qualified, "unmapped": one.unmapped}
-        for one in ranking.coverage(NATION)
+        for one in ranking.coverage()
     ]
 
 
