@@ -2,6 +2,7 @@
 
 import django.contrib.postgres.fields
 import django.contrib.postgres.functions
+import django.contrib.postgres.indexes
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
@@ -123,6 +124,10 @@ class Migration(migrations.Migration):
                 'db_table': 'term_counts',
                 'constraints': [models.CheckConstraint(condition=models.Q(('times__gte', 1)), name='term_counts_times_from_1')],
             },
+        ),
+        migrations.AddIndex(
+            model_name='termtext',
+            index=django.contrib.postgres.indexes.GinIndex(fields=['keys'], name='term_texts_keys'),
         ),
         migrations.RunSQL(ONLY_ADDED, NOT_ONLY_ADDED),
         migrations.RunSQL(NOTE, "DROP TRIGGER note_change ON term_texts"),

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import TransactionNow
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -82,6 +83,8 @@ class TermText(models.Model):
             holds(Q(state__in=["mapped", "qualified", "unmapped"]), "term_texts_state_is_known"),
             holds(Q(state="unmapped", unknown__len__gt=0) | ~Q(state="unmapped"), "term_texts_unmapped_has_unknown"),
         ]
+        # The texts that have a word: its page, and a decision on it.
+        indexes = [GinIndex(fields=["keys"], name="term_texts_keys")]
 
     def __str__(self) -> str:
         return f"Text {self.pk} of a {self.kind}"

@@ -6,6 +6,7 @@ from typing import Any, cast
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -90,7 +91,7 @@ class TermTextAdmin(ReadOnly, ModelAdmin):
                 "number": number,
                 "has_next": len(found) > PER_PAGE,
                 "version": mapping.current().version,
-                "decided": TermDecision.objects.select_related("decided_by", "takes_back")[:RECENT],
+                "decided": [(one, _page_of(scope, one)) for one in _recent()],
             },
         )
 
@@ -170,14 +171,27 @@ def _number(text: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
 
 
+def _recent() -> "QuerySet[TermDecision]":
+    return TermDecision.objects.select_related("decided_by", "takes_back")[:RECENT]
+
+
+def _page_of(scope: access.Scope, decision: TermDecision) -> str:
+    """Where it can be taken back; empty where no event in sight bears the word any more."""
+    found = ranking.texts(scope).filter(kind=decision.kind, keys__contains=[decision.key]).order_by("pk").first()
+    return _url(found, decision.key) if found else ""
+
+
+def _url(text: TermText, key: str) -> str:
+    return f"{reverse('admin:clinical_termtext_change', args=[text.pk])}?part={text.keys.index(key)}"
+
+
 def _line(word: ranking.Word, example: TermText, most: int) -> dict[str, Any]:
-    page = reverse("admin:clinical_termtext_change", args=[word.example])
     return {
         "kind": word.kind,
         "text": _written(example, word.key),
         "times": word.times,
         "share": round(100 * word.times / most),
-        "url": f"{page}?part={example.keys.index(word.key)}",
+        "url": _url(example, word.key),
         "proposals": proposals(Kind(word.kind), word.key)[:2],
     }
 
