@@ -70,8 +70,8 @@ def _lines(kind: Kind, version: int) -> Iterator[tuple[Coding, tuple[str, ...]]]
     with (HERE / FILES[kind]).open(newline="") as file:
         for line in csv.DictReader(file):
             if int(line["since"]) <= version <= int(line["until"] or version):
-                words = tuple(word for word in line["spellings"].split(" | ") if word)
-                yield Coding(SYSTEMS[kind], line["code"], line["display"]), words
+                words = [line["display"], *(word for word in line["spellings"].split(" | ") if word)]
+                yield Coding(SYSTEMS[kind], line["code"], line["display"]), tuple(dict.fromkeys(words))
 
 
 def digest(version: int) -> str:

@@ -73,7 +73,10 @@ def _phrases(status: Status | None, text: str) -> dict[str, Status | None]:
 
 # None adds nothing: a known hypertensive has hypertension.
 BEFORE = (
-    _phrases(None, "known; known case of; k/c/o; kco; case of; dx; diagnosis; diagnosed with; confirmed; a; an; the")
+    _phrases(
+        None,
+        "known; known case of; k/c/o; kco; case of; dx; diagnosis; diagnosed with; confirmed; a; an; the; unspecified",
+    )
     | _phrases(Status.PROVISIONAL, "suspected; suspect; suspicion of; probable; probably; possible; possibly; query")
     | _phrases(Status.PROVISIONAL, "likely; presumed; presumptive; rule out; to rule out; r/o; tro; imp; impression")
     | _phrases(Status.PROVISIONAL, "differential; ddx; provisional; working diagnosis; suggestive of; features of")
@@ -87,7 +90,7 @@ BEFORE = (
     | _phrases(Status.HISTORY, "vaccination against; immunization against; fear of; past medical history of")
 )
 AFTER = (
-    _phrases(None, "confirmed; patient")
+    _phrases(None, "confirmed; patient; unspecified; nos")
     | _phrases(Status.PROVISIONAL, "suspected; query; probable; possible; to be confirmed; to rule out; likely")
     | _phrases(Status.REFUTED, "negative; neg; ruled out; excluded; absent; nil; unlikely; not seen; rdt negative")
     | _phrases(Status.HISTORY, "in the past; resolved; treated; survivor; prophylaxis; contact; screening; risk")
@@ -189,7 +192,7 @@ def _phrase(words: list[str], known: dict[str, Status | None], *, from_end: bool
 AMOUNT = re.compile(
     r"(?<![\w.])\d[\d,.]*\s*(?:%|(?:mg|g|gm|gram|grams|mcg|µg|ug|ml|mls|l|iu|i\.u\.|units?|meq|mmol|mu|hrs?|hourly|h|days?|"
     r"weeks?|wks?|months?|tabs?|tablets?|caps?|capsules?|puffs?|drops?)(?!\w))?"
-    r"(?:\s*/\s*(?:\d[\d.]*\s*)?(?:ml|mg|l|g|day|kg|hr|h|7|12|52)?(?!\w))?(?!\w)",
+    r"(?:\s*/\s*(?:\d[\d.]*\s*)?(?:ml|mg|l|g|day|kg|hr|h|actuat|7|12|52)?(?!\w))?(?!\w)",
     re.IGNORECASE,
 )
 SAID_OF_A_DOSE = (
@@ -202,10 +205,11 @@ SAID_OF_A_DOSE = (
     "slow retard sr er xr la cr mr dt sf in of at bed needed as when required and to adult paediatric pediatric "
     "every dly hr hour minute week month puff"
 )
+BRAND = re.compile(r"\[[^\]]*\]")  # said beside the generic name
 DOSE_KEYS = frozenset(map(key, SAID_OF_A_DOSE.split()))
 SALTS = {
     *("hydrochloride", "hcl", "sodium", "potassium", "sulfate", "phosphate", "maleate"),
-    *("besylate", "acetate", "citrate", "tartrate", "succinate"),
+    *("besylate", "acetate", "citrate", "tartrate", "succinate", "propionate", "hydrobromide"),
 }
 
 
@@ -220,6 +224,7 @@ def _medication(text: str, find: Find) -> _Read | None:
 def _names(text: str) -> list[tuple[str, str]]:
     """Ever less of the text, with what was taken off: all, without amounts, without what is said of a dose, no salt."""
     whole = key(text)
+    text = BRAND.sub(" ", text)
     amounts = " ".join(found.group().strip() for found in AMOUNT.finditer(text))
     words = key(AMOUNT.sub(" ", text)).split()
     bare = [word for word in words if word not in DOSE_KEYS]
