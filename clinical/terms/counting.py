@@ -33,7 +33,7 @@ FROM (
     SELECT 'medication', data ->> 'medications', facility_id, count(*)
     FROM medical_records WHERE {IN_FORCE} GROUP BY 2, 3
 ) AS said
-WHERE btrim(text) <> '' AND length(text) <= {LONGEST}
+WHERE text COLLATE pg_c_utf8 ~ '[[:alnum:]]' AND length(text) <= {LONGEST}
 GROUP BY 1, 2, 3;
 ANALYZE term_found;
 """  # noqa: S608  # our own words

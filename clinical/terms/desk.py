@@ -100,7 +100,7 @@ class TermTextAdmin(ReadOnly, ModelAdmin):
         if request.method == "POST" and not decisions.may_decide(_person(request)):
             raise PermissionDenied
         text = ranking.texts(scope).filter(pk=object_id).first()
-        if text is None:
+        if text is None or not text.keys:
             raise Http404
         number = request.GET.get("part", "0")
         key = text.keys[int(number)] if number.isdigit() and int(number) < len(text.keys) else text.keys[0]

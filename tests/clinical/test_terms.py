@@ -210,4 +210,4 @@ def test_the_command_ranks_proposes_and_measures(capsys):
     call_command("terms", "proposals", "--json", "--as-counted")
     assert "J03.9 Acute tonsillitis" in capsys.readouterr().out
     call_command("terms", "measure")
-    assert "diagnosis: 33.3 % of 3 have a code, 1 have none, 1 are suspected" in capsys.readouterr().out
+    assert "diagnosis: 33.3 % of 3 are understood, 1 are not, 1 are suspected" in capsys.readouterr().out

@@ -57,7 +57,9 @@ def _sentence(line: dict[str, Any]) -> str:
         told = f"{line['times']:>9,}  {line['kind']:10}  {line['word']}"
         return told + "".join(f"\n{'':23}{one}" for one in line.get("proposals", ()))
     share = (
-        "nothing is said" if line["mapped_pct"] is None else f"{line['mapped_pct']} % of {line['said']:,} have a code"
+        "nothing is said"
+        if line["mapped_pct"] is None
+        else f"{line['mapped_pct']} % of {line['said']:,} are understood"
     )
-    none, unsure = f"{line['unmapped']:,} have none", f"{line['qualified']:,} are suspected, denied or past"
+    none, unsure = f"{line['unmapped']:,} are not", f"{line['qualified']:,} are suspected, denied or past"
     return f"{line['kind']}: {share}, {none}, {unsure} (map {line['map']})."
