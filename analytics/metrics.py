@@ -162,35 +162,13 @@ CONDITIONS = (
         SMALL,
     ),
 )
-CODES = (
-    Metric(
-        "code_occurrence_count",
-        "Conditions of this meaning",
-        "occurrences",
-        "Occurrences of conditions that mean this, as condition_analysis counts them; a visit that names two of them"
-        " counts twice",
-        ("condition_codes.occurrence_count",),
-        "sum",
-        f"Only what the map of words has is coded; the rest is counted as unmapped. {SMALL}",
-    ),
-    Metric(
-        "code_critical_count",
-        "Critical conditions of this meaning",
-        "occurrences",
-        "Those in visits of level 1-2",
-        ("condition_codes.critical_count",),
-        "sum",
-        SMALL,
-    ),
-    Metric(
-        "code_at_least_count",
-        "At least so many of this meaning",
-        "occurrences",
-        "Those in lines of condition_analysis that everybody sees: what analysts may know of a hidden number",
-        ("condition_codes.at_least_count",),
-        "sum",
-        "Where nothing is hidden it is occurrence_count.",
-    ),
+CODES = tuple(
+    Metric(f"code_{column}", label, "occurrences", meaning, (f"condition_codes.{column}",), "sum", SMALL)
+    for column, label, meaning in (
+        ("occurrence_count", "Conditions of a meaning", "Conditions of visits that mean this; two in a visit are two"),
+        ("critical_count", "Critical ones", "Those in visits of level 1-2"),
+        ("at_least_count", "At least so many", "Those in lines of condition_analysis that everybody sees"),
+    )
 )
 FACILITIES = (
     Metric(

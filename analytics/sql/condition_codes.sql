@@ -49,7 +49,7 @@ COMMENT ON COLUMN marts.condition_codes.month IS 'First day of the month of the 
 COMMENT ON COLUMN marts.condition_codes.system IS 'Whose code it is, as FHIR names it; empty where there is none';
 COMMENT ON COLUMN marts.condition_codes.code IS 'ICD-10 code; or unmapped, qualified (suspected, denied or of the past), several (one text names several conditions)';
 COMMENT ON COLUMN marts.condition_codes.display IS 'What the code means, in the words of its system';
-COMMENT ON COLUMN marts.condition_codes.occurrence_count IS 'Occurrences of conditions that mean this, as condition_analysis counts them; a visit that names two of them counts twice';
+COMMENT ON COLUMN marts.condition_codes.occurrence_count IS 'Conditions of visits that mean this; two in a visit are two';
 COMMENT ON COLUMN marts.condition_codes.critical_count IS 'Those in visits of level 1-2';
-COMMENT ON COLUMN marts.condition_codes.at_least_count IS 'Those in lines of condition_analysis that everybody sees: what analysts may know of a hidden number';
+COMMENT ON COLUMN marts.condition_codes.at_least_count IS 'Those in lines of condition_analysis that everybody sees';
 COMMENT ON COLUMN marts.condition_codes.is_small IS 'True where analysts see no numbers: a line of condition_analysis in it is hidden, and would follow from the sum';
