@@ -29,7 +29,7 @@ def _run(file: str, reverse: str) -> migrations.RunSQL:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("analytics", "0011_nightly_reports"), ("clinical", "0018_terms")]
+    dependencies = [("analytics", "0012_publications_tell_less"), ("clinical", "0018_terms")]
     operations = [
         _run("condition_codes", "DROP MATERIALIZED VIEW marts.condition_codes"),
         _run("bi_condition_codes", "DROP VIEW bi.condition_codes"),
