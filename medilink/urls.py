@@ -12,7 +12,7 @@ from analytics.api.idsr import Notifiable
 from analytics.api.metrics import MetricCatalogue
 from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
 from analytics.api.reports import ReportViewSet
-from analytics.api.trends import ConditionAnalysisViewSet, TriageTrendViewSet
+from analytics.api.trends import ConditionAnalysisViewSet, ConditionCodesViewSet, TriageTrendViewSet
 from analytics.dashboard.page import Dashboard, FigureCSV
 from clinical.api.audit import AuditViewSet
 from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
@@ -62,6 +62,7 @@ for name, view in (
     ("facility-performance", FacilityPerformanceViewSet),
     ("triage-trends", TriageTrendViewSet),
     ("condition-analysis", ConditionAnalysisViewSet),
+    ("condition-codes", ConditionCodesViewSet),
     ("reports", ReportViewSet),
 ):
     api.register(f"analytics/{name}", view, basename=f"analytics-{name}")

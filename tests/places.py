@@ -23,7 +23,7 @@ from clinical import audit, vital_readings
 from clinical.access import Role
 from clinical.api.resource import Listing
 from clinical.duplicates import search
-from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, ProgramToken, Table, User
+from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, ProgramToken, Table, TermText, User
 from ingestion.models import IngestRun, Rule, RuleUse, Source
 from medilink.models import Alert
 from medilink.urls import api
@@ -76,6 +76,8 @@ def country() -> dict[str, Place]:
     # A row that names the one state may stand in the other's file.
     RuleUse.objects.create(rule=places["own"].things["rule"], batch=places["other state"].things["batch"], line=2)
     rows.refresh_all()
+    for place in places.values():
+        place.things["text"] = TermText.objects.get(text=f"{place.word} pox")
     somebody = User.objects.create_user("somebody")
     audit.note(somebody, "update", "facilities", 1)
     now = timezone.now()

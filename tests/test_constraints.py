@@ -33,6 +33,9 @@ from clinical.models import (
     ProgramToken,
     RecoveryCode,
     Revision,
+    TermCount,
+    TermDecision,
+    TermText,
     TriageVisit,
     User,
     VisitScore,
@@ -131,6 +134,23 @@ def pair(**changed):
     at = Facility.objects.first() or facility()
     known = {"table": "patients", "low_id": 1, "high_id": 2, "facility": at, "other_facility": at, "score": 3.0}
     return DuplicatePair.objects.create(**known | {"evidence": [], "version": 1} | changed)
+
+
+def decision(**changed):
+    known = {
+        "kind": "diagnosis",
+        "key": "yellow eye",
+        "text": "Yellow eyes",
+        "reason": "said so",
+        "decided_by": someone(),
+    }
+    return TermDecision.objects.create(**known | changed)
+
+
+def term(**changed):
+    return TermText.objects.create(
+        **{"kind": "diagnosis", "text": "Malaria", "state": "mapped", "version": "1.0"} | changed
+    )
 
 
 def sending(**changed):
@@ -294,6 +314,22 @@ BROKEN = {
     "facility_signals_state_says_until_when": lambda: signal(state="over"),
     "facility_signals_muted_for_a_reason": lambda: signal(state="muted", muted_until=AT.date()),
     "facility_signals_begin_first": lambda: signal(last_on=date(2026, 11, 19)),
+    "term_decisions_kind_is_known": lambda: decision(kind="symptom"),
+    "term_decisions_key_and_reason_filled": lambda: decision(reason=""),
+    "term_decisions_whole_code": lambda: decision(code="B54"),
+    "term_decisions_taking_back_codes_nothing": lambda: decision(
+        takes_back=decision(), system="s", code="B54", display="Malaria"
+    ),
+    "term_decisions_takes_back_id_key": lambda: twice(decision, takes_back=decision()),
+    "term_decisions_stay": lambda: (decision(), TermDecision.objects.update(reason="another")),
+    "term_texts_identity": lambda: twice(term),
+    "term_texts_kind_is_known": lambda: term(kind="symptom"),
+    "term_texts_state_is_known": lambda: term(state="guessed"),
+    "term_texts_unmapped_has_unknown": lambda: term(state="unmapped"),
+    "term_counts_pkey": lambda: twice(TermCount.objects.create, text=term(), facility=facility(), times=1),
+    "term_counts_times_from_1": lambda: TermCount.objects.create(text=term(), facility=facility(), times=0),
+    "term_counts_of_a_text": lambda: TermCount.objects.create(text_id=1, facility=facility(), times=1),
+    "term_counts_at_a_facility": lambda: TermCount.objects.create(text=term(), facility_id=1, times=1),
     "dhis2_org_units_uid": lambda: OrgUnit.objects.create(facility=facility(), uid="1st of them"),
     "dhis2_org_units_uid_key": lambda: [
         OrgUnit.objects.create(facility=facility(lga=lga), uid="aB345678901") for lga in ("Ikeja", "Agege")

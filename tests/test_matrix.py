@@ -51,6 +51,7 @@ OF_PLACES = {  # what stands at a route's id, by the folder of its address
     "nightlyreport": "report",
     "reportaddressee": "addressee",
     "duplicatepair": "pair",
+    "termtext": "text",
     "auditlog": "batch",
     "sighting": "sighting",
     "batchshare": "share",

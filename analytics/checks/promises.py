@@ -295,6 +295,18 @@ PROMISES: tuple[Check, ...] = (
         """,
     ),
     _reconciles(
+        "condition_codes",
+        "occurrences_as_in_condition_analysis",
+        """
+        SELECT coalesce(c.state, a.state) AS state, coalesce(c.month, a.month) AS month
+        FROM (SELECT state, month, sum(occurrence_count) AS n FROM marts.condition_codes GROUP BY 1, 2) c
+        FULL JOIN (SELECT state, month, sum(occurrence_count) AS n FROM marts.condition_analysis GROUP BY 1, 2) a
+            ON a.state = c.state AND a.month = c.month
+        WHERE coalesce(c.n, 0) <> coalesce(a.n, 0)
+        """,
+        "marts.condition_analysis",
+    ),
+    _reconciles(
         "dim_patients",
         "engagement_as_in_patient_summary",
         """

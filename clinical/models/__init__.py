@@ -26,6 +26,7 @@ from clinical.models.rows import (
     TriageVisit,
 )
 from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
+from clinical.models.terms import TermCount, TermDecision, TermText
 from clinical.models.vitals import SecondLook, VisitScore, VitalReading, VitalSign
 
 __all__ = [
@@ -61,6 +62,9 @@ __all__ = [
     "SecondFactor",
     "SecondLook",
     "Table",
+    "TermCount",
+    "TermDecision",
+    "TermText",
     "TriageVisit",
     "User",
     "VisitScore",
