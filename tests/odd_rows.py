@@ -16,7 +16,7 @@ TEXTS = (
     "tab\there",
     "Ọgbẹ́ — “fever”",
     "x" * 3000,
-    "𝔘",
+    "\U0001d518",
     "a|b,c\\d",
 )
 PLACES = (
@@ -57,7 +57,9 @@ def _maybe(chance: random.Random, value: object) -> object:
 
 
 def _from_file(chance: random.Random) -> dict:
-    return {"batch_id": 7, "line": _maybe(chance, chance.randrange(2, 90))} if chance.random() < 0.5 else {}
+    at = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=chance.randrange(2000))
+    of_file = {"batch_id": 7, "line": _maybe(chance, chance.randrange(2, 90))} if chance.random() < 0.5 else {}
+    return of_file | {"created_at": at, "updated_at": at + timedelta(days=chance.randrange(3))}
 
 
 def _facility(chance: random.Random, n: int) -> Facility:
