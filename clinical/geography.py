@@ -355,11 +355,16 @@ def key(name: str) -> str:
     return _SEPARATORS.sub("", bare).casefold()
 
 
+ISO_CODES = {state: code for code, state in (entry.split(" ", 1) for entry in _ISO.split("; "))}
+# Those of the national health code lists, which differ in one.
+HEALTH_CODES = ISO_CODES | {"KEBBI": "KB"}
+
+
 def _state_keys() -> dict[str, str]:
     known = {key(state): state for state in STATES}
     for state, spellings in _STATE_ALIASES.items():
         known |= {key(spelling): state for spelling in spellings.split(";")}
-    for code, state in (entry.split(" ", 1) for entry in _ISO.split("; ")):
+    for state, code in ISO_CODES.items():
         known |= {key(code): state, key(f"NG-{code}"): state}
     return known
 

@@ -128,7 +128,7 @@ def _settle(place: Place, number: int) -> None:
     ]
     things["patient"] = people[0]
     today = timezone.localdate()
-    said = {"treatment": VEIL, "notes": f"{VEIL} {word}", "record_id": f"{VEIL}-{word}"}
+    said = {"medications": f"{word} syrup", "treatment": VEIL, "notes": f"{VEIL} {word}", "record_id": f"{VEIL}-{word}"}
     things["record"] = rows.record(people[0], today, diagnosis=f"{word} fever", record_type=word, **said)
     signs = f"{VEIL} BP 120/80, HR 70, RR 16, T 37.0, SpO2 98% RA, AVPU: A"  # of who needs no second level
     said = {"chief_complaint": f"{VEIL} {word}", "vital_signs": signs, "recommendations": [VEIL], "provider": VEIL}
