@@ -26,6 +26,7 @@ from clinical.models.rows import (
     TriageVisit,
 )
 from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
+from clinical.models.vitals import VisitScore, VitalReading, VitalSign
 
 __all__ = [
     "AuditEvent",
@@ -61,6 +62,9 @@ __all__ = [
     "Table",
     "TriageVisit",
     "User",
+    "VisitScore",
+    "VitalReading",
+    "VitalSign",
     "Why",
     "key_of",
 ]

@@ -16,7 +16,10 @@ VERSION = 1  # to be raised with every change of what is read: visits are then r
 LONGEST = 4000  # of a text; what is behind it is leftover
 
 # Between a label and its value.
-LINK = r"""(?:\s*\((?!\s*\d)[a-z .]{1,20}\))?(?:[\s:="'*_-]|\.(?!\d)|–|—|→|\b(?:is|was|of|at|reading|measured|recorded)\b)*"""
+LINK = (
+    r"(?:\s*\((?!\s*\d)[a-z .]{1,20}\))?"
+    r"(?:[\s:=\"'*_\u2013\u2014\u2192-]|\.(?!\d)|\b(?:is|was|of|at|reading|measured|recorded)\b)*"
+)
 BEFORE = r"(?<![a-z0-9])"
 # What is said of another time or person is no sign of this visit.
 ELSEWHERE = re.compile(
@@ -28,25 +31,31 @@ LABELS = {
     "systolic": r"(?:sbp|sys(?:tolic|t)?\.?(?:[ ]?(?:bp|blood pressure|pressure))?)",
     "diastolic": r"(?:dbp|dia(?:stolic|st)?\.?(?:[ ]?(?:bp|blood pressure|pressure))?)",
     "saturation": (
-        r"(?:s[ ]?p[ ]?[o0][ ]?2|spo|s[ ]?a[ ]?[o0][ ]?2|[o0]2[ ]?sat(?:uration|s|n|\.)?|oxygen[ ]?sat(?:uration|s|\.)?"
-        r"|sats?\b|saturation|pulse[ ]?ox(?:imet(?:ry|er))?)"
+        r"(?:s[ ]?p[ ]?[o0][ ]?2|spo|s[ ]?a[ ]?[o0][ ]?2|[o0]2[ ]?sat(?:uration|s|n|\.)?"
+        r"|oxygen[ ]?sat(?:uration|s|\.)?|sats?\b|saturation|pulse[ ]?ox(?:imet(?:ry|er))?)"
     ),
     "pulse": (
-        r"(?:heart[ -]?rate|hrt?\b[ ]?rate|h[./]?[ ]?r\b\.?|hr(?=\d)|pulse(?:[ -]?rate)?|puls\b|p[./]?[ ]?r\b\.?|pr(?=\d))"
+        r"(?:heart[ -]?rate|hrt?\b[ ]?rate|h[./]?[ ]?r\b\.?|hr(?=\d)|pulse(?:[ -]?rate)?|puls\b"
+        r"|p[./]?[ ]?r\b\.?|pr(?=\d))"
     ),
     "respiration": (
         r"(?:resp(?:irat(?:ory|ions?)|s|\.)?(?:[ ]?rate)?|r[./]?[ ]?r\b\.?|rr(?=\d)|breathing[ ]rate|breaths?[ ]rate)"
     ),
     "temperature": r"(?:(?:body[ ]|axillary[ ]|oral[ ])?temp(?:erature|\.)?|tmp)",
     "share": r"(?:fi[o0]2)",
-    "flow": r"(?:(?:supplemental[ ])?(?:[o0]2|oxygen)(?:[ ](?:flow(?:[ ]rate)?|therapy|via|by))?|nasal[ ](?:cannula|prongs?))",
+    "flow": (
+        r"(?:(?:supplemental[ ])?(?:[o0]2|oxygen)(?:[ ](?:flow(?:[ ]rate)?|therapy|via|by))?"
+        r"|nasal[ ](?:cannula|prongs?))"
+    ),
     "weight": r"(?:(?:body[ ])?weight|wgt|wt)",
     "height": r"(?:height|hgt|ht|length)",
     "coma": r"(?:gcs|glasgow(?:[ ]coma)?(?:[ ](?:scale|score))*)",
-    "response": r"(?:ac?vpu(?:[ ](?:scale|score))?|(?:level[ ]of[ ])?consciousness|conscious[ ]level|loc|mental[ ]status)",
+    "response": (
+        r"(?:ac?vpu(?:[ ](?:scale|score))?|(?:level[ ]of[ ])?consciousness|conscious[ ]level|loc|mental[ ]status)"
+    ),
     "glucose": (
-        r"(?:(?:random[ ]|fasting[ ]|capillary[ ])?(?:blood[ ]|plasma[ ])?(?:glucose|sugar)(?:[ ]level)?|rbs|fbs|rbg|fbg|cbg"
-        r"|grbs|bgl|bsl|rplg|gluc|bs|bg)(?:[ ]?\((?:r|f|random|fasting)\))?"
+        r"(?:(?:random[ ]|fasting[ ]|capillary[ ])?(?:blood[ ]|plasma[ ])?(?:glucose|sugar)(?:[ ]level)?"
+        r"|rbs|fbs|rbg|fbg|cbg|grbs|bgl|bsl|rplg|gluc|bs|bg)(?:[ ]?\((?:r|f|random|fasting)\))?"
     ),
     "pain": r"(?:pain(?:[ ](?:score|scale|level|severity|intensity|rating))?|vas|nrs)",
     # One letter is a label where its value could be nothing else.

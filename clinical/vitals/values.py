@@ -17,11 +17,14 @@ TAKEN = "\x00"  # in place of what has been read
 
 # Behind a number: neither a part of a longer one, of a range, a date or a fraction, nor a dose or a time.
 ENDS = (
-    r"(?!\d|[.,:]\d|\s*(?:-|–|to\b)\s*\d|\s*/\s*\d|\s*(?:mgs?|mls?|mcg|µg|ug|iu|units?|tabs?|tablets?|caps?|doses?|drops?"
+    r"(?!\d|[.,:]\d|\s*(?:-|\u2013|to\b)\s*\d|\s*/\s*\d|\s*(?:mgs?|mls?|mcg|µg|ug|iu|units?|tabs?|tablets?|caps?|doses?|drops?"
     r"|days?|wks?|weeks?|hrs?|hours?|mins?|minutes|months?|mths?|yrs?|years?|x|times|weeks?|st|nd|rd|th)(?![a-z]))"
 )
 NUMBER = r"\d{1,4}(?:[.,]\d{1,2})?"
-BEATS = r"(?:\s*(?:b\.?p\.?m\.?|b/m(?:in)?t?|beats?\s*(?:/|per)?\s*(?:min(?:ute)?)?|/\s*m(?:in(?:ute)?)?t?(?![a-z])|c/m|per\s*min(?:ute)?))?"
+BEATS = (
+    r"(?:\s*(?:b\.?p\.?m\.?|b/m(?:in)?t?|beats?\s*(?:/|per)?\s*(?:min(?:ute)?)?"
+    r"|/\s*m(?:in(?:ute)?)?t?(?![a-z])|c/m|per\s*min(?:ute)?))?"
+)
 BREATHS = (
     r"(?:\s*(?:c\.?p\.?m\.?|c/m(?:in)?|b/m(?:in)?|bpm|br(?:eaths?)?\s*(?:/|per)?\s*(?:min(?:ute)?)?"
     r"|cycles?\s*(?:/|per)?\s*(?:min(?:ute)?)?|/\s*m(?:in(?:ute)?)?t?(?![a-z])|per\s*min(?:ute)?))?"
@@ -202,11 +205,12 @@ def flow(text: str, at: int, link: str) -> Found | None:
 # --- Weight and height
 
 WEIGHT = _pattern(
-    rf"(?P<value>{NUMBER})\s*(?P<unit>kgs?\b|kilo(?:gram)?s?\b|kilos\b|g(?:ram)?s?\b|lbs?\b|pounds?\b)?{ENDS}(?!\s*(?:/|loss|gain))"
+    rf"(?P<value>{NUMBER})\s*(?P<unit>kgs?\b|kilo(?:gram)?s?\b|g(?:ram)?s?\b|lbs?\b|pounds?\b)?{ENDS}"
+    r"(?!\s*(?:/|loss|gain))"
 )
 WEIGHT_UNITS = {"k": signs.KILOGRAMS, "g": signs.GRAMS, "l": signs.POUNDS, "p": signs.POUNDS}
 HEIGHT = _pattern(
-    rf"(?:(?P<feet>[1-8])\s*(?:ft|feet|foot|['’′])\s*(?:(?P<inches>\d{{1,2}})\s*(?:ins?|inch(?:es)?|[\"”″]|'')?)?(?![\d.])"
+    rf"(?:(?P<feet>[1-8])\s*(?:ft|feet|foot|['\u2019\u2032])\s*(?:(?P<inches>\d{{1,2}})\s*(?:ins?|inch(?:es)?|[\"\u201d\u2033]|'')?)?(?![\d.])"
     rf"|(?P<metre>[12])\s*m\s*(?P<part>\d{{2}})(?:\s*cm)?|(?P<value>{NUMBER})\s*(?P<unit>cms?\b|m(?:et(?:er|re)s?|trs?)?\b)?){ENDS}"
 )
 METRES, HUNDRED = (Decimal("0.3"), Decimal("2.5")), Decimal(100)
@@ -300,7 +304,8 @@ def response(text: str, at: int, link: str) -> Found | None:
 # --- Glucose and pain
 
 GLUCOSE = _pattern(
-    rf"(?P<value>{NUMBER})\s*(?:(?P<moles>mmols?\s*(?:/|per)?\s*l?(?:it(?:er|re))?(?![a-z]))|(?P<mass>mgs?\s*(?:/|per)?\s*(?:dl|%)))?(?![a-z])"
+    rf"(?P<value>{NUMBER})\s*(?:(?P<moles>mmols?\s*(?:/|per)?\s*l?(?:it(?:er|re))?(?![a-z]))"
+    r"|(?P<mass>mgs?\s*(?:/|per)?\s*(?:dl|%)))?(?![a-z])"
 )
 SURELY_MOLES, SURELY_MASS = Decimal(15), Decimal(60)
 PAIN = _pattern(rf"(?P<value>\d{{1,2}})(?:(?P<of>\s*(?:/|out\s*of|on)\s*10(?!\d)){ENDS}|{ENDS})")
@@ -351,14 +356,14 @@ def _bare_pressure(found: re.Match[str]) -> Make | None:
     return _pressures(upper, lower) if is_sure else None
 
 
-@_unlabelled(rf"(?<![\d/.,a-z-])(?P<value>\d{{2,3}})\s*(?:bpm|b\.p\.m\.?|beats?\s*(?:/|per)\s*min(?:ute)?)(?![a-z]){ENDS}")
+@_unlabelled(
+    rf"(?<![\d/.,a-z-])(?P<value>\d{{2,3}})\s*(?:bpm|b\.p\.m\.?|beats?\s*(?:/|per)\s*min(?:ute)?)(?![a-z]){ENDS}"
+)
 def _bare_pulse(found: re.Match[str]) -> Make | None:
     return _one(signs.PULSE, signs.PER_MINUTE, number(found["value"]))
 
 
-@_unlabelled(
-    rf"(?<![\d/.,a-z-])(?P<value>\d{{1,3}})\s*(?:breaths?\s*(?:/|per)\s*min(?:ute)?|cycles?\s*(?:/|per)\s*min(?:ute)?)(?![a-z]){ENDS}"
-)
+@_unlabelled(rf"(?<![\d/.,a-z-])(?P<value>\d{{1,3}})\s*(?:breaths?|cycles?)\s*(?:/|per)\s*min(?:ute)?(?![a-z]){ENDS}")
 def _bare_respiration(found: re.Match[str]) -> Make | None:
     return _one(signs.RESPIRATION, signs.PER_MINUTE, number(found["value"]))
 
@@ -390,7 +395,8 @@ def _bare_saturation(found: re.Match[str]) -> Make | None:
 
 
 @_unlabelled(
-    rf"(?<![a-z0-9])(?:(?:on|in|breathing)\s+(?P<air>{ROOM_AIR})|(?P<room>room\s*air)(?![a-z])|on\s+(?P<oxygen>o2|oxygen)(?![a-z0-9])"
+    rf"(?<![a-z0-9])(?:(?:on|in|breathing)\s+(?P<air>{ROOM_AIR})|(?P<room>room\s*air)(?![a-z])"
+    rf"|on\s+(?P<oxygen>o2|oxygen)(?![a-z0-9])"
     rf"|on\s+{ON_OXYGEN}(?:\s*via\s*(?:nasal\s*)?(?:prongs?|cannula|mask|nrbm?))?)"
 )
 def _bare_breathing(found: re.Match[str]) -> Make | None:
@@ -399,7 +405,9 @@ def _bare_breathing(found: re.Match[str]) -> Make | None:
     return lambda written: _breathing(found, written)
 
 
-@_unlabelled(rf"(?<![\d/.,a-z-])(?P<litres>\d{{1,2}}(?:\.\d)?)\s*l(?:it(?:er|re)s?|pm)?(?:\s*/\s*min)?\s*(?:of\s*)?(?:o2|oxygen)(?![a-z0-9])")
+@_unlabelled(
+    r"(?<![\d/.,a-z-])(?P<litres>\d{1,2}(?:\.\d)?)\s*l(?:it(?:er|re)s?|pm)?(?:\s*/\s*min)?\s*(?:of\s*)?(?:o2|oxygen)(?![a-z0-9])"
+)
 def _bare_flow(found: re.Match[str]) -> Make | None:
     return lambda written: _breathing(found, written)
 
@@ -412,7 +420,7 @@ def _bare_weight(found: re.Match[str]) -> Make | None:
 @_unlabelled(rf"{START}(?P<value>1\d\d|\d\d)\s*cms?(?![a-z]){STOP}")
 def _bare_height(found: re.Match[str]) -> Make | None:
     """Three figures: what is shorter may be a wound."""
-    return _one(signs.HEIGHT, signs.CENTIMETRES, number(found["value"])) if len(found["value"]) == 3 else None  # noqa: PLR2004
+    return _one(signs.HEIGHT, signs.CENTIMETRES, number(found["value"])) if len(found["value"]) == 3 else None
 
 
 @_unlabelled(rf"{START}(?:(?P<word>alert|unresponsive)|responds?\s*(?:only\s*)?to\s*(?P<to>voice|verbal|pain)){STOP}")
