@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from clinical.vitals import values
+from clinical.vitals import unlabelled, values
 from clinical.vitals.signs import Sign
 
 VERSION = 1  # to be raised with every change of what is read: visits are then read again
@@ -18,28 +18,26 @@ LONGEST = 4000  # of a text; what is behind it is leftover
 # Between a label and its value.
 LINK = (
     r"(?:\s*\((?!\s*\d)[a-z .]{1,20}\))?"
-    r"(?:[\s:=\"'*_\u2013\u2014\u2192-]|\.(?!\d)|\b(?:is|was|of|at|reading|measured|recorded)\b)*"
+    r"(?:[\s:=\"'*_\u2013\u2014\u2192-]|\.(?!\d(?!\d))"
+    r"|\b(?:is|was|of|at|reading|measured|recorded|lying|supine|sitting|standing|left|right|[lr]t|arm)\b)*"
 )
-BEFORE = r"(?<![a-z0-9])"
+BEFORE = r"(?<![a-z])"
 # What is said of another time or person is no sign of this visit.
 ELSEWHERE = re.compile(
     r"(?:\b(?:target|goal|aim|previous|prev|prior|baseline|usual|usually|normal|expected|mother'?s|father'?s|husband'?s"
     r"|wife'?s|fetal|foetal|fhr|yesterday'?s|last|no|not|of|max|min|known|keep|maintain)\b)[\s:.-]*$"
 )
 LABELS = {
-    "pressure": r"(?:nibp|b[ .]?[./]?[ ]?p\b\.?|b[ ]?p(?=\d)|blood[ -]?press(?:ure|\.)?)",
+    "pressure": r"(?:nibp|b[ .]?[./]?[ ]?p\.?|blood[ -]?press(?:ure|\.)?)",
     "systolic": r"(?:sbp|sys(?:tolic|t)?\.?(?:[ ]?(?:bp|blood pressure|pressure))?)",
     "diastolic": r"(?:dbp|dia(?:stolic|st)?\.?(?:[ ]?(?:bp|blood pressure|pressure))?)",
     "saturation": (
         r"(?:s[ ]?p[ ]?[o0][ ]?2|spo|s[ ]?a[ ]?[o0][ ]?2|[o0]2[ ]?sat(?:uration|s|n|\.)?"
-        r"|oxygen[ ]?sat(?:uration|s|\.)?|sats?\b|saturation|pulse[ ]?ox(?:imet(?:ry|er))?)"
+        r"|oxygen[ ]?sat(?:uration|s|\.)?|sats?|saturation|pulse[ ]?ox(?:imet(?:ry|er))?)"
     ),
-    "pulse": (
-        r"(?:heart[ -]?rate|hrt?\b[ ]?rate|h[./]?[ ]?r\b\.?|hr(?=\d)|pulse(?:[ -]?rate)?|puls\b"
-        r"|p[./]?[ ]?r\b\.?|pr(?=\d))"
-    ),
+    "pulse": (r"(?:heart[ -]?rate|hrt?[ ]?rate|h[./]?[ ]?r\.?|pulse(?:[ -]?rate)?|puls|p[./]?[ ]?r\.?)"),
     "respiration": (
-        r"(?:resp(?:irat(?:ory|ions?)|s|\.)?(?:[ ]?rate)?|r[./]?[ ]?r\b\.?|rr(?=\d)|breathing[ ]rate|breaths?[ ]rate)"
+        r"(?:resp(?:irat(?:ory|ions?)|s|\.)?(?:[ ]?rate)?|r[./]?[ ]?r\.?|breathing[ ]rate|breaths?[ ]rate)"
     ),
     "temperature": r"(?:(?:body[ ]|axillary[ ]|oral[ ])?temp(?:erature|\.)?|tmp)",
     "share": r"(?:fi[o0]2)",
@@ -59,7 +57,7 @@ LABELS = {
     ),
     "pain": r"(?:pain(?:[ ](?:score|scale|level|severity|intensity|rating))?|vas|nrs)",
     # One letter is a label where its value could be nothing else.
-    "t": r"t(?:[ ]?[°º˚o](?![a-z]))?(?![a-z])",
+    "t": r"t(?:[ ]?[°˚])?(?![a-z])",
     "p": r"p(?![a-z])",
     "r": r"r(?![a-z])",
     "w": r"w(?![a-z])",
@@ -69,8 +67,9 @@ LABELS = {
 LABEL = re.compile(BEFORE + "(?:" + "|".join(f"(?P<{kind}>{words})" for kind, words in LABELS.items()) + ")(?![a-z])")
 GAP = re.compile(LINK)
 READERS: dict[str, Callable[[str, int, str], values.Found | None]] = {kind: getattr(values, kind) for kind in LABELS}
-# Not worth keeping at the ends of what was not understood.
+# Not worth keeping at the ends of what was not understood; and where nothing else is left there.
 EDGES = " \t\r\n\f\v,;|.&"
+MARKS = frozenset(EDGES + "/*'\"_:=()[]{}-\u2013\u2014\u2192")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def parse(text: str) -> Reading:
     for start, end, _ in [*spans, (len(text), len(text), ())]:
         pieces.append(text[at:start].strip(EDGES))
         at = end
-    kept = [piece for piece in pieces if piece]
+    kept = [piece for piece in pieces if not MARKS.issuperset(piece)]
     return Reading(tuple(sign for *_, signs in spans for sign in signs), "\n".join(kept) or None)
 
 
@@ -103,6 +102,8 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=2000)
 def _plain_character(one: str) -> str:
+    if one == "º":
+        return "°"
     for plain in (unicodedata.normalize("NFKC", one).lower(), one.lower()):
         if len(plain) == 1:
             return plain
@@ -116,8 +117,8 @@ def _found(text: str) -> list[Span]:
     found = [*_labelled(text)]
     rest = list(text)
     for start, end, _ in found:
-        rest[start:end] = values.TAKEN * (end - start)
-    return [*found, *values.unlabelled("".join(rest))]
+        rest[start:end] = unlabelled.TAKEN * (end - start)
+    return [*found, *unlabelled.found("".join(rest))]
 
 
 def _labelled(text: str) -> Iterator[Span]:

@@ -1,11 +1,11 @@
-"""What each kind of sign may look like behind its label, and what says by itself what it is.
+"""What each kind of sign may look like behind its label.
 
 A reader is given the text, the place behind the label and its link, and the link; it answers where the value ends and
 what makes its signs of the written words; or nothing, and the words stay text.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 
 from clinical.vitals import signs
@@ -13,12 +13,11 @@ from clinical.vitals.signs import Flag, Sign, measured, said
 
 Make = Callable[[str], list[Sign]]
 Found = tuple[int, Make]
-TAKEN = "\x00"  # in place of what has been read
 
 # Behind a number: neither a part of a longer one, of a range, a date or a fraction, nor a dose or a time.
 ENDS = (
     r"(?!\d|[.,:]\d|\s*(?:-|\u2013|to\b)\s*\d|\s*/\s*\d|\s*(?:mgs?|mls?|mcg|µg|ug|iu|units?|tabs?|tablets?|caps?|doses?|drops?"
-    r"|days?|wks?|weeks?|hrs?|hours?|mins?|minutes|months?|mths?|yrs?|years?|x|times|weeks?|st|nd|rd|th)(?![a-z]))"
+    r"|days?|wks?|weeks?|hrs|hours?|mins|minutes|months?|mths?|yrs?|years?|x|times|st|nd|rd|th)(?![a-z]))"
 )
 NUMBER = r"\d{1,4}(?:[.,]\d{1,2})?"
 BEATS = (
@@ -45,7 +44,7 @@ def number(text: str) -> Decimal:
     return Decimal(text.replace(",", ".").replace(" ", ""))
 
 
-def _one(code: str, unit: str, value: Decimal) -> Make:
+def one(code: str, unit: str, value: Decimal) -> Make:
     return lambda written: [measured(code, value, unit, written)]
 
 
@@ -53,7 +52,7 @@ def _one(code: str, unit: str, value: Decimal) -> Make:
 
 PAIR = _pattern(
     r"(?P<upper>\d(?:\s?\d){1,2})\s*(?:/|\\|\||over|on|-)\s*"
-    rf"(?P<lower>\d(?:\s?\d){{1,2}}(?!\s?\d)|p(?:alp(?:ation|able)?)?\b){PRESSURE_UNIT}?{ENDS}(?!\s*/)"
+    rf"(?P<lower>\d(?:\s?\d){{1,2}}(?!\s?\d)|p(?:alp(?:ation|able)?)?\b){PRESSURE_UNIT}?{ENDS}"
 )
 SINGLE = _pattern(rf"(?P<value>\d{{2,3}}){PRESSURE_UNIT}?{ENDS}")
 
@@ -62,7 +61,7 @@ def pressure(text: str, at: int, link: str) -> Found | None:
     found = PAIR.match(text, at)
     if not found or not _is_spaced_alike(found["upper"], found["lower"]):
         return None
-    return found.end(), _pressures(found["upper"], found["lower"])
+    return found.end(), pressures(found["upper"], found["lower"])
 
 
 def _is_spaced_alike(upper: str, lower: str) -> bool:
@@ -72,7 +71,7 @@ def _is_spaced_alike(upper: str, lower: str) -> bool:
     return not any(spaced) or all(bool(re.fullmatch(r"\d(?: \d)+", one)) for one in digits)
 
 
-def _pressures(upper: str, lower: str) -> Make:
+def pressures(upper: str, lower: str) -> Make:
     high = number(upper)
     low = None if lower.startswith("p") else number(lower)  # felt by the finger: there is no lower one
 
@@ -94,7 +93,7 @@ def diastolic(text: str, at: int, link: str) -> Found | None:
 
 def _whole(pattern: re.Pattern[str], text: str, at: int, code: str, unit: str) -> Found | None:
     found = pattern.match(text, at)
-    return (found.end(), _one(code, unit, number(found["value"]))) if found else None
+    return (found.end(), one(code, unit, number(found["value"]))) if found else None
 
 
 # --- Pulse and respiration
@@ -124,9 +123,9 @@ def r(text: str, at: int, link: str) -> Found | None:
 
 # --- Temperature
 
-DEGREES = r"(?:\s*(?:[°º˚*]|deg(?:ree)?s?\.?|o(?=\s?[cf]\b)))"
+DEGREES = r"(?:\s*(?:[°˚*]|deg(?:ree)?s?\.?|o(?=\s?[cf]\b)))"
 TEMPERATURE = _pattern(
-    r"(?P<value>\d{2,3}(?:[.,]\d{1,2}|\s?\.\s?\d(?=\s*[°º˚]?\s*[cf℃℉]))?)"
+    r"(?P<value>\d{2,3}(?:[.,]\d{1,2}|\s?\.\s?\d(?=\s*[°˚]?\s*[cf℃℉]))?)"
     rf"(?:{DEGREES}?\s*(?P<unit>c(?:el(?:sius|cius)?|entigrade)?|f(?:ahrenheit)?)\b|\s*(?P<sign>[℃℉])|{DEGREES})?{ENDS}"
 )
 SURELY_CELSIUS, SURELY_FAHRENHEIT = (Decimal(20), Decimal(50)), (Decimal(80), Decimal(115))
@@ -150,9 +149,9 @@ def _temperature(
         return None
     value, unit = number(found["value"]), (found["unit"] or found["sign"] or "")[:1]
     if unit in ("c", "℃") or (not unit and celsius[0] <= value <= celsius[1]):
-        return found.end(), _one(signs.TEMPERATURE, signs.CELSIUS, value)
+        return found.end(), one(signs.TEMPERATURE, signs.CELSIUS, value)
     if unit in ("f", "℉") or (not unit and fahrenheit[0] <= value <= fahrenheit[1]):
-        return found.end(), _one(signs.TEMPERATURE, signs.FAHRENHEIT, value)
+        return found.end(), one(signs.TEMPERATURE, signs.FAHRENHEIT, value)
     return None
 
 
@@ -160,14 +159,14 @@ def _temperature(
 
 SATURATION = _pattern(
     rf"(?P<value>\d{{1,3}}(?:\.\d)?)\s*(?:%|percent)?{ENDS}"
-    rf"(?:\s*[,(;-]?\s*(?:(?:on|in|at|@|with|under|breathing)\s*)?(?:(?P<air>{ROOM_AIR})|(?:{ON_OXYGEN})"
+    rf"(?:\s*[,(;-]?\s*(?:(?:on|in|at|@|with|under|breathing)\s*(?:nrb?m\s*)?)?(?:(?P<air>{ROOM_AIR})|(?:{ON_OXYGEN})"
     r"|(?:(?<=on )|(?<=with ))(?P<oxygen>o2|oxygen)(?![a-z0-9]))\s*\)?)?"
 )
 SHARE = _pattern(rf"(?:(?P<percent>\d{{2,3}})\s*%?|(?P<part>[01]?\.\d{{1,2}})){ENDS}")
 FLOW = _pattern(ON_OXYGEN + ENDS)
 
 
-def _breathing(found: re.Match[str], written: str) -> list[Sign]:
+def breathing(found: re.Match[str], written: str) -> list[Sign]:
     if found["litres"]:
         flow = measured(signs.OXYGEN_FLOW, number(found["litres"]), signs.LITRES_PER_MINUTE, written)
         return [said(signs.BREATHES, signs.OXYGEN, written), flow]
@@ -184,7 +183,7 @@ def saturation(text: str, at: int, link: str) -> Found | None:
 
     def make(written: str) -> list[Sign]:
         share = measured(signs.SATURATION, number(found["value"]), signs.PERCENT, written)
-        return [share, *_breathing(found, written)]
+        return [share, *breathing(found, written)]
 
     return found.end(), make
 
@@ -194,12 +193,12 @@ def share(text: str, at: int, link: str) -> Found | None:
     if not found:
         return None
     percent = number(found["percent"]) if found["percent"] else number(found["part"]) * 100
-    return found.end(), _one(signs.OXYGEN_SHARE, signs.PERCENT, percent)
+    return found.end(), one(signs.OXYGEN_SHARE, signs.PERCENT, percent)
 
 
 def flow(text: str, at: int, link: str) -> Found | None:
     found = FLOW.match(text, at)
-    return (found.end(), lambda written: _breathing(found, written)) if found else None
+    return (found.end(), lambda written: breathing(found, written)) if found else None
 
 
 # --- Weight and height
@@ -210,7 +209,7 @@ WEIGHT = _pattern(
 )
 WEIGHT_UNITS = {"k": signs.KILOGRAMS, "g": signs.GRAMS, "l": signs.POUNDS, "p": signs.POUNDS}
 HEIGHT = _pattern(
-    rf"(?:(?P<feet>[1-8])\s*(?:ft|feet|foot|['\u2019\u2032])\s*(?:(?P<inches>\d{{1,2}})\s*(?:ins?|inch(?:es)?|[\"\u201d\u2033]|'')?)?(?![\d.])"
+    rf"(?:(?P<feet>[1-8])\s*(?:ft|feet|foot|['\u2019\u2032])\s*(?:(?P<inches>\d{{1,2}})\s*(?:inch(?:es)?|ins?|[\"\u201d\u2033]|'')?)?(?![\d.])"
     rf"|(?P<metre>[12])\s*m\s*(?P<part>\d{{2}})(?:\s*cm)?|(?P<value>{NUMBER})\s*(?P<unit>cms?\b|m(?:et(?:er|re)s?|trs?)?\b)?){ENDS}"
 )
 METRES, HUNDRED = (Decimal("0.3"), Decimal("2.5")), Decimal(100)
@@ -225,7 +224,7 @@ def weight(text: str, at: int, link: str) -> Found | None:
     value, unit = number(found["value"]), found["unit"]
     if not unit and not SURELY_KILOGRAMS[0] <= value <= SURELY_KILOGRAMS[1]:
         return None
-    return found.end(), _one(signs.WEIGHT, WEIGHT_UNITS[unit[0]] if unit else signs.KILOGRAMS, value)
+    return found.end(), one(signs.WEIGHT, WEIGHT_UNITS[unit[0]] if unit else signs.KILOGRAMS, value)
 
 
 def w(text: str, at: int, link: str) -> Found | None:
@@ -236,7 +235,10 @@ def w(text: str, at: int, link: str) -> Found | None:
 def height(text: str, at: int, link: str) -> Found | None:
     found = HEIGHT.match(text, at)
     length = _length(found) if found else None
-    return (found.end(), _one(signs.HEIGHT, *reversed(length))) if found and length else None
+    if not found or not length:
+        return None
+    value, unit = length
+    return found.end(), one(signs.HEIGHT, unit, value)
 
 
 def h(text: str, at: int, link: str) -> Found | None:
@@ -265,7 +267,9 @@ COMA_PARTS = (
 )
 COMA = _pattern(
     rf"(?:(?P<total>\d{{1,2}})(?!\d|[.,]\d)(?:\s*/\s*15(?!\d))?(?:\s*[(\[,]?\s*{COMA_PARTS}\s*[)\]]?)?"
-    rf"|\(?\s*{COMA_PARTS.replace('(?P<', '(?P<only_')}\s*\)?(?:\s*[=,:-]?\s*(?P<sum>\d{{1,2}})(?:\s*/\s*15)?(?!\d))?)(?!\s*/\s*\d)"
+    rf"|\(?\s*{COMA_PARTS.replace('(?P<', '(?P<only_')}\s*\)?"
+    r"(?:\s*[=,:(-]?\s*(?P<sum>\d{1,2})(?:\s*/\s*15)?(?!\d)\)?)?)"
+    r"(?!\s*[/-]\s*\d)"
 )
 PARTS = {"eyes": signs.COMA_EYES, "verbal": signs.COMA_VERBAL, "motor": signs.COMA_MOTOR}
 RESPONSE = _pattern(
@@ -318,121 +322,18 @@ def glucose(text: str, at: int, link: str) -> Found | None:
         return None
     value = number(found["value"])
     if found["moles"] or (not found["mass"] and value < SURELY_MOLES):
-        return found.end(), _one(signs.GLUCOSE_MOLES, signs.MOLES, value)
+        return found.end(), one(signs.GLUCOSE_MOLES, signs.MOLES, value)
     if found["mass"] or value >= SURELY_MASS:
-        return found.end(), _one(signs.GLUCOSE_MASS, signs.MASS, value)
+        return found.end(), one(signs.GLUCOSE_MASS, signs.MASS, value)
     return None
 
 
 def pain(text: str, at: int, link: str) -> Found | None:
-    """`pain 3` alone may be the third of something: a sign between them, a fuller label or `/10` says that it is not."""
+    """`pain 3` alone may be the third of something: a sign between them, a fuller label or `/10` says it is not."""
     found = PAIN.match(text, at)
     if not found:
         return None
     label = text[max(0, at - len(link) - 10) : at - len(link)]
     if not (found["of"] or ":" in link or "=" in link or not label.endswith("pain")):
         return None
-    return found.end(), _one(signs.PAIN, signs.SCORE, number(found["value"]))
-
-
-# --- Without a label
-
-START = rf"(?:^|(?<=[{TAKEN},;|/\n(])|(?<=[{TAKEN},;|/\n(] ))"
-STOP = rf"(?=\s*(?:$|[{TAKEN},;|/\n)]|\.(?!\d)|\s\d))"
-UNLABELLED: list[tuple[re.Pattern[str], Callable[[re.Match[str]], Make | None]]] = []
-
-
-def _unlabelled(pattern: str) -> Callable[[Callable[[re.Match[str]], Make | None]], None]:
-    return lambda read: UNLABELLED.append((re.compile(pattern), read))
-
-
-@_unlabelled(
-    rf"(?:(?<![\d/.,a-z-])(?P<upper>\d{{2,3}})\s*/\s*(?P<lower>\d{{2,3}}){PRESSURE_UNIT}{ENDS}"
-    rf"|{START}(?P<bare_upper>\d{{2,3}})/(?P<bare_lower>\d{{2,3}})(?![\d/%]){ENDS}{STOP})"
-)
-def _bare_pressure(found: re.Match[str]) -> Make | None:
-    upper, lower = found["upper"] or found["bare_upper"], found["lower"] or found["bare_lower"]
-    is_sure = found["upper"] or (70 <= int(upper) <= 260 and 30 <= int(lower) <= 160 and int(lower) + 9 < int(upper))
-    return _pressures(upper, lower) if is_sure else None
-
-
-@_unlabelled(
-    rf"(?<![\d/.,a-z-])(?P<value>\d{{2,3}})\s*(?:bpm|b\.p\.m\.?|beats?\s*(?:/|per)\s*min(?:ute)?)(?![a-z]){ENDS}"
-)
-def _bare_pulse(found: re.Match[str]) -> Make | None:
-    return _one(signs.PULSE, signs.PER_MINUTE, number(found["value"]))
-
-
-@_unlabelled(rf"(?<![\d/.,a-z-])(?P<value>\d{{1,3}})\s*(?:breaths?|cycles?)\s*(?:/|per)\s*min(?:ute)?(?![a-z]){ENDS}")
-def _bare_respiration(found: re.Match[str]) -> Make | None:
-    return _one(signs.RESPIRATION, signs.PER_MINUTE, number(found["value"]))
-
-
-@_unlabelled(
-    r"(?<![\d/.,a-z-])(?P<value>\d{2,3}(?:[.,]\d{1,2})?)"
-    rf"(?:\s*(?:[°º˚]|deg(?:ree)?s?\.?)\s*(?P<unit>[cf])(?:elsius|ahrenheit)?\b|\s*(?P<sign>[℃℉])){ENDS}"
-)
-def _bare_temperature(found: re.Match[str]) -> Make | None:
-    unit = signs.FAHRENHEIT if (found["unit"] or found["sign"]) in ("f", "℉") else signs.CELSIUS
-    return _one(signs.TEMPERATURE, unit, number(found["value"]))
-
-
-@_unlabelled(rf"{START}(?P<value>\d{{2,3}}[.,]\d)\s*(?P<unit>[cf])(?![a-z]){STOP}")
-def _bare_degrees(found: re.Match[str]) -> Make | None:
-    unit = signs.FAHRENHEIT if found["unit"] == "f" else signs.CELSIUS
-    return _one(signs.TEMPERATURE, unit, number(found["value"]))
-
-
-@_unlabelled(
-    rf"(?<![\d/.,a-z-])(?P<value>\d{{2,3}})\s*%\s*[,(-]?\s*(?:(?:on|in|at|@)\s*)?(?:(?P<air>{ROOM_AIR})|{ON_OXYGEN}"
-    r"|(?<=on )(?P<oxygen>o2|oxygen)(?![a-z0-9]))\s*\)?"
-)
-def _bare_saturation(found: re.Match[str]) -> Make | None:
-    return lambda written: [
-        measured(signs.SATURATION, number(found["value"]), signs.PERCENT, written),
-        *_breathing(found, written),
-    ]
-
-
-@_unlabelled(
-    rf"(?<![a-z0-9])(?:(?:on|in|breathing)\s+(?P<air>{ROOM_AIR})|(?P<room>room\s*air)(?![a-z])"
-    rf"|on\s+(?P<oxygen>o2|oxygen)(?![a-z0-9])"
-    rf"|on\s+{ON_OXYGEN}(?:\s*via\s*(?:nasal\s*)?(?:prongs?|cannula|mask|nrbm?))?)"
-)
-def _bare_breathing(found: re.Match[str]) -> Make | None:
-    if found["room"]:
-        return lambda written: [said(signs.BREATHES, signs.AIR, written)]
-    return lambda written: _breathing(found, written)
-
-
-@_unlabelled(
-    r"(?<![\d/.,a-z-])(?P<litres>\d{1,2}(?:\.\d)?)\s*l(?:it(?:er|re)s?|pm)?(?:\s*/\s*min)?\s*(?:of\s*)?(?:o2|oxygen)(?![a-z0-9])"
-)
-def _bare_flow(found: re.Match[str]) -> Make | None:
-    return lambda written: _breathing(found, written)
-
-
-@_unlabelled(rf"{START}(?P<value>{NUMBER})\s*kgs?(?![a-z/]){ENDS}{STOP}")
-def _bare_weight(found: re.Match[str]) -> Make | None:
-    return _one(signs.WEIGHT, signs.KILOGRAMS, number(found["value"]))
-
-
-@_unlabelled(rf"{START}(?P<value>1\d\d|\d\d)\s*cms?(?![a-z]){STOP}")
-def _bare_height(found: re.Match[str]) -> Make | None:
-    """Three figures: what is shorter may be a wound."""
-    return _one(signs.HEIGHT, signs.CENTIMETRES, number(found["value"])) if len(found["value"]) == 3 else None
-
-
-@_unlabelled(rf"{START}(?:(?P<word>alert|unresponsive)|responds?\s*(?:only\s*)?to\s*(?P<to>voice|verbal|pain)){STOP}")
-def _bare_response(found: re.Match[str]) -> Make | None:
-    coded = (found["word"] or found["to"])[0].upper()
-    return lambda written: [said(signs.RESPONSE, coded, written)]
-
-
-def unlabelled(text: str) -> Iterator[tuple[int, int, Make]]:
-    """`text` holds what no label has claimed; what one pattern takes no later one sees."""
-    for pattern, read in UNLABELLED:
-        found = [(match, make) for match in pattern.finditer(text) if (make := read(match))]
-        for match, make in reversed(found):
-            text = text[: match.start()] + TAKEN * (match.end() - match.start()) + text[match.end() :]
-            yield match.start(), match.end(), make
+    return found.end(), one(signs.PAIN, signs.SCORE, number(found["value"]))
