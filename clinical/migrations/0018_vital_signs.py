@@ -61,6 +61,32 @@ NO_POLICIES = "".join(
     f"DROP POLICY scope_read ON {table}; ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;" for table in TABLES
 )
 
+# The rules of clinical/scores/second_look.py as they were at this migration: the first that fits is told. The view asks
+# the policies in its reader's name.
+VIEW = """
+CREATE VIEW triage_second_look WITH (security_invoker = true) AS
+SELECT v.id, v.patient_id, v.facility_id, v.triage_level, v.visited_at, v.time_is_estimated,
+       CASE WHEN NOT v.time_is_estimated
+            THEN extract(hour FROM v.visited_at AT TIME ZONE 'Africa/Lagos')::smallint END AS hour,
+       r.kind, r.rule, s.minimum::integer AS minimum, s.maximum::integer AS maximum, s.missing, s.reds
+FROM visit_scores s
+JOIN triage_visits v ON v.id = s.visit_id
+CROSS JOIN LATERAL (
+    SELECT of.rule, of.kind
+    FROM (VALUES
+        (1, 'NEWS2 of 7 or more', 'under', 3, 5, 7, 20, false),
+        (2, 'NEWS2 of 5 or 6', 'under', 4, 5, 5, 20, false),
+        (3, 'one sign with 3 points', 'under', 4, 5, 0, 20, true),
+        (4, 'NEWS2 of 1 at most', 'over', 1, 2, 0, 1, false)
+    ) AS of (place, rule, kind, level_from, level_to, at_least, at_most, needs_red)
+    WHERE v.triage_level BETWEEN of.level_from AND of.level_to AND s.minimum >= of.at_least
+      AND s.maximum <= of.at_most AND (NOT of.needs_red OR s.reds <> '{}')
+    ORDER BY of.place LIMIT 1
+) r
+WHERE s.score = 'NEWS2' AND (s.minimum >= 5 OR s.maximum <= 1 OR NOT (s.reds = '{}' AND s.reds IS NOT NULL))
+  AND v.deleted_at IS NULL AND v.restricted_at IS NULL
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -201,4 +227,44 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(PROMISES, NO_PROMISES),
         migrations.RunSQL(POLICIES, NO_POLICIES),
+        migrations.AddIndex(
+            model_name="visitscore",
+            index=models.Index(
+                condition=models.Q(
+                    ("score", "NEWS2"),
+                    models.Q(
+                        ("minimum__gte", 5), ("maximum__lte", 1), models.Q(("reds", []), _negated=True), _connector="OR"
+                    ),
+                ),
+                fields=["visit"],
+                name="visit_scores_to_look_at",
+            ),
+        ),
+        migrations.RunSQL(VIEW, "DROP VIEW triage_second_look"),
+        migrations.CreateModel(
+            name="SecondLook",
+            fields=[
+                ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("triage_level", models.SmallIntegerField()),
+                ("visited_at", models.DateTimeField()),
+                ("time_is_estimated", models.BooleanField()),
+                ("hour", models.SmallIntegerField(null=True)),
+                ("kind", models.TextField(choices=[("under", "under-triage"), ("over", "over-triage")])),
+                ("rule", models.TextField()),
+                ("minimum", models.IntegerField(verbose_name="NEWS2, at least")),
+                ("maximum", models.IntegerField(verbose_name="NEWS2, at most")),
+                (
+                    "missing",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None),
+                ),
+                ("reds", django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
+            ],
+            options={
+                "verbose_name": "second look at triage",
+                "verbose_name_plural": "second looks at triage",
+                "db_table": "triage_second_look",
+                "ordering": ["-id"],
+                "managed": False,
+            },
+        ),
     ]

@@ -26,7 +26,7 @@ from clinical.models.rows import (
     TriageVisit,
 )
 from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
-from clinical.models.vitals import VisitScore, VitalReading, VitalSign
+from clinical.models.vitals import SecondLook, VisitScore, VitalReading, VitalSign
 
 __all__ = [
     "AuditEvent",
@@ -59,6 +59,7 @@ __all__ = [
     "RestrictedRow",
     "Revision",
     "SecondFactor",
+    "SecondLook",
     "Table",
     "TriageVisit",
     "User",

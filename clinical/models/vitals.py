@@ -5,8 +5,9 @@ from django.db import models
 from django.db.models import F, Q
 
 from clinical.models.columns import holds
-from clinical.models.rows import TriageVisit
+from clinical.models.rows import ClinicalQuerySet, Facility, Patient, TriageVisit
 from clinical.scores import Name
+from clinical.scores.second_look import Kind
 from clinical.vitals import Flag
 
 
@@ -88,6 +89,50 @@ class VisitScore(models.Model):
                 "visit_scores_both_ends",
             ),
         ]
+        indexes = [
+            # Visits to look at a second time, by scores that can say so at all.
+            models.Index(
+                fields=["visit"],
+                condition=Q(score="NEWS2") & (Q(minimum__gte=5) | Q(maximum__lte=1) | ~Q(reds=[])),
+                name="visit_scores_to_look_at",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.score} of visit {self.visit_id}"
+
+
+class SecondLook(models.Model):
+    """A view: a visit whose level and NEWS2 disagree, with the first rule that says so (clinical/scores/second_look.py).
+
+    Nothing of deleted or restricted visits. `hour` is that of Lagos, and unknown where the source named no time.
+    """
+
+    RESOURCE = "visits"
+    PLACE = ("facility__state", "facility__lga_key", "facility_id")
+
+    id = models.BigIntegerField(primary_key=True)  # the visit's
+    patient = models.ForeignKey(Patient, models.DO_NOTHING, related_name="+")
+    facility = models.ForeignKey(Facility, models.DO_NOTHING, related_name="+")
+    triage_level = models.SmallIntegerField()
+    visited_at = models.DateTimeField()
+    time_is_estimated = models.BooleanField()
+    hour = models.SmallIntegerField(null=True)
+    kind = models.TextField(choices=[(kind.value, f"{kind}-triage") for kind in Kind])
+    rule = models.TextField()
+    minimum = models.IntegerField("NEWS2, at least")
+    maximum = models.IntegerField("NEWS2, at most")
+    missing = ArrayField(models.TextField())
+    reds = ArrayField(models.TextField())
+
+    objects = ClinicalQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "triage_second_look"
+        ordering = ["-id"]
+        verbose_name = "second look at triage"
+        verbose_name_plural = "second looks at triage"
+
+    def __str__(self) -> str:
+        return f"Visit {self.pk}"

@@ -15,8 +15,43 @@ from clinical.vitals.parser import EDGES, MARKS
 
 RATE = 807 / 813  # what is read today; the six that are not are numbers in words, letters for figures and a bare trend
 WORDS = st.sampled_from(
-    "BP HR RR Temp SpO2 GCS RBS pain 120/80 98 36.5 15/15 E4V5M6 on 2L O2 RA kg 1.75 m °C mmHg % /min"
-    " : , ; - alert AVPU A T P R 측불".split()
+    [
+        "BP",
+        "HR",
+        "RR",
+        "Temp",
+        "SpO2",
+        "GCS",
+        "RBS",
+        "pain",
+        "120/80",
+        "98",
+        "36.5",
+        "15/15",
+        "E4V5M6",
+        "on",
+        "2L",
+        "O2",
+        "RA",
+        "kg",
+        "1.75",
+        "m",
+        "°C",
+        "mmHg",
+        "%",
+        "/min",
+        ":",
+        ",",
+        ";",
+        "-",
+        "alert",
+        "AVPU",
+        "A",
+        "T",
+        "P",
+        "R",
+        "측불",
+    ]
 )
 TEXTS = st.one_of(st.text(), st.lists(WORDS).map(" ".join), st.lists(WORDS).map("".join))
 
