@@ -1,4 +1,4 @@
-"""/api/triage-visits/{id}/vitals and /api/triage-second-look: what visits' vital signs say, and where the level differs.
+"""/api/triage-visits/{id}/vitals and /api/triage-second-look: what vital signs say, and where the level differs.
 
 Both are made of a text that is masked for some roles: who sees a visit masked sees none of this.
 """
@@ -55,7 +55,7 @@ class ScoreBody(Body):
 class VitalsBody(Body):
     visit_id = serializers.IntegerField()
     vital_signs = serializers.CharField(allow_null=True, help_text="the text itself")
-    values = SignBody(many=True)  # type: ignore[assignment]  # a field, taken away by the metaclass
+    values = SignBody(many=True)
     leftover = serializers.CharField(allow_null=True, help_text="what was not understood, one piece a line")
     scores = ScoreBody(many=True)
     age = serializers.IntegerField(help_text="in years, at the visit")
@@ -86,7 +86,7 @@ class VisitVitals(GenericViewSet[Any]):
     )
     @action(detail=True)
     def vitals(self, request: Request, pk: str) -> Response:
-        """Coded values with the words that they were read from, what was not understood, and the scores made of them."""
+        """Coded values with the words that they were read from, what was not understood, and scores made of them."""
         parameters.read(request.GET, ("format",))
         user: Any = request.user
         scope = user.access.clear_scope(self.resource)

@@ -83,7 +83,7 @@ CROSS JOIN LATERAL (
       AND s.maximum <= of.at_most AND (NOT of.needs_red OR s.reds <> '{}')
     ORDER BY of.place LIMIT 1
 ) r
-WHERE s.score = 'NEWS2' AND (s.minimum >= 5 OR s.maximum <= 1 OR NOT (s.reds = '{}' AND s.reds IS NOT NULL))
+WHERE s.score = 'NEWS2' AND (s.minimum >= 5 OR s.maximum <= 1 OR NOT (s.reds = '{}'::text[]))
   AND v.deleted_at IS NULL AND v.restricted_at IS NULL
 """
 

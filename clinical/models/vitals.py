@@ -103,7 +103,7 @@ class VisitScore(models.Model):
 
 
 class SecondLook(models.Model):
-    """A view: a visit whose level and NEWS2 disagree, with the first rule that says so (clinical/scores/second_look.py).
+    """A view: a visit whose level and NEWS2 disagree, and the first rule that says so (clinical/scores/second_look.py).
 
     Nothing of deleted or restricted visits. `hour` is that of Lagos, and unknown where the source named no time.
     """

@@ -48,10 +48,10 @@ RULES = (
     Rule("NEWS2 of 1 at most", Kind.OVER, (1, 2), at_most=1),
 )
 NOTICE = (
-    "For an audit of triage after the fact; it is no advice at the bedside. A score is made of the vital signs that were"
-    " written down and could be read: what is missing was not guessed. Complaint, age and pregnancy can be good reasons"
-    " for another level; whether a patient is pregnant is not known here. Nobody under 16 is listed: NEWS2 is not made"
-    " for them. NEWS2 is that of the Royal College of Physicians (2017)."
+    "For an audit of triage after the fact; it is no advice at the bedside. A score is made of the vital signs that"
+    " were written down and could be read: what is missing was not guessed. Complaint, age and pregnancy can be good"
+    " reasons for another level; whether a patient is pregnant is not known here. Nobody under 16 is listed: NEWS2 is"
+    " not made for them. NEWS2 is that of the Royal College of Physicians (2017)."
 )
 
 
