@@ -9,17 +9,16 @@ import time
 
 from django.db import connection, transaction
 
-from clinical import vital_readings
-from clinical.models import SecondLook
 from tests import own_database
 from tests.bench_marts import INVENT
 
 VISITS = """
 SET LOCAL session_replication_role = replica;
-INSERT INTO triage_visits (patient_id, facility_id, triage_level, vital_signs, visited_at, fingerprint)
-SELECT p.id, p.facility_id, 1 + n %% 5,
-       format('BP: %%s/%%s, HR: %%s, RR: %%s, Temp: %%s, SpO2: %%s', 85 + n %% 97, 45 + n %% 41, 48 + n %% 91, 10 + n %% 21,
-              (351 + n %% 47) / 10.0, 88 + n %% 13),
+INSERT INTO triage_visits (patient_id, facility_id, triage_level, conditions, recommendations, vital_signs, visited_at,
+    fingerprint)
+SELECT p.id, p.facility_id, 1 + n %% 5, '{}', '{}',
+       format('BP: %%s/%%s, HR: %%s, RR: %%s, Temp: %%s, SpO2: %%s', 85 + n %% 97, 45 + n %% 41, 48 + n %% 91,
+              10 + n %% 21, ((351 + n %% 47) / 10.0)::numeric(4, 1), 88 + n %% 13),
        now() - random() * interval '3 years', gen_random_uuid()
 FROM (SELECT n, 1 + floor(random() * %(patients)s)::bigint AS id FROM generate_series(1, %(visits)s) AS n) AS chosen
 JOIN patients p USING (id)
@@ -33,6 +32,9 @@ def main() -> None:
     parser.add_argument("--visits", type=int, default=1_000_000, help="how many there are, each with six vital signs")
     options = parser.parse_args()
     own_database.provide()
+    from clinical import vital_readings
+    from clinical.models import SecondLook
+
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(INVENT, vars(options))
         cursor.execute(VISITS, vars(options))
