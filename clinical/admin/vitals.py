@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
@@ -20,24 +21,33 @@ from clinical.scores import Score
 from clinical.scores.second_look import NOTICE, Kind
 from clinical.values import LAGOS
 from clinical.vital_readings import Vitals
-from clinical.vitals import Sign
-from clinical.vitals.signs import NAMES
+from clinical.vitals import Sign, signs
 
 NONE = "none"
 COLOURS = {Kind.UNDER.value: "danger", Kind.OVER.value: "info"}
 MOST_FACILITIES = 5  # counted above the list
 RANGE = "\N{EN DASH}"
+# UCUM in the words of people; other units are written as they are.
+UNITS = {
+    signs.MMHG: "mmHg",
+    signs.CELSIUS: "\N{DEGREE SIGN}C",
+    signs.FAHRENHEIT: "\N{DEGREE SIGN}F",
+    signs.POUNDS: "lb",
+    signs.INCHES: "in",
+    signs.SCORE: "",
+}
 
 
 def values(found: Vitals) -> SafeString | str:
     """One line each, with the words that it was read from."""
-    lines = [(NAMES[sign.code], _said(sign), sign.written, sign.flag or "") for sign in found.reading.signs]
+    lines = [(signs.NAMES[sign.code], _said(sign), sign.written, sign.flag or "") for sign in found.reading.signs]
     row = '<li>{}: <strong>{}</strong> <span class="desk-about">“{}” {}</span></li>'
     return format_html("<ul>{}</ul>", format_html_join("", row, lines)) if lines else NONE
 
 
 def _said(sign: Sign) -> str:
-    return sign.coded or f"{number(sign.value)} {sign.unit}"
+    unit = sign.unit or ""
+    return sign.coded or f"{number(sign.value)} {UNITS.get(unit, unit)}".strip()
 
 
 def scores(found: Vitals) -> SafeString | str:
@@ -123,8 +133,8 @@ class SecondLookAdmin(Listed, ReadOnly, ModelAdmin):
 
     @admin.display(description="when")
     def at(self, row: SecondLook) -> str:
-        local = row.visited_at.astimezone(LAGOS)
-        return f"{local:%Y-%m-%d}" if row.time_is_estimated else f"{local:%Y-%m-%d %H:%M}"
+        form = "j M Y" if row.time_is_estimated else "j M Y, H:i"
+        return date_format(row.visited_at.astimezone(LAGOS), form).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _by_hour(rows: "QuerySet[SecondLook]") -> list[tuple[str, int]]:

@@ -153,6 +153,6 @@ def test_the_desk_lists_them_and_says_what_it_is_not(desk):
 def test_a_visits_page_shows_what_was_read(desk):
     one = visit(patient(), DAY, 5, vital_signs=f"{ILL}; <b>pale</b>")
     page = desk.get(f"/admin/clinical/triagevisit/{one.pk}/change/").content.decode()
-    assert "systolic: <strong>82 mm[Hg]</strong>" in page
+    assert "systolic: <strong>82 mmHg</strong>" in page
     assert "NEWS2: <strong>19</strong>" in page
     assert "&lt;b&gt;pale&lt;/b&gt;" in page

@@ -1,6 +1,7 @@
 """Vital signs beside their visits: read from the database, once, again where anything has changed."""
 
 import json
+from contextlib import closing
 from datetime import date
 from io import StringIO
 
@@ -10,6 +11,7 @@ from django.db import connection
 
 from clinical import vital_readings
 from clinical.models import TriageVisit, VisitScore, VitalReading, VitalSign
+from clinical.tasks import read_all_vitals, read_vitals
 from tests.rows import patient, visit
 
 pytestmark = pytest.mark.django_db
@@ -120,3 +122,37 @@ def test_nothing_is_looked_for_where_nothing_was_written():
     assert vital_readings.read_changed() is None
     visit(patient(), DAY, vital_signs=TEXT)
     assert vital_readings.read_changed().visits == 1
+
+
+# --- Beside others
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_pass_leaves_while_one_is_at_work():
+    visit(patient(), DAY, vital_signs=TEXT)
+    other = connection.copy()
+    with closing(other), other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [vital_readings.LOCK])
+        read_vitals()
+        read_all_vitals()
+        assert not VitalReading.objects.exists()
+        with pytest.raises(vital_readings.AlreadyReading):
+            vital_readings.read_due()
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [vital_readings.LOCK])
+    read_vitals()
+    assert VitalReading.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_visit_that_is_being_written_waits_for_the_next_pass():
+    one, other_visit = (visit(patient(), DAY, vital_signs=TEXT) for _ in range(2))
+    other = connection.copy()
+    with closing(other):
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE triage_visits SET vital_signs = 'HR 61' WHERE id = %s", [one.pk])
+            assert vital_readings.read_due().visits == 1
+            assert VitalReading.objects.get().pk == other_visit.pk
+        other.commit()
+    assert vital_readings.read_due().visits == 1
+    assert values(one) == [("8867-4", "61.00")]
