@@ -18,6 +18,7 @@ from clinical.api.audit import AuditViewSet
 from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
+from clinical.api.vitals import SecondLookViewSet, VisitVitals
 from ingestion.api.batches import BatchViewSet
 from ingestion.api.contract import ContractFile, ContractPage
 from ingestion.api.passports import (
@@ -39,6 +40,8 @@ api.register("facilities", FacilityViewSet, basename="facilities")
 api.register("patients", PatientViewSet, basename="patients")
 api.register("medical-records", MedicalRecordViewSet, basename="medical-records")
 api.register("triage-visits", TriageVisitViewSet, basename="triage-visits")
+api.register("triage-visits", VisitVitals, basename="vitals-of-triage-visits")
+api.register("triage-second-look", SecondLookViewSet, basename="triage-second-look")
 api.register("batches", BatchViewSet, basename="batches")
 api.register("rejected-rows", RejectedRowViewSet, basename="rejected-rows")
 api.register("audit-events", AuditViewSet, basename="audit-events")

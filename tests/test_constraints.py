@@ -35,6 +35,9 @@ from clinical.models import (
     Revision,
     TriageVisit,
     User,
+    VisitScore,
+    VitalReading,
+    VitalSign,
 )
 from ingestion.models import Cause, ExcludedRows, IngestBatch, IngestRun, RejectedRow, Rule, RuleUse, Source
 from medilink.models import Alert, Environment
@@ -59,6 +62,21 @@ def record(**changed):
     whose = changed.pop("patient", None) or Patient.objects.first() or patient()
     known = {"patient": whose, "facility": whose.facility, "data": DATA, "recorded_at": AT, "fingerprint": FINGERPRINT}
     return MedicalRecord.objects.create(**known | changed)
+
+
+def vital_reading(**changed):
+    known = {"parser_version": 1, "scores_version": 1, "read_at": AT}
+    return VitalReading.objects.create(visit=visit(), **known | changed)
+
+
+def vital_sign(**changed):
+    known = {"visit": vital_reading().visit, "position": 1, "code": "8867-4", "value": 80, "unit": "/min"}
+    return VitalSign.objects.create(**known | {"written": "HR 80"} | changed)
+
+
+def visit_score(**changed):
+    known = {"visit": vital_reading().visit, "score": "NEWS2", "version": 1, "minimum": 1, "maximum": 4}
+    return VisitScore.objects.create(**known | changed)
 
 
 def visit(**changed):
@@ -187,6 +205,12 @@ BROKEN = {
     "triage_visits_from_2000": lambda: visit(visited_at=datetime(1999, 12, 31, 22, tzinfo=UTC)),
     "triage_visits_ordinal_from_1": lambda: visit(ordinal=0),
     "triage_visits_level_1_to_5": lambda: visit(triage_level=6),
+    "vital_readings_leftover_not_empty": lambda: vital_reading(leftover=""),
+    "vital_signs_number_or_word": lambda: vital_sign(coded="A"),
+    "vital_signs_flag_is_known": lambda: vital_sign(flag="odd"),
+    "visit_scores_score_is_known": lambda: visit_score(score="MEWS"),
+    "visit_scores_minimum_up_to_maximum": lambda: visit_score(minimum=5),
+    "visit_scores_both_ends": lambda: visit_score(maximum=None),
     "excluded_rows_kind_is_known": lambda: excluded(kind="lost"),
     "excluded_rows_at_one_place": lambda: excluded(facility_id=1, state="KANO"),
     "excluded_rows_of_a_stopped_file_go_with_it": lambda: excluded(kind="held"),

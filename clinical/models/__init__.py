@@ -26,6 +26,7 @@ from clinical.models.rows import (
     TriageVisit,
 )
 from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
+from clinical.models.vitals import SecondLook, VisitScore, VitalReading, VitalSign
 
 __all__ = [
     "AuditEvent",
@@ -58,9 +59,13 @@ __all__ = [
     "RestrictedRow",
     "Revision",
     "SecondFactor",
+    "SecondLook",
     "Table",
     "TriageVisit",
     "User",
+    "VisitScore",
+    "VitalReading",
+    "VitalSign",
     "Why",
     "key_of",
 ]
