@@ -106,7 +106,9 @@ class Composer:
             if event.subject and (whom := self._who(event.subject)):
                 self.subjects[event.entry.number] = whom
         if self.facility is None and not self.found:
-            self.refuse("REQUIRED_MISSING", "Bundle", "Say of which facility it is: managingOrganization or serviceProvider.")
+            self.refuse(
+                "REQUIRED_MISSING", "Bundle", "Say of which facility it is: managingOrganization or serviceProvider."
+            )
 
     def _keep(self, entry: Entry, whom: Patient) -> None:
         self.stored[entry.number] = whom

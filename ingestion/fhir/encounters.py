@@ -12,10 +12,7 @@ from ingestion.fhir.elements import Element
 from ingestion.fhir.observations import PANEL, Sign
 from ingestion.fhir.people import FACILITIES, Reference, numbers, reference
 
-EXTENSIONS = {
-    Dataset.MEDICAL_RECORDS: {f"{OURS}extension:{name}": name for name in ("treatment", "notes")},
-    Dataset.TRIAGE_VISITS: {f"{OURS}extension:recommendation": "recommendations", f"{OURS}extension:language": "language"},
-}
+LANGUAGE = f"{OURS}extension:language"  # in which a visit was held
 DATASETS = {"AMB": Dataset.MEDICAL_RECORDS, "EMER": Dataset.TRIAGE_VISITS}
 # An encounter that took place, or is taking place; how far it is, is not stored.
 STATUSES = ("finished", "in-progress", "triaged", "arrived", "unknown")
@@ -38,6 +35,7 @@ class Event:
     medications: list[tuple[Entry, str]] = field(default_factory=list)
     levels: list[tuple[Entry, str]] = field(default_factory=list)
     signs: list[tuple[Entry, Sign]] = field(default_factory=list)
+    texts: dict[str, tuple[Entry, str]] = field(default_factory=dict)  # by column
     diagnoses: list[Reference] = field(default_factory=list)
 
     @property
@@ -61,9 +59,10 @@ def event(entry: Entry) -> Event | None:
     is_visit = dataset == Dataset.TRIAGE_VISITS
     number, numbered_at = numbers(resource, f"{VISIT if is_visit else RECORD}number", "encounter")
     instant, key = ("visited_at", "visit_id") if is_visit else ("recorded_at", "record_id")
-    cells = {key: number, instant: _start(resource)} | _extensions(resource, EXTENSIONS[dataset])
+    cells = {key: number, instant: _start(resource)}
     if is_visit:
         cells |= {"chief_complaint": _concept(resource, "reasonCode"), "provider": _provider(resource)}
+        cells["language"] = _language(resource)
     else:
         cells["record_type"] = _concept(resource, "type")
     subject = reference(resource, "subject", "Patient")
@@ -123,20 +122,15 @@ def _priority(resource: Element) -> str:
     return f"{chosen.text('system')}|{chosen.text('code')}"
 
 
-def _extensions(resource: Element, known: dict[str, str]) -> dict[str, str]:
-    """Our own, for what FHIR has no element for in an Encounter."""
-    found: dict[str, list[str]] = {}
+def _language(resource: Element) -> str:
+    found = ""
     for one in resource.many("extension"):
-        name = known.get(one.text("url"))
-        if name is None or (name in found and name != "recommendations"):
+        if one.text("url") != LANGUAGE or found:
             one.refuse("NOT_CARRIED", "url")
             one.leave()
-            continue
-        said = one.text("valueString")
-        if name == "recommendations":
-            _refuse_separators(one, said, name)
-        found.setdefault(name, []).append(said)
-    return {name: "; ".join(said) for name, said in found.items()}
+        else:
+            found = one.text("valueString")
+    return found
 
 
 def _refuse_separators(element: Element, said: str, column: str) -> None:
@@ -149,6 +143,10 @@ def _refuse_separators(element: Element, said: str, column: str) -> None:
 
 def attach(entry: Entry, event: Event) -> None:
     """Puts a Condition, Observation or MedicationStatement to its encounter."""
+    for one in entry.resource.many("identifier"):  # ours, of what was read here; each is given anew
+        if not one.text("system").startswith(OURS):
+            one.refuse("NOT_CARRIED")
+        one.leave()
     {"Condition": _condition, "Observation": _observation, "MedicationStatement": _medication}[entry.kind](entry, event)
 
 
@@ -194,19 +192,31 @@ def _medication(entry: Entry, event: Event) -> None:
 
 def _observation(entry: Entry, event: Event) -> None:
     resource = entry.resource
-    if not event.is_visit:
-        resource.refuse("NOT_CARRIED", says="A record has no measurements; only a triage visit has.")
-        resource.leave()
-        return
-    resource.code("status", "final")
+    if resource.code("status", "final") == "":
+        resource.refuse("REQUIRED_MISSING", "status")
     for category in resource.many("category"):
-        category.leave()
+        category.leave()  # it follows from the code
     _same_time(resource, "effectiveDateTime", event)
     code = observations.code_of(resource)
-    if code == observations.ACUITY[1]:
+    column = observations.TEXTS[event.dataset].get(code)
+    if column:
+        _text(entry, event, column)
+    elif code and not event.is_visit:
+        resource.refuse("NOT_CARRIED", "code", "Of a record only treatment and notes can be stored.")
+        resource.leave()
+    elif code == observations.LEVEL:
         event.levels.append((entry, observations.level(resource)))
     elif code and (sign := observations.sign(resource, code)):
         event.signs.append((entry, sign))
+
+
+def _text(entry: Entry, event: Event, column: str) -> None:
+    said = entry.resource.text("valueString")
+    if not said:
+        entry.resource.refuse("REQUIRED_MISSING", "valueString")
+    if column in event.texts or event.cells.get(column, said) not in ("", said):
+        entry.resource.refuse("NOT_CARRIED", says="Something else was said of it already.")
+    event.texts[column] = (entry, said)
 
 
 def _same_time(resource: Element, name: str, event: Event) -> None:
@@ -219,6 +229,8 @@ def _same_time(resource: Element, name: str, event: Event) -> None:
 def finish(event: Event) -> None:
     """The cells that its parts make together."""
     event.origins = {column: entries[0][0].at for column, entries in _parts(event).items() if entries}
+    event.origins |= {column: entry.at for column, (entry, _) in event.texts.items()}
+    event.cells |= {column: said for column, (_, said) in event.texts.items()}
     if not event.is_visit:
         event.cells["diagnosis"] = "; ".join(said for _, said in event.conditions)
         event.cells["medications"] = "; ".join(said for _, said in event.medications)

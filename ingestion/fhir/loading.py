@@ -108,7 +108,9 @@ def _load(part: _Part, user: User, before: Sequence[Issue]) -> list[Issue]:
     issues = [*_refusals(staged, part, before), *_gone(staged, part), *_outside(staged, part, user)]
     counts = load.publish(staged, settle=lambda loaded: _land(loaded, part))
     issues += _deleted(part)
-    IngestBatch.objects.filter(pk=batch.pk).update(warnings=dict(delivery.warnings), **counts)
+    IngestBatch.objects.filter(pk=batch.pk).update(
+        status=Status.LOADED, lease_until=None, finished_at=Now(), warnings=dict(delivery.warnings), **counts
+    )
     batch.refresh_from_db()
     return issues
 
@@ -198,13 +200,19 @@ def _note(bundle: Composed, parts: Sequence[_Part], user: User, is_repeated: boo
             model = MODELS[part.batch.kind_of_rows]
             whom |= {*model.objects.filter(pk__in=part.landed.ids.values()).values_list("patient_id", flat=True)}
     batches = [] if is_repeated else [part.batch.pk for part in parts]
-    counts = {
-        name: total for name in ("inserted", "updated") if (total := sum(getattr(p.batch, name) for p in parts))
-    }
+    counts = {name: total for name in ("inserted", "updated") if (total := sum(getattr(p.batch, name) for p in parts))}
     read = sum(len(part.lines) for part in parts)
     first = batches[0] if batches else None
     audit.note(
-        user, "load", "ingest_batches", first, patient_ids=sorted(whom), rows=read, bundle=True, batches=batches, **counts
+        user,
+        "load",
+        "ingest_batches",
+        first,
+        patient_ids=sorted(whom),
+        rows=read,
+        bundle=True,
+        batches=batches,
+        **counts,
     )
 
 
@@ -254,8 +262,6 @@ class _Folder:
             kept = self._put(part.batch.object_key, part.fetched.spool.read(), part.batch.sha256, part.batch.pk)
             IngestBatch.objects.filter(pk=part.batch.pk).update(
                 status=Status.ARCHIVED,
-                lease_until=None,
-                finished_at=Now(),
                 etag=kept.etag,
                 version_id=kept.version_id,
                 archive_key=F("object_key"),

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from clinical.fhir.codes import LOINC, OURS, UCUM
+from ingestion.datasets import Dataset
 from ingestion.fhir.elements import Element
 
-ACUITY = (f"{OURS}observation", "triage-level")
-LEVELS = f"{OURS}triage-level"
-PANEL, PRESSURE = "85353-1", "85354-9"
+OWN, LEVELS = f"{OURS}observation", f"{OURS}triage-level"
+LEVEL = "triage-level"
+PANEL, PRESSURE, COMPLAINT = "85353-1", "85354-9", "8661-1"
+# By code the column of what is said in words.
+TEXTS: dict[Dataset, dict[str, str]] = {
+    Dataset.MEDICAL_RECORDS: {"treatment": "treatment", "notes": "notes"},
+    Dataset.TRIAGE_VISITS: {COMPLAINT: "chief_complaint", "recommendations": "recommendations"},
+}
+OF_OWN = (LEVEL, "treatment", "notes", "recommendations")
 PARTS = ("8480-6", "8462-4")
 PULSE_OXIMETRY = "59408-5"  # says again how 2708-6 was measured
 
@@ -41,7 +48,6 @@ FORMS = {
     "15074-8": Form("Glucose", "mmol/L", " mmol/L", "glucose-moles"),
     "72514-3": Form("Pain", "{score}", "/10", "pain"),
 }
-SHOWN = {PANEL: "vital-signs"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def code_of(element: Element) -> str:
         one.leave("display", "version", "userSelected")
         if system == LOINC and code == PULSE_OXIMETRY:
             continue
-        if system == LOINC or (system, code) == ACUITY:
+        if system == LOINC or (system == OWN and code in OF_OWN):
             found.append(code)
         else:
             one.refuse("NOT_CARRIED", says="Only LOINC's codes and our own are known.")

@@ -10,7 +10,7 @@ from clinical.fhir.people import NUMBERED
 from clinical.models import Facility, Patient, User
 from ingestion.fhir.people import NUMBER, Reference
 
-HFR = (f"{OURS}hfr-code", "")  # the national registry's; also where no system is said
+HFR = (f"{OURS}hfr", "")  # the national registry's; also where no system is said
 OWN_FACILITY, OWN_PATIENT = f"{OURS}facility", f"{OURS}patient"
 
 
