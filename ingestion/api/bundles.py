@@ -68,7 +68,8 @@ class Transaction(ViewSet):
     @once
     def _create(self, request: Request) -> Response:
         parameters.read(request.GET, ("_format",))
-        user, body = cast(User, request.user), cast(str, request.data).encode("latin-1")
+        user, said = cast(User, request.user), request.data
+        body = said.encode("latin-1") if isinstance(said, str) else b""  # nothing was sent
         found: list[Issue] = []
         entries = bundles.entries(bundles.read(body), found)
         composed = Composer(entries, user, found).compose()

@@ -148,7 +148,7 @@ def _no_constant(_: str) -> NoReturn:
 
 def _is_deep(value: Any) -> bool:
     level, depth = [value], 0
-    while level and depth <= DEEPEST:
+    while level and depth < DEEPEST:
         level = [
             inner
             for one in level
