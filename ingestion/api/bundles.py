@@ -1,87 +1,78 @@
 """POST /fhir: a transaction Bundle, stored whole or not at all."""
 
 import logging
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
+from rest_framework.views import APIView
 
-from clinical.api import exports, parameters
+from clinical import access
+from clinical.api import parameters
 from clinical.api.idempotency import once
 from clinical.api.refusals import TooLarge, Unavailable
-from clinical.models import User
+from clinical.fhir import query, refusals
+from clinical.fhir.views import Door
 from ingestion.fhir import answers, bundles, loading
 from ingestion.fhir.composing import Composer
-from ingestion.fhir.issues import BundleRefused, Issue, outcome
+from ingestion.fhir.issues import BundleRefused, Issue
 from ingestion.models import IngestBatch
 from ingestion.sources import StorageError
 
 logger = logging.getLogger(__name__)
-MEDIA_TYPE = "application/fhir+json"
 
 
-class FHIRBody(BaseParser):
+class FhirBody(BaseParser):
     """The bytes as they came: what they say is read where a refusal can say which entry it is about."""
 
-    media_type = MEDIA_TYPE
+    media_type = refusals.MEDIA_TYPE
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Any:
         body = stream.read(bundles.MOST_BYTES + 1)
         if len(body) > bundles.MOST_BYTES:
-            raise TooLarge
+            raise TooLarge(f"A bundle has at most {bundles.MOST_BYTES // 1024**2} MiB.")
         return body.decode("latin-1")  # any bytes, as a text that can be compared and turned back
 
 
-class JSONBody(FHIRBody):
+class PlainBody(FhirBody):
     media_type = "application/json"
 
 
-class FHIR(BaseRenderer):
-    media_type = MEDIA_TYPE
-    format = "json"
-    charset = None
+class MayWrite(BasePermission):
+    """Whoever may write rows of some table; what is in a bundle is judged by what it is."""
 
-    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return exports.json_of(data)
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        user = request.user
+        tables = ("patients", "records", "visits")
+        return bool(user and user.is_authenticated and any(user.access.may(access.CREATE, one) for one in tables))
 
 
-class Transaction(ViewSet):
-    """Whoever may write visits may send bundles; what is in them is judged by what it is."""
-
-    resource = "visits"
+class Transaction(Door):
+    permission_classes = (MayWrite,)
+    parser_classes = (FhirBody, PlainBody)
+    resource = "fhir"
     model = IngestBatch
-    parser_classes = (FHIRBody, JSONBody)
-    renderer_classes = (FHIR,)
 
-    def create(self, request: Request) -> Response:
+    def post(self, request: Request) -> Response:
+        parameters.read(request.GET, query.NEUTRAL)
         try:
-            return self._create(request)
+            return self._store(request)
         except BundleRefused as refused:
-            return Response(outcome(refused.issues), refused.status)
+            return Response(refusals.outcome(*(issue.told() for issue in refused.issues)), refused.status)
         except StorageError as error:
             logger.warning("A bundle was not taken, since it cannot be kept: %s", type(error).__name__)
             raise Unavailable from None
 
     @once
-    def _create(self, request: Request) -> Response:
-        parameters.read(request.GET, ("_format",))
-        user, said = cast(User, request.user), request.data
-        body = said.encode("latin-1") if isinstance(said, str) else b""  # nothing was sent
+    def _store(self, request: Request) -> Response:
+        body = request.data.encode("latin-1") if isinstance(request.data, str) else b""  # nothing was sent
         found: list[Issue] = []
         entries = bundles.entries(bundles.read(body), found)
-        composed = Composer(entries, user, found).compose()
+        composed = Composer(entries, self.user, found).compose()
         if composed is None:
-            raise BundleRefused(errors_first(found), 403 if is_forbidden(found) else 422)
-        landed = loading.store(composed, body, user)
-        return Response(answers.answer(entries, composed, landed, found))
-
-
-def errors_first(found: list[Issue]) -> list[Issue]:
-    return [issue for issue in dict.fromkeys(found) if issue.severity == "error"]
-
-
-def is_forbidden(found: list[Issue]) -> bool:
-    return any(issue.reason == "FORBIDDEN" for issue in found)
+            errors = [issue for issue in dict.fromkeys(found) if issue.severity == "error"]
+            raise BundleRefused(errors, 403 if any(issue.reason == "FORBIDDEN" for issue in errors) else 422)
+        landed = loading.store(composed, body, self.user)
+        return Response(answers.answer(entries, composed, landed, found, self.user))

@@ -1,5 +1,5 @@
-"""FHIR in: a transaction Bundle becomes rows of the datasets, and those go the way of the rows of a file.
+"""FHIR and files: where a resource comes from (provenance), and bundles that become rows of the datasets.
 
-elements, bundles, people, encounters and vitals are pure; references asks the tables who is meant; loading is the
-transaction.
+A transaction Bundle goes the way of a file's rows. elements, bundles, people, encounters and observations are pure;
+references asks the tables who is meant; loading is the transaction.
 """

@@ -1,75 +1,97 @@
 """What a stored bundle is answered with: where each of its entries is now, in their order."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from clinical.api import exports
+from clinical.fhir import refusals, search
 from clinical.fhir.codes import instant
 from clinical.fhir.encounters import RECORD, VISIT
+from clinical.fhir.registry import registry
+from clinical.fhir.views import tag_of
+from clinical.models import User
 from ingestion.datasets import Dataset
 from ingestion.fhir import observations
 from ingestion.fhir.bundles import Entry
 from ingestion.fhir.composing import Composed
 from ingestion.fhir.encounters import Event
-from ingestion.fhir.issues import Issue, outcome
+from ingestion.fhir.issues import Issue
 from ingestion.fhir.loading import Landed
 
-OF_TEXTS = {"chief_complaint": "complaint"}
+SHORT = {"chief_complaint": "complaint"}  # of a column, in an Observation's id
+Place = tuple[str, str, bool]  # type, id, and whether it is new
 
 
 def answer(
-    entries: Sequence[Entry], bundle: Composed, landed: Mapping[Dataset, Landed], found: Sequence[Issue]
+    entries: Sequence[Entry],
+    bundle: Composed,
+    landed: Mapping[Dataset, Landed],
+    found: Sequence[Issue],
+    user: User,
 ) -> dict[str, Any]:
     """`found`: what was not kept, though nothing was wrong with it."""
-    told: dict[int, dict[str, Any]] = {
-        number: _one("Patient", str(whom.pk), whom.updated_at, is_new=False) for number, whom in bundle.stored.items()
-    }
+    places = _places(bundle, landed)
+    known = _as_read({(kind, of) for kind, of, _ in places.values()}, user)
+    warned = _warned(entries, landed, found)
+    told = []
+    for entry in entries:
+        kind, of, is_new = places[entry.number]
+        one: dict[str, Any] = {"status": "201 Created" if is_new else "200 OK", "location": f"{kind}/{of}"}
+        one |= known.get((kind, of), {})
+        if issues := warned.get(entry.number):
+            one["outcome"] = refusals.outcome(*(issue.told() for issue in issues))
+        told.append({"response": one})
+    return {"resourceType": "Bundle", "type": "transaction-response", "entry": told}
+
+
+def _places(bundle: Composed, landed: Mapping[Dataset, Landed]) -> dict[int, Place]:
+    """By entry."""
+    places: dict[int, Place] = {number: ("Patient", str(one.pk), False) for number, one in bundle.stored.items()}
     people = landed.get(Dataset.PATIENTS, Landed())
-    for number, pk in people.ids.items():
-        told[number] = _one("Patient", str(pk), people.changed_at[pk], is_new=pk in people.new)
+    places |= {number: ("Patient", str(pk), pk in people.new) for number, pk in people.ids.items()}
     for event in bundle.events:
-        told |= _of_event(event, landed[event.dataset])
+        part = landed[event.dataset]
+        pk = part.ids[event.entry.number]
+        places |= _of_event(event, f"{VISIT if event.is_visit else RECORD}{pk}", is_new=pk in part.new)
+    return places
+
+
+def _of_event(event: Event, of: str, *, is_new: bool) -> dict[int, Place]:
+    """The encounter, and all that its row holds."""
+    places: dict[int, Place] = {event.entry.number: ("Encounter", of, is_new)}
+    for number, (entry, _) in enumerate(event.conditions, 1):
+        places[entry.number] = ("Condition", f"{of}-{number}" if event.is_visit else of, is_new)
+    for entry, _ in event.medications:
+        places[entry.number] = ("MedicationStatement", of, is_new)
+    for entry, _ in event.levels:
+        places[entry.number] = ("Observation", f"{of}-acuity", is_new)
+    for column, (entry, _) in event.texts.items():
+        places[entry.number] = ("Observation", f"{of}-{SHORT.get(column, column)}", is_new)
+    for entry, sign in event.signs:
+        form = observations.FORMS.get(sign.code)  # of words alone there is no resource until they are read
+        places[entry.number] = ("Observation", f"{of}-{form.name}", is_new) if form else ("Encounter", of, is_new)
+    return places
+
+
+def _as_read(wanted: set[tuple[str, str]], user: User) -> dict[tuple[str, str], dict[str, str]]:
+    """The version and instant that a read of each would answer with, where there is one already."""
+    known = {}
+    for kind in sorted({kind for kind, _ in wanted}):
+        for one in search.by_ids(registry[kind], [of for name, of in sorted(wanted) if name == kind], user):
+            headers = {"etag": tag_of(exports.json_of(one.resource)), "lastModified": instant(one.row["last_updated"])}
+            known[kind, one.resource["id"]] = headers
+    return known
+
+
+def _warned(
+    entries: Sequence[Entry], landed: Mapping[Dataset, Landed], found: Sequence[Issue]
+) -> dict[int, list[Issue]]:
     warned: dict[int, list[Issue]] = {}
     for part in landed.values():
         for number, issues in part.warnings.items():
             warned.setdefault(number, []).extend(issues)
     for issue in found:
         for entry in entries:
-            if issue.at == entry.at or issue.at.startswith(f"{entry.at}."):
+            if issue.at.startswith(f"{entry.at}."):
                 warned.setdefault(entry.number, []).append(issue)
-    for number, issues in warned.items():
-        told[number]["outcome"] = outcome(issues)
-    return {
-        "resourceType": "Bundle",
-        "type": "transaction-response",
-        "entry": [{"response": told[entry.number]} for entry in entries],
-    }
-
-
-def _of_event(event: Event, landed: Landed) -> dict[int, dict[str, Any]]:
-    """The encounter, and all that its row holds."""
-    pk = landed.ids[event.entry.number]
-    of, at, is_new = f"{VISIT if event.is_visit else RECORD}{pk}", landed.changed_at[pk], pk in landed.new
-    told = {event.entry.number: _one("Encounter", of, at, is_new=is_new)}
-    for number, (entry, _) in enumerate(event.conditions, 1):
-        told[entry.number] = _one("Condition", f"{of}-{number}" if event.is_visit else of, at, is_new=is_new)
-    for entry, _ in event.medications:
-        told[entry.number] = _one("MedicationStatement", of, at, is_new=is_new)
-    for entry, _ in event.levels:
-        told[entry.number] = _one("Observation", f"{of}-acuity", at, is_new=is_new)
-    for column, (entry, _) in event.texts.items():
-        told[entry.number] = _one("Observation", f"{of}-{OF_TEXTS.get(column, column)}", at, is_new=is_new)
-    for entry, sign in event.signs:
-        form = observations.FORMS.get(sign.code)  # of words alone there is no resource until they are read
-        kind, name = ("Observation", f"{of}-{form.name}") if form else ("Encounter", of)
-        told[entry.number] = _one(kind, name, at, is_new=is_new)
-    return told
-
-
-def _one(kind: str, of: str, at: datetime, *, is_new: bool) -> dict[str, Any]:
-    return {
-        "status": "201 Created" if is_new else "200 OK",
-        "location": f"{kind}/{of}",
-        "etag": f'W/"{int(at.timestamp() * 1_000_000):x}"',
-        "lastModified": instant(at),
-    }
+    return warned

@@ -80,10 +80,6 @@ class BundleRefused(Exception):
         super().__init__(", ".join(sorted({code_of(issue.reason) for issue in self.issues})))
 
 
-def outcome(issues: Iterable[Issue]) -> dict[str, Any]:
-    return {"resourceType": "OperationOutcome", "issue": [issue.told() for issue in issues]}
-
-
 def element_of(dataset: Dataset, reason: str, at: str) -> str:
     """Where in the entry's resource a reason against a row of the dataset points."""
     code, _, column = reason.partition(":")
