@@ -67,7 +67,8 @@ class Transaction(Door):
 
     @once
     def _store(self, request: Request) -> Response:
-        body = request.data.encode("latin-1") if isinstance(request.data, str) else b""  # nothing was sent
+        said: Any = request.data
+        body = said.encode("latin-1") if isinstance(said, str) else b""  # nothing was sent
         found: list[Issue] = []
         entries = bundles.entries(bundles.read(body), found)
         composed = Composer(entries, self.user, found).compose()

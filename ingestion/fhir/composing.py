@@ -1,4 +1,4 @@
-"""From the entries of a bundle to lines of the datasets, all of one facility, each with the entry that it comes from."""
+"""From the entries of a bundle to lines of the datasets, all of one facility, each with its entry."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -81,10 +81,11 @@ class Composer:
                 self._at(references.facility(whom, self.user), whom.at)
             except NotOne as error:
                 self.refuse(error.reason, whom.at)
-        for one in [*self.people.values(), *self.events.values()]:
-            for named in one.numbered_at:
-                if self.facility and named != str(self.facility.pk):
-                    self.refuse("OTHER_FACILITY", f"{one.entry.at}.resource.identifier")
+        numbered = [(one.entry, one.numbered_at) for one in self.people.values()]
+        numbered += [(one.entry, one.numbered_at) for one in self.events.values()]
+        for entry, facilities in numbered:
+            if self.facility and facilities - {str(self.facility.pk)}:
+                self.refuse("OTHER_FACILITY", f"{entry.at}.resource.identifier")
 
     def _at(self, place: Facility, at: str) -> None:
         if self.facility is None:
@@ -154,10 +155,9 @@ class Composer:
             if of is None or of.kind != "Encounter":
                 self.refuse("REFERENCE_UNKNOWN", whose.at, "It goes with an Encounter of the same bundle.")
             return None
-        subject = self._who(whom)
-        if subject is not None and subject is not self.subjects.get(event.entry.number):
-            if not _is_same(subject, self.subjects.get(event.entry.number)):
-                self.refuse("REFERENCE_UNKNOWN", whom.at, "Another patient than that of its encounter.")
+        subject, other = self._who(whom), self.subjects.get(event.entry.number)
+        if subject and other and subject is not other and not _is_same(subject, other):
+            self.refuse("REFERENCE_UNKNOWN", whom.at, "Another patient than that of its encounter.")
         return event
 
     def _judge_diagnoses(self, event: Event) -> None:
@@ -202,7 +202,7 @@ class Composer:
         return {dataset: found[dataset] for dataset in Dataset if dataset in found}  # parents first
 
 
-def _is_same(one: Person | Patient, other: Person | Patient | None) -> bool:
+def _is_same(one: Person | Patient, other: Person | Patient) -> bool:
     return isinstance(one, Patient) and isinstance(other, Patient) and one.pk == other.pk
 
 

@@ -17,6 +17,7 @@ DATASETS = {"AMB": Dataset.MEDICAL_RECORDS, "EMER": Dataset.TRIAGE_VISITS}
 # An encounter that took place, or is taking place; how far it is, is not stored.
 STATUSES = ("finished", "in-progress", "triaged", "arrived", "unknown")
 SEPARATORS = ";|"
+IN_WORDS = f"send all vital signs in words: {observations.PANEL} with valueString."
 
 
 @dataclass
@@ -241,8 +242,12 @@ def finish(event: Event) -> None:
     if len({*codes}) < len(codes) or (PANEL in codes and len(codes) > 1):
         last = event.signs[-1][0].resource
         last.refuse("NOT_CARRIED", says="A visit has each vital sign once, or all of them in words.")
-    else:
-        event.cells["vital_signs"] = observations.words([sign for _, sign in event.signs])
+        return
+    signs = [sign for _, sign in event.signs]
+    event.cells["vital_signs"] = observations.words(signs)
+    for entry, sign in event.signs:
+        if not observations.are_read_back([sign]):
+            entry.resource.refuse("NOT_CARRIED", says=f"In words it would not be read as what it is; {IN_WORDS}")
 
 
 def _level(event: Event) -> None:

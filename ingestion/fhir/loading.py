@@ -192,7 +192,7 @@ def _is_repeated(part: _Part) -> bool:
 
 
 def _note(bundle: Composed, parts: Sequence[_Part], user: User, is_repeated: bool) -> None:
-    whom = {pk for pk in (one.pk for one in bundle.stored.values())}
+    whom = {one.pk for one in bundle.stored.values()}
     for part in parts:
         if part.batch.kind_of_rows == Dataset.PATIENTS:
             whom |= {*part.landed.ids.values()}

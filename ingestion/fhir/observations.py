@@ -1,12 +1,14 @@
-"""Observations of a triage visit: its level, and vital signs as the words that clinical/vitals reads back exactly. Pure.
+"""Observations of a visit: its level, and vital signs in words that clinical/vitals reads back exactly. Pure.
 
 A value that the parser would read otherwise than it was sent is refused, not rounded or converted.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from clinical import vitals
 from clinical.fhir.codes import LOINC, OURS, UCUM
 from ingestion.datasets import Dataset
 from ingestion.fhir.elements import Element
@@ -26,28 +28,30 @@ PULSE_OXIMETRY = "59408-5"  # says again how 2708-6 was measured
 
 @dataclass(frozen=True)
 class Form:
-    """How a value is written: `label`, the number, and `unit`; `ucum` is the unit that it must come in."""
+    """How a value is written: `label`, the number, and what stands for its UCUM unit. `name` is of the resource's id."""
 
     label: str
-    ucum: str
-    unit: str
     name: str
+    units: dict[str, str]
 
 
 # In the order in which they are written.
 FORMS = {
-    PRESSURE: Form("BP", "mm[Hg]", " mmHg", "blood-pressure"),
-    "8867-4": Form("Pulse", "/min", "/min", "pulse"),
-    "9279-1": Form("RR", "/min", "/min", "respiration"),
-    "8310-5": Form("Temp", "Cel", " C", "temperature"),
-    "2708-6": Form("SpO2", "%", "%", "saturation"),
-    "29463-7": Form("Weight", "kg", " kg", "weight"),
-    "8302-2": Form("Height", "cm", " cm", "height"),
-    "9269-2": Form("GCS", "{score}", "", "coma"),
-    "2339-0": Form("Glucose", "mg/dL", " mg/dL", "glucose-mass"),
-    "15074-8": Form("Glucose", "mmol/L", " mmol/L", "glucose-moles"),
-    "72514-3": Form("Pain", "{score}", "/10", "pain"),
+    PRESSURE: Form("BP", "blood-pressure", {"mm[Hg]": " mmHg"}),
+    "8867-4": Form("Pulse", "pulse", {"/min": "/min"}),
+    "9279-1": Form("RR", "respiration", {"/min": "/min"}),
+    "8310-5": Form("Temp", "temperature", {"Cel": " C", "[degF]": " F"}),
+    "2708-6": Form("SpO2", "saturation", {"%": "%"}),
+    "29463-7": Form("Weight", "weight", {"kg": " kg", "g": " g", "[lb_av]": " lb"}),
+    "8302-2": Form("Height", "height", {"cm": " cm", "[in_i]": " in"}),
+    "9269-2": Form("GCS", "coma", {"{score}": ""}),
+    "2339-0": Form("Glucose", "glucose-mass", {"mg/dL": " mg/dL"}),
+    "15074-8": Form("Glucose", "glucose-moles", {"mmol/L": " mmol/L"}),
+    "72514-3": Form("Pain", "pain", {"{score}": "/10"}),
 }
+
+
+Value = tuple[str, Decimal, str]  # LOINC's code, the number, and UCUM's unit
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Sign:
 
     code: str
     words: str
-    values: tuple[tuple[str, Decimal], ...] = ()
+    values: tuple[Value, ...] = ()
 
 
 def level(observation: Element) -> str:
@@ -86,23 +90,24 @@ def sign(observation: Element, code: str) -> Sign | None:
         return None
     if code == PRESSURE:
         return _pressure(observation, form)
-    value = _quantity(observation, form.ucum)
-    return Sign(code, f"{form.label} {value}{form.unit}", ((code, value),)) if value is not None else None
+    found = _quantity(observation, form)
+    return Sign(code, f"{form.label} {found[0]}{form.units[found[1]]}", ((code, *found),)) if found else None
 
 
 def _pressure(observation: Element, form: Form) -> Sign | None:
-    found: dict[str, Decimal] = {}
+    found: dict[str, tuple[Decimal, str]] = {}
     for component in observation.many("component"):
-        code, value = code_of(component), _quantity(component, form.ucum)
+        code, value = code_of(component), _quantity(component, form)
         if code not in PARTS or code in found:
             component.refuse("NOT_CARRIED", "code")
-        elif value is not None:
+        elif value:
             found[code] = value
     if {*found} != {*PARTS}:
         observation.refuse("REQUIRED_MISSING", "component", "A blood pressure has its two values.")
         return None
-    upper, lower = (found[code] for code in PARTS)
-    return Sign(PRESSURE, f"{form.label} {upper}/{lower}{form.unit}", ((PARTS[0], upper), (PARTS[1], lower)))
+    (upper, unit), (lower, _) = (found[code] for code in PARTS)
+    words = f"{form.label} {upper}/{lower}{form.units[unit]}"
+    return Sign(PRESSURE, words, tuple((code, *found[code]) for code in PARTS))
 
 
 def code_of(element: Element) -> str:
@@ -127,24 +132,33 @@ def code_of(element: Element) -> str:
     return found[0] if found else ""
 
 
-def _quantity(element: Element, unit: str) -> Decimal | None:
+def _quantity(element: Element, form: Form) -> tuple[Decimal, str] | None:
     quantity = element.one("valueQuantity")
     if quantity is None:
         element.refuse("REQUIRED_MISSING", "valueQuantity")
         return None
-    value, code, system = quantity.number("value"), quantity.text("code"), quantity.text("system")
+    value, unit, system = quantity.number("value"), quantity.text("code"), quantity.text("system")
     quantity.leave("unit")
-    if (system, code) != (UCUM, unit):
-        quantity.refuse("NOT_CARRIED", "code", f"Must be {unit} of UCUM: nothing is converted.")
+    if system != UCUM or unit not in form.units:
+        quantity.refuse("NOT_CARRIED", "code", f"Must be {' or '.join(form.units)} of UCUM: nothing is converted.")
         return None
     if value is None:
         quantity.refuse("REQUIRED_MISSING", "value")
-    return value
+        return None
+    return Decimal(f"{value.normalize():f}"), unit  # 140.0 is written as 140
 
 
 def words(signs: Sequence[Sign]) -> str:
     """All of them in one text, in the order of FORMS, whatever order they came in."""
-    order = [*FORMS]
     if len(signs) == 1 and signs[0].code == PANEL:
         return signs[0].words
+    order = [*FORMS]
     return ", ".join(one.words for one in sorted(signs, key=lambda one: order.index(one.code)))
+
+
+def are_read_back(signs: Sequence[Sign]) -> bool:
+    """That the parser makes of the words the very values that were sent; of words as such nothing is claimed."""
+    sent = Counter(value for one in signs for value in one.values)
+    read = vitals.parse(words(signs))
+    told = Counter((one.code, one.value, one.unit) for one in read.signs)
+    return not sent or (told == sent and not read.leftover)

@@ -10,7 +10,7 @@ from clinical.models import AuditEvent, MedicalRecord, Patient, TriageVisit
 from ingestion.models import IngestBatch, RejectedRow
 from tests import rows
 from tests.callers import Caller
-from tests.deliveries import counts, deliver, digest, night
+from tests.deliveries import deliver, digest, night
 from tests.ingestion import bundles
 from tests.ingestion.bundles import bundle, condition, encounter, entry, level, measured, medication, patient, urn
 
@@ -156,11 +156,18 @@ def test_a_record_bears_diagnoses_medications_treatment_and_notes(service, clini
 
 def test_vital_signs_are_written_in_one_order_whatever_order_they_came_in(service, clinic):
     sent = bundles.visit_of(clinic)
-    signs = (("2708-6", 97, "%"), ("8310-5", 37.2, "Cel"), ("8867-4", 88, "/min"), ("29463-7", 61.5, "kg"))
+    signs = (
+        ("2708-6", 97, "%"),
+        ("8310-5", 37.2, "Cel"),
+        ("8867-4", 88, "/min"),
+        ("29463-7", 61.50, "kg"),
+        ("9279-1", 18.0, "/min"),
+    )
     sent["entry"] += [entry(10 + n, measured(urn(1), urn(2), *sign)) for n, sign in enumerate(signs)]
     assert send(service, sent).status_code == 200
     assert (
-        TriageVisit.objects.get().vital_signs == "BP 140/90 mmHg, Pulse 88/min, Temp 37.2 C, SpO2 97%, Weight 61.5 kg"
+        TriageVisit.objects.get().vital_signs
+        == "BP 140/90 mmHg, Pulse 88/min, RR 18/min, Temp 37.2 C, SpO2 97%, Weight 61.5 kg"
     )
 
 
@@ -266,6 +273,8 @@ REFUSED = [
     (at(3, "encounter", "reference"), "Encounter/visit-1", "REFERENCE_UNKNOWN", E.format(3) + ".encounter"),
     (at(4, "component", 1), None, "REQUIRED_MISSING", E.format(4) + ".component"),
     (at(4, "component", 0, "valueQuantity", "code"), "kPa", "NOT_CARRIED", None),
+    (at(4, "component", 0, "valueQuantity", "value"), 140.5, "NOT_CARRIED", E.format(4)),
+    (at(4, "component", 0, "valueQuantity", "value"), "140", "STRUCTURE", None),
     (("entry", 1, "fullUrl"), urn(1), "STRUCTURE", "Bundle.entry[1].fullUrl"),
     (("entry", 1, "fullUrl"), "http://x/Encounter/1", "NOT_SUPPORTED", "Bundle.entry[1].fullUrl"),
     (("entry", 1, "request", "method"), "PUT", "NOT_SUPPORTED", "Bundle.entry[1].request.method"),
@@ -289,7 +298,7 @@ def test_what_cannot_be_stored_is_refused_by_its_entry(service, clinic, s3, path
     found = [one for one in told(response) if one[0] == code]
     assert found, told(response)
     assert expression in (None, *(one[1] for one in found))
-    assert not (Patient.objects.exists() or TriageVisit.objects.exists() or IngestBatch.objects.exists())
+    assert [model.objects.count() for model in (Patient, TriageVisit, IngestBatch)] == [0, 0, 0]
     assert s3.keys() == []
     assert AuditEvent.objects.latest("id").outcome == "failed"
 
