@@ -13,8 +13,9 @@ from clinical import access
 from clinical.api import parameters
 from clinical.api.idempotency import once
 from clinical.api.refusals import TooLarge, Unavailable
+from clinical.audit import reads
 from clinical.fhir import query, refusals
-from clinical.fhir.views import Door
+from clinical.fhir.views import Unknown
 from ingestion.fhir import answers, bundles, loading
 from ingestion.fhir.composing import Composer
 from ingestion.fhir.issues import BundleRefused, Issue
@@ -49,21 +50,27 @@ class MayWrite(BasePermission):
         return bool(user and user.is_authenticated and any(user.access.may(access.CREATE, one) for one in tables))
 
 
-class Transaction(Door):
-    permission_classes = (MayWrite,)
+class Transaction(Unknown):
+    """Of this address only a POST means something."""
+
     parser_classes = (FhirBody, PlainBody)
-    resource = "fhir"
     model = IngestBatch
 
-    def post(self, request: Request) -> Response:
+    def get_permissions(self) -> list[Any]:
+        return [MayWrite()] if self.request.method == "POST" else []
+
+    def post(self, request: Request, **_: Any) -> Response:
         parameters.read(request.GET, query.NEUTRAL)
         try:
-            return self._store(request)
+            response = self._store(request)
         except BundleRefused as refused:
             return Response(refusals.outcome(*(issue.told() for issue in refused.issues)), refused.status)
         except StorageError as error:
             logger.warning("A bundle was not taken, since it cannot be kept: %s", type(error).__name__)
             raise Unavailable from None
+        if "Idempotent-Replay" in response:  # the deed was noted with the first answer, this reading of it was not
+            reads.seen("idempotency_keys", "read", patient_ids=answers.patients_of(response.data))
+        return response
 
     @once
     def _store(self, request: Request) -> Response:

@@ -44,6 +44,12 @@ def answer(
     return {"resourceType": "Bundle", "type": "transaction-response", "entry": told}
 
 
+def patients_of(told: dict[str, Any]) -> list[int]:
+    """Of an answer, those whom it names."""
+    places = [one["response"]["location"].partition("/") for one in told["entry"]]
+    return [int(of) for kind, _, of in places if kind == "Patient"]
+
+
 def _places(bundle: Composed, landed: Mapping[Dataset, Landed]) -> dict[int, Place]:
     """By entry."""
     places: dict[int, Place] = {number: ("Patient", str(one.pk), False) for number, one in bundle.stored.items()}

@@ -28,7 +28,7 @@ PULSE_OXIMETRY = "59408-5"  # says again how 2708-6 was measured
 
 @dataclass(frozen=True)
 class Form:
-    """How a value is written: `label`, the number, and what stands for its UCUM unit. `name` is of the resource's id."""
+    """How a value is written: label, number, and what stands for its UCUM unit. `name` is of the resource's id."""
 
     label: str
     name: str

@@ -108,6 +108,7 @@ def test_a_bundle_with_an_idempotency_key_is_answered_once(service, clinic):
     again = send(service, bundles.visit_of(clinic), Idempotency_Key="k")
     assert again.json() == first.json()
     assert again["Idempotent-Replay"] == "true"
+    assert AuditEvent.objects.latest("id").patient_ids == [Patient.objects.get().pk]
     assert send(service, bundle(entry(1, patient(clinic))), Idempotency_Key="k").status_code == 422
 
 

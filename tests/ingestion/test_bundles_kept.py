@@ -2,16 +2,16 @@
 
 import json
 import threading
-from datetime import date
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from clinical import subjects
 from clinical.access import Role
-from clinical.models import AuditEvent, Facility, MedicalRecord, Patient, Revision, TriageVisit
+from clinical.models import AuditEvent, MedicalRecord, Patient, Revision, TriageVisit
 from ingestion import backfill, derivation, erasure, fates, passport, reverting, rulemaking, runs
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.fates import Fate
@@ -244,7 +244,9 @@ def everything():
     return found
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(found=deliveries(), is_repeated=st.booleans())
 def test_any_clean_rows_are_the_same_rows_whether_they_come_as_files_or_as_a_bundle(
     service, clinic, found, is_repeated
@@ -261,7 +263,7 @@ def test_any_clean_rows_are_the_same_rows_whether_they_come_as_files_or_as_a_bun
                     for dataset, some in zip(
                         (Dataset.PATIENTS, *[d for d in Dataset if d.is_event]), found, strict=True
                     ):
-                        deliver(f"{dataset}-{date.today():%Y-%m-%d}.csv", as_file(dataset, clinic, some))
+                        deliver(f"{dataset}-{timezone.localdate()}.csv", as_file(dataset, clinic, some))
                     night()
             outcomes.append(everything())
             transaction.set_rollback(True)
