@@ -125,7 +125,7 @@ def _settle(place: Place, number: int) -> None:
     ]
     things["patient"] = people[0]
     today = timezone.localdate()
-    said = {"treatment": VEIL, "notes": f"{VEIL} {word}", "record_id": f"{VEIL}-{word}"}
+    said = {"medications": f"{word} syrup", "treatment": VEIL, "notes": f"{VEIL} {word}", "record_id": f"{VEIL}-{word}"}
     things["record"] = rows.record(people[0], today, diagnosis=f"{word} fever", record_type=word, **said)
     said = {"chief_complaint": f"{VEIL} {word}", "vital_signs": VEIL, "recommendations": [VEIL], "provider": VEIL}
     things["visit"] = rows.visit(people[0], today, 2, visit_id=f"{VEIL}-{word}", conditions=[f"{word} pox"], **said)
