@@ -70,10 +70,11 @@ def store(bundle: Composed, body: bytes, user: User) -> dict[Dataset, Landed]:
     try:
         with transaction.atomic():
             issues: list[Issue] = []
+            is_torn = False  # some of its patients are refused
             for dataset, lines in bundle.lines.items():
-                part = folder.part(dataset, lines)
-                parts.append(part)
-                issues += _load(part, user, issues)
+                parts.append(folder.part(dataset, lines))
+                issues += _load(parts[-1], user, is_torn=is_torn)
+                is_torn = is_torn or (dataset == Dataset.PATIENTS and bool(issues))
             if issues:
                 raise BundleRefused(issues)
             is_repeated = all(map(_is_repeated, parts))
@@ -94,7 +95,7 @@ def store(bundle: Composed, body: bytes, user: User) -> dict[Dataset, Landed]:
 # --- One dataset
 
 
-def _load(part: _Part, user: User, before: Sequence[Issue]) -> list[Issue]:
+def _load(part: _Part, user: User, *, is_torn: bool) -> list[Issue]:
     """The part's rows in the tables, and the reasons against some of them."""
     batch = part.batch
     load.lock_content(batch.kind_of_rows, part.fetched.sha256)
@@ -105,7 +106,7 @@ def _load(part: _Part, user: User, before: Sequence[Issue]) -> list[Issue]:
         staged = load.stage(batch, found.header, delivery, blocks, found.pick)
     except FileRefused as refused:
         return [Issue(refused.reason)]
-    issues = [*_refusals(staged, part, before), *_gone(staged, part), *_outside(staged, part, user)]
+    issues = [*_refusals(staged, part, is_torn=is_torn), *_gone(staged, part), *_outside(staged, part, user)]
     counts = load.publish(staged, settle=lambda loaded: _land(loaded, part))
     issues += _deleted(part)
     IngestBatch.objects.filter(pk=batch.pk).update(
@@ -129,9 +130,8 @@ def _one_by_one(found: Records, delivery: Delivery, part: _Part) -> Iterator[Chu
                 part.landed.warnings.setdefault(line.entry.number, []).append(issue)
 
 
-def _refusals(staged: Load, part: _Part, before: Sequence[Issue]) -> Iterator[Issue]:
+def _refusals(staged: Load, part: _Part, *, is_torn: bool) -> Iterator[Issue]:
     """Whoever was refused in this very bundle is not also missing."""
-    is_torn = any(issue.at.startswith("Bundle.entry") for issue in before)
     for number, reasons in staging.Reasons.objects.order_by("line").values_list("line", "reasons"):
         own = [reason for reason in reasons if code_of(reason) not in PARENT_CODES]
         for reason in own if is_torn else reasons:
