@@ -16,6 +16,7 @@ from typing import Any
 from django.db import DatabaseError, DataError, connection, transaction
 from django.utils import timezone
 
+from analytics import shares
 from analytics.history import MartRefresh, MartState
 from analytics.relations import MARTS, RELATIONS, Kind, Relation
 from clinical.api import statements
@@ -153,6 +154,7 @@ def refresh(*, only: Collection[str] = (), is_forced: bool = False, say: Any = N
     outcomes: list[Outcome] = []
     with alone(LOCK, AlreadyRunning(ELSEWHERE)):
         _close_left_behind()
+        _look_at_new_tables()
         for mart in _and_below(asked):
             failed = {one.mart for one in outcomes if one.status == Status.FAILED}
             outcome = _brought_up(mart, is_forced and mart.name in asked, failed)
@@ -162,6 +164,22 @@ def refresh(*, only: Collection[str] = (), is_forced: bool = False, say: Any = N
         _forget_changes()
         ExcludedRows.objects.fold()
     return outcomes
+
+
+# Tables of which PostgreSQL has never seen a row, after a first load or a restore: it takes what is neither deleted nor
+# restricted for one row, and the marts of a million events for loops in loops. Autovacuum would look a minute later.
+UNSEEN = """
+SELECT name FROM unnest(%s) AS name
+WHERE NOT EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = 'public' AND s.tablename = name)
+"""
+
+
+def _look_at_new_tables() -> None:
+    tables = sorted(frozenset().union(*(mart.reads for mart in MARTS)))
+    with connection.cursor() as cursor:
+        cursor.execute(UNSEEN, [tables])
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"ANALYZE {table}")
 
 
 def _and_below(names: Collection[str]) -> list[Relation]:
@@ -221,6 +239,8 @@ def _refreshed(mart: Relation, record: MartRefresh) -> int:
         failpoints.at("mid_refresh")
         cursor.execute(f"SELECT count(*) FROM {mart.table}")  # noqa: S608  # a name of our own
         (rows,) = cursor.fetchone()
+        # In this transaction: whoever sees its as_of sees whose rows the batches brought (analytics/trust.py).
+        shares.count_new()
         now = {"as_of": as_of, "snapshot": snapshot, "system": system, "lagos_day": lagos_day}
         below = MartState.objects.filter(mart__in=mart.depends_on).order_by("as_of")
         now = below.values(*now).first() or now

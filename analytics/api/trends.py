@@ -90,7 +90,10 @@ NOT_SUPPRESSED = Value(False)
 
 
 class ConditionAnalysisViewSet(OfStates):
-    """Conditions of triage visits by state, age group, sex and month. Small numbers are hidden from analysts."""
+    """Conditions of triage visits by state, age group, sex and month. Small numbers are hidden from analysts.
+
+    Of an earlier day (`as_of`) they are told no totals, ranks and shares, and no line that is hidden today.
+    """
 
     relation = "condition_analysis"
     model = SuppressedConditionAnalysis

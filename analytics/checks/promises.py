@@ -303,4 +303,21 @@ PROMISES: tuple[Check, ...] = (
         """,
         "marts.patient_summary",
     ),
+    Check(
+        "publications.each_day",
+        "publications",
+        Kind.RECONCILIATION,
+        """
+        SELECT day::date AS day
+        FROM generate_series(
+            greatest((SELECT min(day) FROM publications), staging.lagos_today() - 30),
+            staging.lagos_today() - 1, interval '1 day'
+        ) AS day
+        WHERE NOT EXISTS (SELECT FROM publications p WHERE p.day = day::date)
+        """,
+        "Of such a day `?as_of=` has no figures, and nobody can say later what was known on it.",
+        severity=Severity.WARNING,
+        owner=Owner.DEVELOPERS,
+        own_remedy="The day stays without. Look why its night did not end, or why `manage.py publish_marts` refuses.",
+    ),
 )

@@ -244,6 +244,7 @@ DEFECTS["rejected_rows.waiting_long"] = Defect(
     " FROM generate_series(1, 1001) n",
     1001,
 )
+DEFECTS["publications.each_day"] = Defect(f"INSERT INTO publications (day) VALUES ('{TODAY - timedelta(days=3)}')", 2)
 # Events.
 for _table, _instant in (("triage_visits", "visited_at"), ("medical_records", "recorded_at")):
     DEFECTS |= {
