@@ -245,7 +245,7 @@ def everything():
 
 
 @settings(
-    max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(found=deliveries(), is_repeated=st.booleans())
 def test_any_clean_rows_are_the_same_rows_whether_they_come_as_files_or_as_a_bundle(
