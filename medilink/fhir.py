@@ -1,9 +1,13 @@
 """The wiring of /fhir: the clinical types, those of the files, and their addresses."""
 
+from django.urls import re_path
+
 from clinical.fhir import catalogue  # noqa: F401  it fills the registry
 from clinical.fhir.registry import registry
 from clinical.fhir.routes import routes
+from ingestion.api.bundles import Transaction
 from ingestion.fhir import provenance
 
 registry.add(provenance.KIND)
-urlpatterns = routes()
+registry.interactions.append("transaction")
+urlpatterns = routes([re_path(r"^fhir/?$", Transaction.as_view(), name="fhir-transaction")])
