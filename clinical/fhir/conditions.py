@@ -3,7 +3,7 @@
 Whether it is still there nobody has said: so there is no clinical status.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Func, Q
@@ -13,24 +13,35 @@ from clinical import terms
 from clinical.fhir import asked
 from clinical.fhir.codes import HL7, Resource, Row, coding, concept, identifier, instant, reference, resource
 from clinical.fhir.encounters import CONTEXT, RECORD, VISIT
-from clinical.fhir.registry import Kind, Parameter, Part
+from clinical.fhir.meanings import is_coded, worded
+from clinical.fhir.registry import Kind as ResourceKind
+from clinical.fhir.registry import Parameter, Part
 from clinical.models import MedicalRecord, TriageVisit
+from clinical.terms import Kind, Meaning, Status
 
 CATEGORIES = HL7 + "condition-category"
+VERIFICATIONS = HL7 + "condition-ver-status"
+# What the words themselves say. A diagnosis without such a word has no status: nobody has said that it was verified.
+STATUSES = {
+    Status.PROVISIONAL: concept(coding(VERIFICATIONS, "provisional", "Provisional")),
+    Status.REFUTED: concept(coding(VERIFICATIONS, "refuted", "Refuted")),
+}
 CATEGORY = concept(coding(CATEGORIES, "encounter-diagnosis", "Encounter Diagnosis"))
-KIND_OF_TEXT = "diagnosis"
 DIAGNOSIS: Any = KT("data__diagnosis")
 
 
-def _condition(row: Row, of: str, encounter: str, text: str, known: Any) -> Resource:
+def _condition(row: Row, of: str, encounter: str, text: str, known: Mapping[str, Meaning]) -> Resource:
     at = row.get("recorded_at") or row["visited_at"]
+    meaning = known[text]
+    status = STATUSES.get(meaning.status) if meaning.status else None
     return resource(
         "Condition",
         of,
         row["last_updated"],
         identifier=[identifier("condition", of)],
+        verificationStatus=status,
         category=[CATEGORY],
-        code=concept(*(coding(*one) for one in known.get(text, ())), text=text),
+        code=worded(text, meaning),
         subject=reference("Patient", row["patient_id"]),
         encounter=reference("Encounter", encounter),
         recordedDate=instant(at),
@@ -51,19 +62,11 @@ def of_visit(row: Row, known: Any) -> list[Resource]:
 
 
 def _of_records(rows: Sequence[Row]) -> Any:
-    return terms.codings(KIND_OF_TEXT, {row["data"]["diagnosis"] for row in rows})
+    return terms.meanings(Kind.DIAGNOSIS, {row["data"]["diagnosis"] for row in rows})
 
 
 def _of_visits(rows: Sequence[Row]) -> Any:
-    return terms.codings(KIND_OF_TEXT, {text for row in rows for text in row["conditions"]})
-
-
-def _is_coded(asked_for: Sequence[asked.Token]) -> Callable[[Resource], bool]:
-    def met(found: Resource) -> bool:
-        codings = found["code"].get("coding", ())
-        return any(one.is_of(each["system"], each["code"]) for one in asked_for for each in codings)
-
-    return met
+    return terms.meanings(Kind.DIAGNOSIS, {text for row in rows for text in row["conditions"]})
 
 
 def _is_written(asked_for: Sequence[asked.Text]) -> Callable[[Resource], bool]:
@@ -93,7 +96,7 @@ RECORDS = Part(
         "code": lambda _: Q(),
         "code:text": asked.same(DIAGNOSIS),
     },
-    matches={"code": _is_coded},
+    matches={"code": is_coded("code")},
 )
 VISITS = Part(
     model=TriageVisit,
@@ -114,9 +117,9 @@ VISITS = Part(
         "code": lambda _: Q(),
         "code:text": _in_list,
     },
-    matches={"code": _is_coded, "code:text": _is_written},
+    matches={"code": is_coded("code"), "code:text": _is_written},
 )
-KIND = Kind(
+KIND = ResourceKind(
     name="Condition",
     parts=(RECORDS, VISITS),
     parameters=(
@@ -124,7 +127,11 @@ KIND = Kind(
         Parameter("subject", "reference", "Whose it is.", ("Patient",)),
         Parameter("encounter", "reference", "Where it was found.", ("Encounter",)),
         Parameter("category", "token", "Always encounter-diagnosis."),
-        Parameter("code", "token", "A code that our map has for its words; with :text, the beginning of the words."),
+        Parameter(
+            "code",
+            "token",
+            "A code that our map has for its words; with :text, the beginning of the words.",
+        ),
         Parameter("recorded-date", "date", "When the encounter began."),
     ),
     includes={

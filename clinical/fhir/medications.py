@@ -1,6 +1,6 @@
 """MedicationStatement: the medicines of a record, in its source's words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Q
@@ -8,8 +8,9 @@ from django.db.models.fields.json import KT
 
 from clinical import terms
 from clinical.fhir import asked
-from clinical.fhir.codes import Resource, Row, coding, concept, identifier, instant, reference, resource
+from clinical.fhir.codes import Resource, Row, identifier, instant, reference, resource
 from clinical.fhir.encounters import CONTEXT, RECORD
+from clinical.fhir.meanings import is_coded, worded
 from clinical.fhir.registry import Kind, Parameter, Part
 from clinical.models import MedicalRecord
 
@@ -25,7 +26,7 @@ def of_record(row: Row, known: Any) -> list[Resource]:
             row["last_updated"],
             identifier=[identifier("medication", of)],
             status="unknown",  # whether it was taken, nobody has said
-            medicationCodeableConcept=concept(*(coding(*one) for one in known.get(text, ())), text=text),
+            medicationCodeableConcept=worded(text, known[text]),
             subject=reference("Patient", row["patient_id"]),
             context=reference("Encounter", of),
             dateAsserted=instant(row["recorded_at"]),
@@ -34,15 +35,7 @@ def of_record(row: Row, known: Any) -> list[Resource]:
 
 
 def _known(rows: Sequence[Row]) -> Any:
-    return terms.codings("medication", {row["data"]["medications"] for row in rows})
-
-
-def _is_coded(asked_for: Sequence[asked.Token]) -> Callable[[Resource], bool]:
-    def met(found: Resource) -> bool:
-        codings = found["medicationCodeableConcept"].get("coding", ())
-        return any(one.is_of(each["system"], each["code"]) for one in asked_for for each in codings)
-
-    return met
+    return terms.meanings(terms.Kind.MEDICATION, {row["data"]["medications"] for row in rows})
 
 
 MEDICATIONS: Any = KT("data__medications")
@@ -65,7 +58,7 @@ KIND = Kind(
                 "code": lambda _: Q(),
                 "code:text": asked.same(MEDICATIONS),
             },
-            matches={"code": _is_coded},
+            matches={"code": is_coded("medicationCodeableConcept")},
         ),
     ),
     parameters=(
@@ -73,7 +66,11 @@ KIND = Kind(
         Parameter("subject", "reference", "Who takes them.", ("Patient",)),
         Parameter("context", "reference", "Where they were written down.", ("Encounter",)),
         Parameter("status", "token", "Always unknown."),
-        Parameter("code", "token", "A code that our map has for its words; with :text, the beginning of the words."),
+        Parameter(
+            "code",
+            "token",
+            "A code that our map has for its words; with :text, the beginning of the words.",
+        ),
     ),
     includes={
         "patient": lambda found: [found["subject"]["reference"]],

@@ -5,8 +5,9 @@ lines and decisions are only added, and decisions get their numbers one after th
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from django.db.models import Q
 
@@ -20,6 +21,16 @@ NO_CONCEPT = Coding("", "", "")  # a steward said that the word means none of th
 READ = {Kind.DIAGNOSIS: words.diagnoses, Kind.MEDICATION: words.medications}
 
 
+REMEMBERED = 50_000  # texts of one version: the same few words stand in many events
+
+
+class Meaning(NamedTuple):
+    """What a whole text means. `status` is that of its only part; None where it has several."""
+
+    codings: tuple[Coding, ...]
+    status: Status | None
+
+
 class NoSuchVersion(Exception):
     """There was no such version of the map."""
 
@@ -30,6 +41,7 @@ class Map:
 
     version: str
     meanings: Mapping[Kind, Mapping[str, Coding]]
+    _remembered: dict[tuple[Kind, str], Meaning] = field(default_factory=dict, compare=False, repr=False)
 
     def read(self, kind: Kind, text: str) -> list[Part]:
         """What a text names, part by part, in order."""
@@ -42,14 +54,31 @@ class Map:
 
     def codings(self, kind: Kind, text: str) -> list[Coding]:
         """Of what the text is sure of. Several are several things that it names, not several words for one."""
-        sure = (part for part in self.read(kind, text) if part.status == Status.CONFIRMED)
-        return [*dict.fromkeys(coding for part in sure if (coding := self.meaning(kind, part)))]
+        return [*self.of_text(kind, text).codings]
+
+    def of_text(self, kind: Kind, text: str) -> Meaning:
+        found = self._remembered.get((kind, text))
+        if found is None:
+            parts = self.read(kind, text)
+            sure = (part for part in parts if part.status == Status.CONFIRMED)
+            named = dict.fromkeys(coding for part in sure if (coding := self.meaning(kind, part)))
+            found = Meaning(tuple(named), parts[0].status if len(parts) == 1 else None)
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            self._remembered[kind, text] = found
+        return found
 
 
 def codings(kind: str, texts: Iterable[str], version: str | None = None) -> dict[str, list[Coding]]:
     """Of each text; an empty list for what is not on the map, or is said to be suspected, denied or past."""
     chosen = current() if version is None else of_version(version)
     return {text: chosen.codings(Kind(kind), text) for text in set(texts)}
+
+
+def meanings(kind: str, texts: Iterable[str]) -> dict[str, Meaning]:
+    """Of each text, by the map in force."""
+    chosen = current()
+    return {text: chosen.of_text(Kind(kind), text) for text in set(texts)}
 
 
 @row_security.lifted()

@@ -67,6 +67,11 @@ LABELS = {
 }
 LABEL = re.compile(BEFORE + "(?:" + "|".join(f"(?P<{kind}>{words})" for kind, words in LABELS.items()) + ")(?![a-z])")
 GAP = re.compile(LINK)
+# A unit of another sign behind a value: whatever was meant, it was not this one.
+FOREIGN = re.compile(
+    r"\s*(?:%|mm\s?hg|kgs?|kilos?|cms?|mm|inch(?:es)?|ft|feet|lbs?|pounds?|stones?|oz|ounces?|mmol|mg\s?/\s?dl|/\s?min|bpm)"
+    r"(?![a-z0-9])"
+)
 READERS: dict[str, Callable[[str, int, str], values.Found | None]] = {kind: getattr(values, kind) for kind in LABELS}
 # Not worth keeping at the ends of what was not understood; and where nothing else is left there.
 EDGES = " \t\r\n\f\v,;|.&"
@@ -143,5 +148,7 @@ def _labelled(text: str) -> Iterator[Span]:
             continue
         if value := READERS[kind](text, link_end, text[at:link_end]):
             end, make = value
+            if FOREIGN.match(text, end):
+                continue
             yield label.start(), end, make
             at = end

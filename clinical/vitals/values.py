@@ -205,12 +205,12 @@ def flow(text: str, at: int, link: str) -> Found | None:
 
 WEIGHT = _pattern(
     rf"(?P<value>{NUMBER})\s*(?P<unit>kgs?\b|kilo(?:gram)?s?\b|g(?:ram)?s?\b|lbs?\b|pounds?\b)?{ENDS}"
-    r"(?!\s*(?:/|loss|gain))"
+    r"(?!\s*(?:/|loss|gain|\d+\s*(?:oz|ounces?)))"
 )
 WEIGHT_UNITS = {"k": signs.KILOGRAMS, "g": signs.GRAMS, "l": signs.POUNDS, "p": signs.POUNDS}
 HEIGHT = _pattern(
     rf"(?:(?P<feet>[1-8])\s*(?:ft|feet|foot|['\u2019\u2032])\s*(?:(?P<inches>\d{{1,2}})\s*(?:inch(?:es)?|ins?|[\"\u201d\u2033]|'')?)?(?![\d.])"
-    rf"|(?P<metre>[12])\s*m\s*(?P<part>\d{{2}})(?:\s*cm)?|(?P<value>{NUMBER})\s*(?P<unit>cms?\b|m(?:et(?:er|re)s?|trs?)?\b)?){ENDS}"
+    rf"|(?P<metre>[12])\s*m\s*(?P<part>\d{{2}})(?:\s*cm)?|(?P<value>{NUMBER})\s*(?P<unit>cms?\b|m(?:et(?:er|re)s?|trs?)?\b|in(?:ch(?:es)?|s)?\b|[\"\u201d\u2033])?){ENDS}"
 )
 METRES, HUNDRED = (Decimal("0.3"), Decimal("2.5")), Decimal(100)
 SURELY_CENTIMETRES, SURELY_KILOGRAMS = (Decimal(40), Decimal(250)), (Decimal("0.5"), Decimal(200))
@@ -253,6 +253,8 @@ def _length(found: re.Match[str]) -> tuple[Decimal, str] | None:
     if found["metre"]:
         return 100 * Decimal(found["metre"]) + Decimal(found["part"]), signs.CENTIMETRES
     value, unit = number(found["value"]), found["unit"] or ""
+    if unit.startswith(("i", '"', "\u201d", "\u2033")):
+        return value, signs.INCHES
     if unit.startswith("c") or (not unit and SURELY_CENTIMETRES[0] <= value <= SURELY_CENTIMETRES[1]):
         return value, signs.CENTIMETRES
     if unit or METRES[0] <= value <= METRES[1]:

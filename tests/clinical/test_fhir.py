@@ -156,6 +156,21 @@ def test_an_encounter_is_not_found_by_a_condition_that_it_has_not(steward, perso
 # --- Audit and cost
 
 
+def test_a_condition_says_what_its_words_say_and_no_more(steward, person):
+    words = ["Hypertension", "?malaria", "No typhoid", "Malaria and typhoid", "Feels odd since the wedding"]
+    visit = rows.visit(person, DAY, conditions=words)
+    found = resources(steward.get("/fhir/Condition", {"encounter": f"Encounter/visit-{visit.pk}"}))
+    assert [one["code"]["text"] for one in found] == words
+    codes = [[coding["code"] for coding in one["code"].get("coding", ())] for one in found]
+    assert codes == [["I10"], [], [], [], []]
+    statuses = [one.get("verificationStatus", {}).get("coding", [{}])[0].get("code") for one in found]
+    assert statuses == [None, "provisional", "refuted", None, None]
+    several = [one["valueCoding"]["code"] for one in found[3]["code"]["extension"]]
+    assert len(several) == 2  # two things, of which neither is the code of both
+    both = resources(steward.get("/fhir/Condition", {"code": several[0]}))
+    assert [one["code"]["text"] for one in both] == ["Malaria and typhoid"]
+
+
 def test_a_page_leaves_one_line_of_everybody_it_tells_of_and_no_value(steward, person):
     rows.visit(person, DAY)
     steward.client.post("/fhir/Patient/_search", "given=Ada&_revinclude=Encounter:patient", content_type=FORM)

@@ -49,7 +49,11 @@ def _unthrottled(settings):
 
 
 def codings(concept):
-    return [(one.get("system"), one["code"]) for one in concept.get("coding", ())]
+    told = [
+        *concept.get("coding", ()),
+        *(one["valueCoding"] for one in concept.get("extension", ()) if "valueCoding" in one),
+    ]
+    return [(one.get("system"), one["code"]) for one in told]
 
 
 def written(concepts):

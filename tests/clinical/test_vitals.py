@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clinical.vitals import measuring, parse, signs
 from clinical.vitals.parser import EDGES, MARKS
 
-RATE = 807 / 813  # what is read today; the six that are not are numbers in words, letters for figures and a bare trend
+RATE = 816 / 822  # what is read today; the six that are not are numbers in words, letters for figures and a bare trend
 WORDS = st.sampled_from(
     [
         "BP",
@@ -77,7 +77,7 @@ def test_the_command_prints_each_family_and_all():
     call_command("measure_vitals", "--failed", stdout=out)
     lines = out.getvalue().splitlines()
     assert re.fullmatch(r"blood pressure +92 of +92  1\.0000", lines[0])
-    assert re.fullmatch(r"all +807 of +813  0\.9926", lines[-1])
+    assert re.fullmatch(r"all +816 of +822  0\.9927", lines[-1])
 
 
 @given(TEXTS)
