@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -30,7 +30,7 @@ from rich.table import Table
 
 from analytics import checks, marts
 from analytics.history import MartRefresh
-from clinical import logins
+from clinical import logins, vital_readings
 from clinical.access import Role
 from ingestion import runs, sources, tasks
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow, Status
@@ -259,8 +259,10 @@ def _reasons_of(batches: list[IngestBatch]) -> dict[int, Counter[str]]:
 
 
 def _answer() -> bool:
-    """The marts made of it, and what the data checks say."""
-    with console.status("Refreshing the marts and checking the data"):
+    """The vital signs read of it, the marts made of it, and what the data checks say."""
+    with console.status("Reading vital signs, refreshing the marts and checking the data"):
+        with suppress(vital_readings.AlreadyReading):  # by the worker, whom beat has asked
+            vital_readings.read_changed()
         outcomes = marts.refresh()
         found = checks.run()
         alerts.tell()
@@ -297,6 +299,7 @@ def _say_where(port: int) -> None:
         f"The API in words:   {site}/api/docs and, to click through, {site}/api/patients\n"
         f"The data in words:  {site}/api/docs/dictionary and {site}/api/docs/metrics\n"
         f"What to deliver:    {site}/api/docs/contract\n"
+        f"As FHIR R4:         {site}/fhir/metadata\n"
         f"Health:             {site}/health\n"
         f"Logs:               {RUN_FOLDER / 'logs'}\n\n"
         "For programs:"
