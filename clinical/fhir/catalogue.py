@@ -1,6 +1,6 @@
 """All types of resource that clinical rows make; medilink/fhir.py adds those of the files."""
 
-from clinical.fhir import encounters, people
+from clinical.fhir import encounters, groups, people
 from clinical.fhir.registry import registry
 
-registry.add(people.KIND, encounters.KIND)
+registry.add(people.KIND, encounters.KIND, groups.KIND)

@@ -165,6 +165,8 @@ class Kind:
         return {one.name: one for one in self.parameters}
 
     def parts_for(self, user: User) -> list[Part]:
+        if user.fhir_scopes and not user.fhir_scopes.allow(self.name):
+            return []
         return [part for part in self.parts if part.may_read(user)]
 
     def stream(

@@ -104,6 +104,7 @@ def _of_program(token: str) -> tuple[User, str] | None:
         pairs = [Grant(Role(role))] if role else [*EVERYTHING.grants]
     user.access = narrowed(pairs, role, *place, is_read_only=is_read_only)
     user.is_superuser = user.is_superuser and user.access == EVERYTHING
+    user.via_token = token_id
     if is_news:
         logins.note_use(token_id)
     return user, rows[0][0]
