@@ -42,7 +42,7 @@ class Limits:
             return 0
         if not request.user.is_authenticated:
             return asked_too_often(None)
-        return 0 if request.path_info.startswith("/api/") else asked_too_often(request.user.pk)
+        return 0 if request.path_info.startswith(("/api/", "/fhir")) else asked_too_often(request.user.pk)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """What the desk may not show any more of; the API answers for itself."""

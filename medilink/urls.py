@@ -28,7 +28,7 @@ from ingestion.api.passports import (
     TriageVisitPassport,
 )
 from ingestion.api.rejected import RejectedRowViewSet
-from medilink import account, health, metrics
+from medilink import account, fhir, health, metrics
 from medilink.api import index, login
 from medilink.subject_desk import rights
 
@@ -82,6 +82,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/docs/contract/?$", ContractPage.as_view(), name="contract"),
     path("api/contract/<str:name>", ContractFile.as_view(), name="contract_file"),
     re_path(r"^api/docs/?$", index.Docs.as_view(), name="docs"),
+    *fhir.urlpatterns,
     path("", index.Index.as_view()),
     path("dashboard", Dashboard.as_view(), name="dashboard"),
     path("dashboard/<slug:chart>.csv", FigureCSV.as_view(), name="dashboard_csv"),

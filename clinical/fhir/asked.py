@@ -11,7 +11,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Q, Value
+from django.db.models import F, Q, Value
 from django.db.models.lookups import Contains, Exact, StartsWith
 
 from clinical import geography, values
@@ -53,6 +53,13 @@ class Span:
 class Text:
     text: str
     how: str  # "", "exact" or "contains"
+
+    def is_met_by(self, told: str) -> bool:
+        """In memory as the conditions below in the database."""
+        if self.how == "exact":
+            return told == self.text
+        wanted, found = self.text.lower(), told.lower()
+        return wanted in found if self.how == "contains" else found.startswith(wanted)
 
 
 # --- Reading
@@ -152,11 +159,11 @@ def words(column: str, stored: Mapping[str, Any], system: str = "") -> Condition
     )
 
 
-def truth(condition: str) -> Condition:
+def truth(condition: str, yes: str = "true", no: str = "false") -> Condition:
     """A column's lookup that takes true or false."""
 
     def made(asked: Sequence[Token]) -> Q:
-        return any_of(Q(**{condition: one.code == "true"}) for one in asked if one.code in ("true", "false"))
+        return any_of(Q(**{condition: one.code == yes}) for one in asked if one.code in (yes, no))
 
     return made
 
@@ -263,12 +270,13 @@ def phone(column: str) -> Condition:
     return lambda asked: any_of(map(one, asked))
 
 
-def same(expression: Any, shown: Any = None) -> Condition:
-    """A text, compared as names are; to the letter with `shown`, where the expression is only its key."""
+def same(expression: Any) -> Condition:
+    """A column or an expression, compared as names are."""
+    expression = F(expression) if isinstance(expression, str) else expression
 
     def one(asked: Text) -> Q:
         if asked.how == "exact":
-            return Q(Exact(shown or expression, Value(asked.text)))
+            return Q(Exact(expression, Value(asked.text)))
         lookup = Contains if asked.how == "contains" else StartsWith
         return Q(lookup(filters.key(expression), filters.key(Value(asked.text))))
 
@@ -302,3 +310,36 @@ def any_code(column: str, codes: Mapping[Any, tuple[str, str]]) -> Condition:
     return lambda asked: Q(
         **{f"{column}__in": [value for value, pair in codes.items() if any(one.is_of(*pair) for one in asked)]}
     )
+
+
+def written(column: str, system: str = "") -> Condition:
+    """A word that has no code, as a token: compared as names are."""
+
+    def one(asked: Token) -> Q:
+        if asked.system not in (None, system) or not asked.code:
+            return NOTHING
+        return Q(Exact(filters.key(F(column)), filters.key(Value(asked.code))))
+
+    return lambda asked: any_of(map(one, asked))
+
+
+def any_text(*conditions: Condition) -> Condition:
+    return lambda asked: any_of(condition(asked) for condition in conditions)
+
+
+def contains(expression: Any, asked: Sequence[Text]) -> Q:
+    """Wider than what is asked: for a list of texts that are told apart later."""
+    return any_of(Q(Contains(filters.key(expression), filters.key(Value(one.text)))) for one in asked)
+
+
+def facility_number(column: str) -> Condition:
+    """Our own id, or the code in the health facility registry."""
+
+    def one(asked: Token) -> Q:
+        found = Q(pk=int(asked.code)) if re.fullmatch(NUMBER, asked.code) else NOTHING
+        if asked.system == f"{OURS}facility":
+            return found
+        code = Q(**{column: asked.code}) if asked.code else Q(**{f"{column}__isnull": False})
+        return code if asked.system == f"{OURS}hfr" else found | code if asked.system is None else NOTHING
+
+    return lambda asked: any_of(map(one, asked))

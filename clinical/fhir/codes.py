@@ -57,6 +57,5 @@ def filled(**elements: Any) -> Resource:
     return {name: value for name, value in elements.items() if value not in (None, "", [], {})}
 
 
-def resource(kind: str, of: str, changed: datetime, profile: str = "", **elements: Any) -> Resource:
-    meta: Resource = {"lastUpdated": instant(changed)} | ({"profile": [profile]} if profile else {})
-    return {"resourceType": kind, "id": of, "meta": meta} | filled(**elements)
+def resource(kind: str, of: str, changed: datetime, **elements: Any) -> Resource:
+    return {"resourceType": kind, "id": of, "meta": {"lastUpdated": instant(changed)}} | filled(**elements)

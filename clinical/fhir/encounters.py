@@ -94,6 +94,7 @@ def _searches(prefix: str, instant: str, of_class: str) -> dict[str, asked.Condi
 
 RECORDS = Part(
     model=MedicalRecord,
+    when="recorded_at",
     resource="records",
     columns=(*EVENT, "data", "record_type", "record_id", "recorded_at"),
     make=of_record,
@@ -102,6 +103,7 @@ RECORDS = Part(
 )
 VISITS = Part(
     model=TriageVisit,
+    when="visited_at",
     resource="visits",
     columns=(*(*EVENT, "conditions", "triage_level", "chief_complaint", "provider", "visit_id", "visited_at"),),
     make=of_visit,
@@ -134,5 +136,4 @@ KIND = Kind(
         "service-provider": lambda found: [found["serviceProvider"]["reference"]],
         "diagnosis": lambda found: [one["condition"]["reference"] for one in found.get("diagnosis", ())],
     },
-    patients=lambda found: int(found["subject"]["reference"].rpartition("/")[2]),
 )

@@ -94,5 +94,4 @@ KIND = Kind(
         Parameter("organization", "reference", "The facility that knows the patient.", ("Organization",)),
     ),
     includes={"organization": lambda found: [found["managingOrganization"]["reference"]]},
-    patients=lambda found: int(found["id"]),
 )

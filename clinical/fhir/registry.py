@@ -15,6 +15,7 @@ from django.db.models import BooleanField, Case, F, Model, Q, QuerySet, Value, W
 from django.db.models.functions import Greatest
 
 from clinical import access
+from clinical.audit import reads
 from clinical.fhir.codes import Resource, Row
 from clinical.models import User
 from clinical.models.subjects import Restrictable
@@ -46,9 +47,12 @@ class Part:
     has: Q = EVERYTHING  # which rows have any
     know: Callable[[Sequence[Row]], Any] = _nothing_known
     has_many: bool = False
+    size: str = ""  # of those with many: the lookup that tells how many
     is_masked: bool = False  # made of masked columns only: there for who sees the row clearly
     changed: tuple[Any, ...] = ("updated_at",)
+    when: str = ""  # the instant at which it happened
     shows_merged: bool = False
+    is_national: bool = False  # its rows are at no place: for who may read them of the whole country
     searches: Mapping[str, Callable[[Sequence[Any]], Q]] = field(default_factory=dict)
     masked_searches: frozenset[str] = frozenset()
     matches: Mapping[str, Callable[[Sequence[Any]], Matches]] = field(default_factory=dict)  # of those with many
@@ -62,6 +66,11 @@ class Part:
         found = self.id.fullmatch(of)
         return int(found[1]) if found else None
 
+    @cached_property
+    def patient(self) -> str | None:
+        """The column that says of whom a row is."""
+        return reads.names_patients(self.model)
+
     @property
     def last_updated(self) -> Any:
         return Greatest(*self.changed) if len(self.changed) > 1 else F(self.changed[0])
@@ -71,8 +80,10 @@ class Part:
         return tuple(one for one in self.changed if isinstance(one, str))
 
     def may_read(self, user: User) -> bool:
-        clear = user.access.clear_scope(self.resource)
-        return user.access.may(access.READ, self.resource) and not (self.is_masked and clear.is_empty)
+        scope, clear = user.access.scope(access.READ, self.resource), user.access.clear_scope(self.resource)
+        if self.is_national and not scope.is_national:
+            return False
+        return not (clear if self.is_masked else scope).is_empty
 
     def queryset(
         self, user: User, since: datetime | None = None, until: datetime | None = None, *, clearly: bool = False
@@ -108,6 +119,16 @@ class Part:
             erased = {"erased_at": None} if hasattr(self.model, "erased_at") else {}
             return rows.filter(Q(deleted_at=None) | Q(merged_into__isnull=False), **erased)
         return rows.filter(deleted_at=None) if hasattr(self.model, "deleted_at") else rows
+
+    def is_deleted(self, of: str, user: User) -> bool:
+        """Whether a resource of that id was made of a row which is deleted now, in the user's scope."""
+        pk = self.row_id(of)
+        if pk is None or not hasattr(self.model, "deleted_at"):
+            return False
+        rows = self.model.objects.filter(pk=pk, deleted_at__isnull=False)
+        if issubclass(self.model, Restrictable):
+            rows = rows.filter(restricted_at=None)
+        return bool(self._inside(rows, user.access.scope(access.READ, self.resource)).exists())
 
     def _inside(self, rows: "QuerySet[Any]", scope: access.Scope) -> "QuerySet[Any]":
         return rows if scope.is_national else rows.filter(scope.of_places(*self.model.PLACE))
@@ -153,7 +174,7 @@ class Kind:
     parameters: tuple[Parameter, ...]
     # By name of an _include: where in a resource the references stand.
     includes: Mapping[str, Callable[[Resource], Iterable[str | None]]] = field(default_factory=dict)
-    patients: Callable[[Resource], int | None] = lambda _: None  # of whom it tells
+    interactions: tuple[str, ...] = ()  # besides read and search
 
     @property
     def model(self) -> type[Model]:
@@ -178,7 +199,25 @@ class Kind:
                 yield from made
 
 
+@dataclass(frozen=True)
+class Operation:
+    """What can be done besides reading and searching; `of` is a type, or empty for the whole system."""
+
+    name: str
+    definition: str
+    of: str = ""
+
+
 class Registry(dict[str, Kind]):
+    """By type; and what the CapabilityStatement says besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+        self.instantiates: list[str] = []
+        self.security: list[Resource] = []  # the services by which one may log in
+        self.interactions: list[str] = []  # of the whole system
+
     def add(self, *kinds: Kind) -> None:
         self.update({kind.name: kind for kind in kinds})
 

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from clinical.api.refusals import Conflict, Duplicate, Protected, TooLarge, Unavailable
+from clinical.fhir import refusals
 from medilink.logs import of_error
 from medilink.requests import request_id
 
@@ -57,48 +58,53 @@ def refuse(exc: Exception, context: Any) -> Response | None:
     return Refusals(exc, context).run()
 
 
-def _answer(status: int, code: str, detail: str) -> JsonResponse:
+def _answer(request: HttpRequest, status: int, code: str, detail: str) -> JsonResponse:
+    if request.path.startswith("/fhir"):
+        outcome = refusals.outcome(refusals.issue(status, code, detail))
+        return JsonResponse(outcome, status=status, content_type=refusals.MEDIA_TYPE)
     kind = "server_error" if status >= 500 else "client_error"
     return JsonResponse({"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]}, status=status)
 
 
 def _is_for_people(request: HttpRequest) -> bool:
-    return "text/html" in request.META.get("HTTP_ACCEPT", "") and not request.path.startswith("/api/")
+    return "text/html" in request.META.get("HTTP_ACCEPT", "") and not request.path.startswith(("/api/", "/fhir"))
 
 
 def refused(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     """Of a middleware: in words for people, in the one shape for programs."""
     return (
-        HttpResponse(f"<h1>{detail}</h1>", status=status) if _is_for_people(request) else _answer(status, code, detail)
+        HttpResponse(f"<h1>{detail}</h1>", status=status)
+        if _is_for_people(request)
+        else _answer(request, status, code, detail)
     )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
-        return _answer(413, "too_large", "The body is larger than 1 MiB.")
-    return _answer(400, "bad_request", "The request cannot be understood.")
+        return _answer(request, 413, "too_large", "The body is larger than 1 MiB.")
+    return _answer(request, 400, "bad_request", "The request cannot be understood.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_for_people(request):
         return HttpResponse("<h1>There is no such page.</h1>", status=404)
-    return _answer(404, "not_found", "Not found.")
+    return _answer(request, 404, "not_found", "Not found.")
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(403, "permission_denied", "You do not have permission to perform this action.")
+    return _answer(request, 403, "permission_denied", "You do not have permission to perform this action.")
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     if _is_for_people(request):
         return HttpResponse("<h1>Not available now; try again shortly.</h1>", status=503)
-    return _answer(503, "unavailable", "Not available now; try again shortly.")
+    return _answer(request, 503, "unavailable", "Not available now; try again shortly.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_for_people(request):
         return HttpResponse(f"<h1>Something went wrong</h1><p>{_in_words()}</p>", status=500)
-    return _answer(500, "error", _in_words())
+    return _answer(request, 500, "error", _in_words())
 
 
 def _in_words() -> str:

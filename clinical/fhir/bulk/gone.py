@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from clinical import access
 from clinical.api import tombstones
-from clinical.fhir.bulk.selection import STATES, Line, Selection, patient_column
+from clinical.fhir.bulk.selection import STATES, Line, Selection
 from clinical.fhir.codes import Resource, instant
 from clinical.fhir.registry import Part
 from clinical.models import Facility, Revision
@@ -107,7 +107,7 @@ def _removed(selection: Selection, part: Part) -> Iterator[str]:
 def _is_meant(selection: Selection, part: Part, pk: int, was: dict[str, Any]) -> bool:
     """Whether the level of the export would have had it."""
     people, group = selection.export.patient_ids, selection.export.group
-    if people is not None and (pk if patient_column(part) == "pk" else was.get("patient_id")) not in people:
+    if people is not None and (pk if part.patient == "id" else was.get("patient_id")) not in people:
         return False
     if not group:
         return True

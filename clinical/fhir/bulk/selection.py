@@ -8,26 +8,17 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from clinical import access, geography
-from clinical.fhir import catalogue  # noqa: F401  # fills the registry
 from clinical.fhir.registry import Kind, Part, registry
-from clinical.models import FhirExport, Patient, User
+from clinical.models import FhirExport, User
 
 EVERYTHING = Q()
 # Asked for by name only: its lines grow with each look at them.
 NOT_BY_ITSELF = frozenset({"AuditEvent"})
 
 
-def patient_column(part: Part) -> str | None:
-    """By which a row says of whom it is; None where it is of nobody."""
-    if part.model is Patient:
-        return "pk"
-    names = {one.attname for one in part.model._meta.concrete_fields}
-    return "patient_id" if "patient_id" in names else None
-
-
-def is_of_patients(kind: Kind) -> bool:
-    """Whether it is in the compartment of a patient."""
-    return all(patient_column(part) for part in kind.parts)
+def is_of_patients(part: Part) -> bool:
+    """Whether what it makes is in the compartment of a patient."""
+    return part.patient is not None
 
 
 def types(user: User, level: str) -> list[str]:
@@ -35,7 +26,7 @@ def types(user: User, level: str) -> list[str]:
     return [
         name
         for name, kind in registry.items()
-        if kind.parts_for(user) and (level == FhirExport.Level.SYSTEM or is_of_patients(kind))
+        if any(level == FhirExport.Level.SYSTEM or is_of_patients(part) for part in kind.parts_for(user))
     ]
 
 
@@ -63,7 +54,7 @@ class Selection:
             kind = registry[name]
             allowed = {id(part) for part in kind.parts_for(self.user)}
             for number, part in enumerate(kind.parts):
-                if id(part) in allowed:
+                if id(part) in allowed and (self.export.level == FhirExport.Level.SYSTEM or is_of_patients(part)):
                     yield Line(kind, number, part)
 
     def rows(self, part: Part) -> "QuerySet[Any]":
@@ -79,7 +70,7 @@ class Selection:
         if self.export.group:
             condition &= of_group(part, self.export.group)
         if self.export.patient_ids is not None:
-            condition &= Q(**{f"{patient_column(part)}__in": self.export.patient_ids})
+            condition &= Q(**{f"{part.patient}__in": self.export.patient_ids})
         return condition
 
 

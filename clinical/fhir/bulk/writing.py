@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from clinical.api.exports import OPTIONS, json_of
+from clinical.fhir import refusals
 from clinical.fhir.bulk import files, gone
 from clinical.fhir.bulk.claims import Claim
 from clinical.fhir.bulk.selection import Line, Selection
@@ -96,7 +97,8 @@ def _write_part(rows: "QuerySet[Any]", line: Line, claim: Claim, after: int, upt
             resources = [one for _, ones in made for one in ones]
             file.write(_lines(resources))
             count += len(resources)
-            people |= {pk for pk in map(line.kind.patients, resources) if pk is not None}
+            if line.part.patient:
+                people |= {row[line.part.patient] for row in found}
             last = found[-1]["pk"]
             if upto is None and digest.rows >= ROWS:
                 break
@@ -138,12 +140,12 @@ def _write_gone(selection: Selection, claim: Claim, kept: set[int], known: Known
 
 
 def _write_ignored(selection: Selection, claim: Claim, kept: set[int], known: Known) -> None:
-    told = ({"resourceType": "OperationOutcome", "issue": [_issue(name)]} for name in selection.export.ignored)
+    told = (refusals.outcome(_issue(name)) for name in selection.export.ignored)
     _write_small(claim, FhirExportPart.Of.ERROR, "OperationOutcome", told, kept, known)
 
 
 def _issue(name: str) -> Resource:
-    return {"severity": "warning", "code": "not-supported", "diagnostics": f"The parameter {name} was ignored."}
+    return refusals.issue(400, "unknown_parameter", f"{name} was ignored, as you have said.", severity="warning")
 
 
 def _write_small(

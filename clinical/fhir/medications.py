@@ -1,0 +1,83 @@
+"""MedicationStatement: the medicines of a record, in its source's words."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db.models import Q
+from django.db.models.fields.json import KT
+
+from clinical import terms
+from clinical.fhir import asked
+from clinical.fhir.codes import Resource, Row, coding, concept, identifier, instant, reference, resource
+from clinical.fhir.encounters import CONTEXT, RECORD
+from clinical.fhir.registry import Kind, Parameter, Part
+from clinical.models import MedicalRecord
+
+STATUSES = "http://hl7.org/fhir/CodeSystem/medication-statement-status"
+
+
+def of_record(row: Row, known: Any) -> list[Resource]:
+    of, text = f"{RECORD}{row['id']}", row["data"]["medications"]
+    return [
+        resource(
+            "MedicationStatement",
+            of,
+            row["last_updated"],
+            identifier=[identifier("medication", of)],
+            status="unknown",  # whether it was taken, nobody has said
+            medicationCodeableConcept=concept(*(coding(*one) for one in known.get(text, ())), text=text),
+            subject=reference("Patient", row["patient_id"]),
+            context=reference("Encounter", of),
+            dateAsserted=instant(row["recorded_at"]),
+        )
+    ]
+
+
+def _known(rows: Sequence[Row]) -> Any:
+    return terms.codings("medication", {row["data"]["medications"] for row in rows})
+
+
+def _is_coded(asked_for: Sequence[asked.Token]) -> Callable[[Resource], bool]:
+    def met(found: Resource) -> bool:
+        codings = found["medicationCodeableConcept"].get("coding", ())
+        return any(one.is_of(each["system"], each["code"]) for one in asked_for for each in codings)
+
+    return met
+
+
+MEDICATIONS: Any = KT("data__medications")
+KIND = Kind(
+    name="MedicationStatement",
+    parts=(
+        Part(
+            model=MedicalRecord,
+            when="recorded_at",
+            resource="records",
+            columns=("id", "patient_id", "data", "recorded_at"),
+            make=of_record,
+            prefix=RECORD,
+            has=Q(data__medications__gt=""),
+            know=_known,
+            searches=CONTEXT
+            | {
+                "context": asked.rows("pk", "Encounter", RECORD),
+                "status": asked.coded((STATUSES, "unknown")),
+                "code": lambda _: Q(),
+                "code:text": asked.same(MEDICATIONS),
+            },
+            matches={"code": _is_coded},
+        ),
+    ),
+    parameters=(
+        Parameter("patient", "reference", "Who takes them.", ("Patient",)),
+        Parameter("subject", "reference", "Who takes them.", ("Patient",)),
+        Parameter("context", "reference", "Where they were written down.", ("Encounter",)),
+        Parameter("status", "token", "Always unknown."),
+        Parameter("code", "token", "A code that our map has for its words; with :text, the beginning of the words."),
+    ),
+    includes={
+        "patient": lambda found: [found["subject"]["reference"]],
+        "subject": lambda found: [found["subject"]["reference"]],
+        "context": lambda found: [found["context"]["reference"]],
+    },
+)

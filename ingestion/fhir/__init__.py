@@ -1,0 +1,1 @@
+"""What FHIR tells of files: where a resource comes from."""

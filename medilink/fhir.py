@@ -1,0 +1,9 @@
+"""The wiring of /fhir: the clinical types, those of the files, and their addresses."""
+
+from clinical.fhir import catalogue  # noqa: F401  it fills the registry
+from clinical.fhir.registry import registry
+from clinical.fhir.routes import routes
+from ingestion.fhir import provenance
+
+registry.add(provenance.KIND)
+urlpatterns = routes()
