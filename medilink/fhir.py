@@ -1,9 +1,11 @@
 """The wiring of /fhir: the clinical types, those of the files, and their addresses."""
 
 from clinical.fhir import catalogue  # noqa: F401  it fills the registry
+from clinical.fhir.bulk import doors as bulk
 from clinical.fhir.registry import registry
 from clinical.fhir.routes import routes
+from clinical.smart import doors as smart
 from ingestion.fhir import provenance
 
 registry.add(provenance.KIND)
-urlpatterns = routes()
+urlpatterns = routes([*bulk.routes(), *smart.routes()])

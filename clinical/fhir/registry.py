@@ -185,8 +185,12 @@ class Kind:
     def by_name(self) -> dict[str, Parameter]:
         return {one.name: one for one in self.parameters}
 
+    def is_in_scope(self, user: User, letters: str = "") -> bool:
+        """Of a SMART client's token: that it may read (r) or search (s) the type, or do something with it."""
+        return user.fhir_scopes is None or user.fhir_scopes.allow(self.name, letters)
+
     def parts_for(self, user: User) -> list[Part]:
-        if user.fhir_scopes and not user.fhir_scopes.allow(self.name):
+        if not self.is_in_scope(user):
             return []
         return [part for part in self.parts if part.may_read(user)]
 

@@ -32,4 +32,4 @@ def routes(more: Sequence[URLPattern] = ()) -> list[URLPattern]:
 def _view(door: type[OfKind], kind: Kind) -> Callable[..., Any]:
     known = {"kind": kind, "model": kind.model, "resource": kind.parts[0].resource}
     view: Any = type(f"{kind.name}{door.__name__}", (door,), known)
-    return view.as_view()  # type: ignore[no-any-return]  # a class that is only made here
+    return view.as_view()

@@ -45,7 +45,9 @@ class FhirExport(models.Model):
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
     grants = models.JSONField(default=list, help_text="what who asked for it held when it was read")
-    transaction_at = models.DateTimeField(null=True, help_text="what was changed until then is in it, and nothing later")
+    transaction_at = models.DateTimeField(
+        null=True, help_text="what was changed until then is in it, and nothing later"
+    )
     finished_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     polled_at = models.DateTimeField(null=True)
@@ -58,9 +60,7 @@ class FhirExport(models.Model):
                 fields=["user"], condition=Q(status__in=["queued", "running"]), name="fhir_exports_one_of_a_user"
             ),
             holds(Q(level__in=["system", "patient", "group"]), "fhir_exports_level_is_known"),
-            holds(
-                Q(status__in=["queued", "running", "done", "failed", "cancelled"]), "fhir_exports_status_is_known"
-            ),
+            holds(Q(status__in=["queued", "running", "done", "failed", "cancelled"]), "fhir_exports_status_is_known"),
             holds(Q(level="group") | Q(group=""), "fhir_exports_group_of_a_group"),
             holds(~Q(status="running") | Q(lease_until__isnull=False), "fhir_exports_running_has_a_lease"),
             holds(

@@ -43,7 +43,7 @@ class SmartToken(models.Model):
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
     scopes = ArrayField(models.TextField())
     created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
-    expires_at = models.DateTimeField(help_text="no assertion that it could be repeated with lives longer")
+    expires_at = models.DateTimeField(help_text="kept an hour longer, by when its assertion is over too")
 
     class Meta:
         db_table = "smart_tokens"

@@ -2,3 +2,5 @@
 
 A token is never wider than the program's user, and narrowed to the types of resource that its scopes name.
 """
+
+PREFIX = "mls_"  # of a token

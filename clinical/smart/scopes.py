@@ -29,7 +29,9 @@ class Scopes:
 
     def within(self, wider: "Scopes") -> "Scopes":
         """What of these the wider ones allow."""
-        common = {(of, letter) for of, letter in self.pairs if (of, letter) in wider.pairs or (ANY, letter) in wider.pairs}
+        common = {
+            (of, letter) for of, letter in self.pairs if (of, letter) in wider.pairs or (ANY, letter) in wider.pairs
+        }
         common |= {(of, letter) for of, letter in wider.pairs if (ANY, letter) in self.pairs}
         return Scopes(frozenset(common))
 

@@ -42,8 +42,8 @@ def _is_anybody_gone(since: Any) -> bool:
 def _narrowed(user: User, token: ProgramToken) -> Access:
     if logins.state_of(token) != "alive":
         return NOBODY
-    known = {pair.facility_id for pair in user.access.grants} | {token.facility_id}
-    places = {one.pk: one for one in Facility.objects.filter(pk__in=known - {None})}
+    known = [pk for pk in (token.facility_id, *(pair.facility_id for pair in user.access.grants)) if pk]
+    places = {one.pk: one for one in Facility.objects.filter(pk__in=known)}
 
     def placed(role: Role, state: str, lga: str, facility_id: int | None) -> Grant:
         at = places.get(facility_id) if facility_id else None

@@ -45,7 +45,7 @@ def _of_line(selection: Selection, line: Line) -> Iterator[str]:
 
 def _changed(selection: Selection, part: Part) -> Iterator[str]:
     """Of rows that are still there, and were before: what they no longer make."""
-    since = selection.export.since
+    since = selection.since
     scope = selection.user.access.scope(access.READ, part.resource)
     rows = part.model.objects.inside(scope).filter(selection.narrow(part), created_at__lte=since)
     rows = rows.annotate(last_updated=part.last_updated).filter(
@@ -80,10 +80,10 @@ def _listed_before(part: Part, pks: list[int], selection: Selection) -> dict[int
     """How long the rows' lists were at most, as what was changed since tells, and as they are."""
     longest = {row["pk"]: _longest(row) for row in part.model.objects.filter(pk__in=pks).values("pk", *part.columns)}
     revisions = Revision.objects.filter(
-        table=part.model._meta.db_table, object_id__in=pks, at__gt=selection.export.since, was__isnull=False
+        table=part.model._meta.db_table, object_id__in=pks, at__gt=selection.since, was__isnull=False
     )
     for pk, was in revisions.values_list("object_id", "was"):
-        longest[pk] = max(longest.get(pk, 0), _longest(was))
+        longest[pk] = max(longest.get(pk, 0), _longest(was or {}))
     return longest
 
 
@@ -93,7 +93,7 @@ def _longest(row: dict[str, Any]) -> int:
 
 def _removed(selection: Selection, part: Part) -> Iterator[str]:
     """Of rows that are gone from their table."""
-    since, user = selection.export.since, selection.user
+    since, user = selection.since, selection.user
     scope = user.access.scope(access.READ, part.resource)
     for removals in tombstones.since(part.model, since, scope, {}):
         if removals.model is not Revision:
@@ -111,10 +111,11 @@ def _is_meant(selection: Selection, part: Part, pk: int, was: dict[str, Any]) ->
         return False
     if not group:
         return True
-    facility = pk if part.model is Facility else was.get("facility_id")
-    members = Facility.objects.filter(pk=facility).values_list("pk", flat=True)
+    facility = was.get("facility_id") or 0
     kind, _, of = group.partition("-")
-    return str(facility) == of if kind == "facility" else members.filter(state=STATES[of]).exists()
+    if kind == "facility":
+        return str(facility) == of
+    return Facility.objects.filter(pk=facility, state=STATES[of]).exists()
 
 
 def _ids(part: Part, pk: int, most: int) -> Iterable[str]:

@@ -92,5 +92,3 @@ def forget(export_ids: list[int]) -> None:
     for export_id in export_ids:
         files.remove_all(export_id)
     FhirExport.objects.filter(pk__in=export_ids).delete()
-
-

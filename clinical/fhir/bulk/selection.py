@@ -26,7 +26,8 @@ def types(user: User, level: str) -> list[str]:
     return [
         name
         for name, kind in registry.items()
-        if any(level == FhirExport.Level.SYSTEM or is_of_patients(part) for part in kind.parts_for(user))
+        if kind.is_in_scope(user, "rs")
+        and any(level == FhirExport.Level.SYSTEM or is_of_patients(part) for part in kind.parts_for(user))
     ]
 
 
@@ -48,6 +49,12 @@ class Selection:
     export: FhirExport
     user: User
     until: datetime  # what was changed later is not in it
+
+    @property
+    def since(self) -> datetime:
+        """Of an export that has one."""
+        assert self.export.since
+        return self.export.since
 
     def lines(self) -> Iterator[Line]:
         for name in self.export.types:
