@@ -6,6 +6,12 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+# To whom the erasures themselves are not shown.
+ERASED = """
+CREATE FUNCTION is_anybody_erased(since timestamptz) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public AS
+'SELECT EXISTS (SELECT FROM public.erasures WHERE done_at >= since)';
+"""
 # An export is its asker's alone; a worker is the owner, whom no policy binds.
 POLICIES = """
 ALTER TABLE fhir_exports ENABLE ROW LEVEL SECURITY;
@@ -163,4 +169,5 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=('client', 'jti'), name='smart_tokens_one_of_an_assertion'),
         ),
         migrations.RunSQL(POLICIES, NO_POLICIES),
+        migrations.RunSQL(ERASED, "DROP FUNCTION is_anybody_erased(timestamptz)"),
     ]

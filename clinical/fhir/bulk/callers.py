@@ -6,7 +6,7 @@ from django.db import connection
 
 from clinical import logins
 from clinical.access import NOBODY, Access, Grant, Role, narrowed
-from clinical.models import Erasure, Facility, FhirExport, ProgramToken, User
+from clinical.models import Facility, FhirExport, ProgramToken, User
 
 
 def of_export(export: FhirExport) -> User | None:
@@ -32,10 +32,8 @@ def is_still_theirs(export: FhirExport) -> bool:
 
 def _is_anybody_gone(since: Any) -> bool:
     """Erased or restricted since: an export that may tell of them is void, whoever it was."""
-    if Erasure.objects.filter(done_at__gte=since).exists():
-        return True
     with connection.cursor() as cursor:
-        cursor.execute("SELECT is_anybody_restricted(%s)", [since])
+        cursor.execute("SELECT is_anybody_restricted(%s) OR is_anybody_erased(%s)", [since, since])
         return bool(cursor.fetchone()[0])
 
 

@@ -33,6 +33,7 @@ UPDATE fhir_exports SET status = %(status)s, lease_until = NULL, finished_at = c
     expires_at = clock_timestamp() + %(kept)s
 WHERE {OURS}
 """  # noqa: S608
+GIVE_BACK = f"UPDATE fhir_exports SET status = 'queued', lease_until = NULL WHERE {OURS}"  # noqa: S608
 # A part and the export's row in one statement: what a late worker adds is added to nothing.
 ADD = f"""
 INSERT INTO fhir_export_parts
@@ -79,6 +80,9 @@ class Claim:
 
     def finish(self, status: str) -> None:
         self._ours(FINISH, status=status, kept=KEPT)
+
+    def give_back(self) -> None:
+        self._run(GIVE_BACK)
 
     def _ours(self, sql: str, **values: Any) -> None:
         if not self._run(sql, **values):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, Any
 
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files import File
@@ -44,7 +45,7 @@ def _bucket(_pid: int, bucket: str, endpoint_url: str | None) -> Storage:
         addressing_style="path" if endpoint_url else "auto",
         object_parameters={} if endpoint_url else {"ServerSideEncryption": "AES256"},
         max_memory_size=BLOCK,
-        use_threads=False,
+        transfer_config=TransferConfig(use_threads=False),
     )
 
 

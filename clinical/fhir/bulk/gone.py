@@ -59,7 +59,7 @@ def _changed(selection: Selection, part: Part) -> Iterator[str]:
     for pks in _batched(_walk(rows)):
         made = part.queryset(selection.user).filter(pk__in=pks)
         standing_ids = {one["id"] for ones in part.made(made) for one in ones}
-        before = _listed_before(part, pks, selection)
+        before = _listed_before(part, pks)
         for pk in pks:
             yield from (of for of in _ids(part, pk, before.get(pk, 0)) if of not in standing_ids)
 
@@ -76,12 +76,10 @@ def _batched(pks: Iterator[int]) -> Iterator[list[int]]:
         yield found
 
 
-def _listed_before(part: Part, pks: list[int], selection: Selection) -> dict[int, int]:
-    """How long the rows' lists were at most, as what was changed since tells, and as they are."""
+def _listed_before(part: Part, pks: list[int]) -> dict[int, int]:
+    """How long the rows' lists have ever been: which of their versions somebody holds is not known."""
     longest = {row["pk"]: _longest(row) for row in part.model.objects.filter(pk__in=pks).values("pk", *part.columns)}
-    revisions = Revision.objects.filter(
-        table=part.model._meta.db_table, object_id__in=pks, at__gt=selection.since, was__isnull=False
-    )
+    revisions = Revision.objects.filter(table=part.model._meta.db_table, object_id__in=pks, was__isnull=False)
     for pk, was in revisions.values_list("object_id", "was"):
         longest[pk] = max(longest.get(pk, 0), _longest(was or {}))
     return longest
@@ -99,9 +97,12 @@ def _removed(selection: Selection, part: Part) -> Iterator[str]:
         if removals.model is not Revision:
             continue  # a restricted row is still there
         gone = removals.filter(at__gt=since, at__lte=selection.until).order_by("id")
-        for pk, was in gone.values_list("object_id", "was").iterator(chunk_size=BATCH):
-            if _is_meant(selection, part, pk, was):
-                yield from _ids(part, pk, _longest(was) if part.has_many else 1)
+        rows = gone.values_list("object_id", "was").iterator(chunk_size=BATCH)
+        meant = (pk for pk, was in rows if _is_meant(selection, part, pk, was))
+        for pks in _batched(meant):
+            before = _listed_before(part, pks) if part.has_many else {}
+            for pk in pks:
+                yield from _ids(part, pk, before.get(pk, 1))
 
 
 def _is_meant(selection: Selection, part: Part, pk: int, was: dict[str, Any]) -> bool:

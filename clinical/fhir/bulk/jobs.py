@@ -57,6 +57,10 @@ def carry_out(export_id: int) -> bool:
     except claims.ClaimLost as error:
         logger.info("%s", error)
         return False
+    except files.NotThere as error:  # the store is away: the sweep tries again
+        logger.warning("Export %s waits for its store: %s", export_id, error)
+        claim.give_back()
+        return False
     finally:
         claim.close()
 
@@ -70,7 +74,7 @@ def _carry_out(export: FhirExport, claim: claims.Claim) -> bool:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        until = min(horizon, *([export.until] if export.until else [])) - TICK
+        until = min(horizon, export.until or horizon) - TICK
         claim.begin(until, callers.grants_of(user))
         writing.write(Selection(export, user, until), claim)
     claim.finish(Status.DONE)
