@@ -233,13 +233,13 @@ def state(column: str) -> Condition:
 
 
 def _states(asked: Text) -> list[str]:
-    wanted = asked.text.lower()
-    if asked.how == "exact":
-        return [state for state, code in geography.HEALTH_CODES.items() if asked.text in (code, state)]
-    known = {geography.find_state(asked.text)} - {None}
-    if asked.how == "contains":
-        return [state for state in geography.STATES if wanted in state.lower()]
-    return [state for state in geography.STATES if state in known or state.lower().startswith(wanted)]
+    found = {
+        state
+        for state, code in geography.HEALTH_CODES.items()
+        if any(asked.is_met_by(told) for told in (code, geography.in_words(state)))
+    }
+    spelt = geography.find_state(asked.text)
+    return sorted(found | ({spelt} if spelt and not asked.how else set()))
 
 
 def identified(system: str, column: str = "", of_facility: str = "") -> Condition:
