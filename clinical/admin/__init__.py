@@ -3,7 +3,7 @@
 Nothing is ever removed. The pages on probable duplicates are in clinical/duplicates/desk.py.
 """
 
-from clinical.admin import accounts, audit, events, patients
+from clinical.admin import accounts, audit, clients, events, patients
 from clinical.duplicates import desk as duplicates
 
-__all__ = ["accounts", "audit", "duplicates", "events", "patients"]
+__all__ = ["accounts", "audit", "clients", "duplicates", "events", "patients"]

@@ -1,5 +1,6 @@
 """Registering programs with their public keys, and ending them."""
 
+import re
 from typing import Any
 
 import jwt
@@ -11,6 +12,7 @@ from clinical.models import SmartClient, User
 from clinical.smart import scopes
 
 ALGORITHMS = {"RSA": "RS384", "EC": "ES384"}
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CURVE = "P-384"
 SMALLEST_RSA = 2048
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
@@ -52,9 +54,8 @@ def _checked(one: Any) -> dict[str, Any]:
     return {name: one[name] for name in ("kty", "kid", "n", "e", "crv", "x", "y") if name in one} | {"alg": algorithm}
 
 
-@transaction.atomic
-def register(client_id: str, user: User, keys: Any, texts: list[str], *, by: User | None) -> tuple[SmartClient, bool]:
-    """The program, and whether it is new; one that is known gets these keys and scopes, and lives again."""
+def check(user: User, keys: Any, texts: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Keys and scopes as they are stored; raises Refused."""
     if not user.is_active or user.is_superuser:
         raise Refused(f"The user {user.username} is disabled or a superuser; a program has a user of its own.")
     try:
@@ -63,7 +64,16 @@ def register(client_id: str, user: User, keys: Any, texts: list[str], *, by: Use
         raise Refused("A scope is written as system/Patient.rs or system/*.rs.") from error
     if not allowed.pairs:
         raise Refused("Give at least one scope, such as system/*.rs.")
-    known = {"user": user, "keys": checked(keys), "scopes": allowed.texts(), "ended_at": None}
+    return checked(keys), allowed.texts()
+
+
+@transaction.atomic
+def register(client_id: str, user: User, keys: Any, texts: list[str], *, by: User | None) -> tuple[SmartClient, bool]:
+    """The program, and whether it is new; one that is known gets these keys and scopes, and lives again."""
+    if not NAME.fullmatch(client_id):
+        raise Refused("A client's id is made of up to 64 letters, digits, ., _ and -.")
+    keys, allowed = check(user, keys, texts)
+    known = {"user": user, "keys": keys, "scopes": allowed, "ended_at": None}
     client, is_new = SmartClient.objects.update_or_create(client_id=client_id, defaults=known)
     audit.note(by, "register client", "smart_clients", client.pk, user_id=user.pk, scopes=client.scopes)
     return client, is_new

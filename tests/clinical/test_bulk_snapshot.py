@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection, transaction
@@ -222,16 +223,11 @@ jobs.carry_out(int(sys.argv[1]))
 @pytest.mark.drill
 def test_a_killed_worker_is_followed_by_another_while_others_write(steward, people, settings):
     number = ask(steward, query=TYPES)
-    known = connection.settings_dict
-    place = f"{known['HOST']}:{known['PORT']}" if not str(known["HOST"]).startswith("/") else ""
-    url = f"postgres://{known['USER']}:{known['PASSWORD']}@{place}/{known['NAME']}"
-    if not place:
-        url += f"?host={known['HOST']}&port={known['PORT']}"
+    known = urlsplit(os.environ["DATABASE_URL"])
     environment = os.environ | {
-        "DATABASE_URL": url,
+        "DATABASE_URL": known._replace(path=f"/{connection.settings_dict['NAME']}").geturl(),
         "FHIR_EXPORT_FOLDER": settings.FHIR_EXPORT_FOLDER,
         "MEDILINK_EMBEDDED": "true",
-        "SECRET_KEY": settings.SECRET_KEY,
     }
     with writers():
         done = subprocess.run([sys.executable, "-c", WORKER, str(number)], env=environment, check=False)
