@@ -23,7 +23,7 @@ from clinical import audit
 from clinical.access import Role
 from clinical.api.resource import Listing
 from clinical.duplicates import search
-from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, ProgramToken, Table, User
+from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, ProgramToken, SmartClient, Table, User
 from ingestion.models import IngestRun, Rule, RuleUse, Source
 from medilink.models import Alert
 from medilink.urls import api
@@ -85,6 +85,7 @@ def country() -> dict[str, Place]:
         "user": somebody,
         "search": DuplicateSearch.objects.latest("id"),
         "token": ProgramToken.objects.create(user=somebody, digest=b"digest", expires_at=now),
+        "client": SmartClient.objects.create(client_id="lab", user=somebody, keys={"keys": []}, scopes=["system/*.rs"]),
         "alert": Alert.objects.create(cause="x", what="Trouble", link="/admin/"),
         "check": CheckRun.objects.create(started_at=now),
         "owner": DataOwner.objects.get(name="stewards"),
@@ -125,7 +126,7 @@ def _settle(place: Place, number: int) -> None:
     ]
     things["patient"] = people[0]
     today = timezone.localdate()
-    said = {"treatment": VEIL, "notes": f"{VEIL} {word}", "record_id": f"{VEIL}-{word}"}
+    said = {"medications": f"{word} syrup", "treatment": VEIL, "notes": f"{VEIL} {word}", "record_id": f"{VEIL}-{word}"}
     things["record"] = rows.record(people[0], today, diagnosis=f"{word} fever", record_type=word, **said)
     said = {"chief_complaint": f"{VEIL} {word}", "vital_signs": VEIL, "recommendations": [VEIL], "provider": VEIL}
     things["visit"] = rows.visit(people[0], today, 2, visit_id=f"{VEIL}-{word}", conditions=[f"{word} pox"], **said)

@@ -54,16 +54,35 @@ OF_PLACES = {  # what stands at a route's id, by the folder of its address
     "batchshare": "share",
     "monitorresult": "monitor",
     "rule": "rule",
+    "Organization": "facility",
+    "Location": "facility",
+    "Patient": "patient",
+    "Encounter": "visit",
+    "Condition": "visit",
+    "Observation": "visit",
+    "MedicationStatement": "record",
+    "Provenance": "patient",
+    "Group": "facility",
+}
+FHIR_IDS = {  # of what is made of it, where that is not its own id
+    "Encounter": "visit-{}",
+    "Condition": "visit-{}-1",
+    "Observation": "visit-{}-acuity",
+    "MedicationStatement": "record-{}",
+    "Provenance": "patient-{}",
+    "Group": "facility-{}",
 }
 OF_NO_PLACE = {
     "audit-events": "event",
     "auditevent": "event",
+    "AuditEvent": "event",
     "runs": "run",
     "ingestrun": "run",
     "source": "source",
     "user": "user",
     "duplicatesearch": "search",
     "programtoken": "token",
+    "smartclient": "client",
     "alert": "alert",
     "checkrun": "check",
     "dataowner": "owner",
@@ -101,11 +120,14 @@ class Route(NamedTuple):
         """Whether it is about something at a place."""
         return bool(self.thing) or self.address.startswith("api/analytics/")
 
+    def id_of(self, thing: Any) -> str:
+        return _of(self, FHIR_IDS).format(thing.pk) if _of(self, FHIR_IDS) else str(thing.pk)
+
     def path(self, place: Place) -> str:
         def fill(found: re.Match[str]) -> str:
             thing = "run" if found[1] == "run_id" else self.thing or _of(self, OF_NO_PLACE)
             if thing and found[1] in ("pk", "object_id", "id", "user_id", "run_id"):
-                return str(place.things[thing].pk)
+                return self.id_of(place.things[thing])
             return {"line": "2", "name": "DATE_AMBIGUOUS"}.get(found[1], "1")
 
         return "/" + re.sub(r"<(\w+)>", fill, self.address)
@@ -134,7 +156,7 @@ def _walk(resolver: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 def _plain(pattern: str) -> str:
     """`api/^patients/(?P<pk>[^/.]+)/?$` and `admin/…/<path:object_id>/` with the names of their parts alone."""
     pattern = re.sub(r"\(\?P(<\w+>)(?:[^()]|\([^()]*\))*\)", r"\1", pattern)
-    return re.sub(r"<\w+:", "<", pattern).replace("^", "").replace("/?$", "").replace("$", "")
+    return re.sub(r"<\w+:", "<", pattern).replace("^", "").replace("/?$", "").removesuffix("$")
 
 
 def _methods(view: Any) -> list[str]:
@@ -199,6 +221,7 @@ def body(route: Route, place: Place) -> dict[str, Any]:
         "search": {"name": f"{place.word} {VEIL}"},
         "batches": {"dry_run": True},
         "release": {"as": "new_events"},
+        **dict.fromkeys(("$everything", "$export"), {"resourceType": "Parameters"}),
     }
     if name in ("dismiss", "replay", "discard"):
         reason = {} if name == "replay" else {"reason": "said so"}
@@ -213,6 +236,8 @@ def ask(client: Client, route: Route, place: Place) -> Any:
             answer = getattr(client, route.method)(route.path(place))
         elif route.method == "get":
             answer = client.get(route.path(place))
+        elif route.address.endswith("_search"):
+            answer = client.post(route.path(place), "_count=1000", content_type="application/x-www-form-urlencoded")
         else:
             given = json.dumps(body(route, place))
             answer = getattr(client, route.method)(route.path(place), given, content_type="application/json")
@@ -244,6 +269,8 @@ def _lists(route: Route, place: Place, text: str) -> bool:
     if route.is_page:
         return f"/{place.things[route.thing].pk}/change/" in text
     found = json.loads(text)
+    if route.address.startswith("fhir"):
+        return route.id_of(place.things[route.thing]) in [one["resource"]["id"] for one in found.get("entry", ())]
     rows = found.get("facilities", found.get("results", []))
     if route.address.startswith("api/analytics"):
         someone = place.things["patient"].pk

@@ -76,7 +76,7 @@ PEOPLE = Part(
         "given": asked.names("first_name"),
         "phone": asked.phone("phone"),
     },
-    masked_searches=frozenset({"birthdate", "name", "family", "given", "phone"}),
+    masked_searches=frozenset({"birthdate", "identifier", "name", "family", "given", "phone"}),
 )
 KIND = Kind(
     name="Patient",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path
 
 from clinical.fhir.capability import Metadata
 from clinical.fhir.everything import Everything
@@ -16,17 +16,17 @@ EVERYTHING = Operation("everything", "http://hl7.org/fhir/OperationDefinition/Pa
 def routes(more: Sequence[URLPattern] = ()) -> list[URLPattern]:
     """`more` are operations and interactions of others; what is none of all these is refused in FHIR's way."""
     registry.operations.append(EVERYTHING)
-    found = [re_path(r"^fhir/metadata/?$", Metadata.as_view(), name="fhir-metadata"), *more]
+    found = [path("fhir/metadata", Metadata.as_view(), name="fhir-metadata"), *more]
     found.append(
-        re_path(r"^fhir/Patient/(?P<pk>[^/]+)/\$everything$", _view(Everything, registry["Patient"]), name="everything")
+        path("fhir/Patient/<str:pk>/$everything", _view(Everything, registry["Patient"]), name="fhir-everything")
     )
     for kind in registry.values():
         found += [
-            re_path(rf"^fhir/{kind.name}/?$", _view(Search, kind), name=f"fhir-{kind.name}"),
-            re_path(rf"^fhir/{kind.name}/_search$", _view(PostedSearch, kind), name=f"fhir-{kind.name}-search"),
-            re_path(rf"^fhir/{kind.name}/(?P<pk>[^/$]+)$", _view(Read, kind), name=f"fhir-{kind.name}-read"),
+            path(f"fhir/{kind.name}", _view(Search, kind), name=f"fhir-{kind.name}"),
+            path(f"fhir/{kind.name}/_search", _view(PostedSearch, kind), name=f"fhir-{kind.name}-search"),
+            path(f"fhir/{kind.name}/<str:pk>", _view(Read, kind), name=f"fhir-{kind.name}-read"),
         ]
-    return [*found, re_path(r"^fhir(?:/.*)?$", Unknown.as_view(), name="fhir-unknown")]
+    return [*found, path("fhir", Unknown.as_view()), path("fhir/<path:rest>", Unknown.as_view(), name="fhir-unknown")]
 
 
 def _view(door: type[OfKind], kind: Kind) -> Callable[..., Any]:

@@ -125,11 +125,8 @@ class OfKind(Door):
         return refusals.Gone() if is_gone else NotFound()
 
 
-class Search(OfKind):
+class Searching(OfKind):
     letters = "s"
-
-    def get(self, request: Request) -> Response:
-        return self.answer([(name, text) for name, texts in request.GET.lists() for text in texts])
 
     def answer(self, pairs: query.Pairs) -> Response:
         asked = self._asked(pairs)
@@ -169,11 +166,15 @@ class Search(OfKind):
         )
 
 
-class PostedSearch(Search):
+class Search(Searching):
+    def get(self, request: Request) -> Response:
+        return self.answer([(name, text) for name, texts in request.GET.lists() for text in texts])
+
+
+class PostedSearch(Searching):
     """The same, with a body that no log and no history of addresses keeps."""
 
     parser_classes = (FormParser,)
-    http_method_names = ["post"]
 
     def post(self, request: Request) -> Response:
         if request.content_type and not request.content_type.startswith(FormParser.media_type):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.urls import URLPattern, re_path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from rest_framework.exceptions import APIException
 from rest_framework.parsers import FormParser
@@ -137,7 +137,7 @@ def routes() -> list[URLPattern]:
     """Known to the CapabilityStatement, too."""
     registry.security.append(SERVICE)
     return [
-        re_path(r"^fhir/\.well-known/smart-configuration$", Configuration.as_view(), name="smart-configuration"),
-        re_path(r"^\.well-known/smart-configuration$", Configuration.as_view()),
-        re_path(r"^fhir/auth/token$", TokenEndpoint.as_view(), name="smart-token"),
+        path("fhir/.well-known/smart-configuration", Configuration.as_view(), name="smart-configuration"),
+        path(".well-known/smart-configuration", Configuration.as_view()),
+        path("fhir/auth/token", TokenEndpoint.as_view(), name="smart-token"),
     ]

@@ -6,7 +6,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, Sum
 from django.db.models.functions import Now
 from django.http import StreamingHttpResponse
-from django.urls import URLPattern, re_path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.http import http_date
 from rest_framework.exceptions import NotFound, PermissionDenied, Throttled
 from rest_framework.permissions import IsAuthenticated
@@ -44,20 +44,20 @@ class KickOff(Door):
     resource = "fhir_exports"
     level: ClassVar[str] = Level.SYSTEM
 
-    def get(self, request: Request, group: str = "") -> Response:
-        return self._begin(self._query(request), group, is_posted=False)
+    def get(self, request: Request, pk: str = "") -> Response:
+        return self._begin(self._query(request), pk, is_posted=False)
 
-    def post(self, request: Request, group: str = "") -> Response:
-        return self._begin([*self._query(request), *asking.of_body(request.data)], group, is_posted=True)
+    def post(self, request: Request, pk: str = "") -> Response:
+        return self._begin([*self._query(request), *asking.of_body(request.data)], pk, is_posted=True)
 
     def _query(self, request: Request) -> asking.Pairs:
         return [(name, text) for name, texts in request.GET.lists() for text in texts]
 
     def _begin(self, pairs: asking.Pairs, group: str, *, is_posted: bool) -> Response:
-        if group and not selection.has_group(self.user, group):
-            raise NotFound
         if not selection.types(self.user, self.level):
             raise PermissionDenied
+        if group and not selection.has_group(self.user, group):
+            raise NotFound
         asked = asking.read(pairs, self.user, self.level, self.base, is_lenient=self.is_lenient(), is_posted=is_posted)
         export = self._made(asked, group)
         where = self.request.build_absolute_uri(reverse("fhir-export", args=[export.pk]))
@@ -207,9 +207,9 @@ def routes() -> list[URLPattern]:
     for name, of in (("export", ""), ("patient-export", "Patient"), ("group-export", "Group")):
         registry.operations.append(Operation("export", f"{GUIDE}/OperationDefinition/{name}", of))
     return [
-        re_path(r"^fhir/\$export$", KickOff.as_view(), name="fhir-kick-off"),
-        re_path(r"^fhir/Patient/\$export$", KickOffPatients.as_view(), name="fhir-kick-off-patients"),
-        re_path(r"^fhir/Group/(?P<group>[^/]+)/\$export$", KickOffGroup.as_view(), name="fhir-kick-off-group"),
-        re_path(r"^fhir/exports/(?P<pk>[0-9]{1,18})$", Fate.as_view(), name="fhir-export"),
-        re_path(r"^fhir/exports/(?P<pk>[0-9]{1,18})/(?P<part>[0-9]{1,18})$", FileOf.as_view(), name="fhir-export-file"),
+        path("fhir/$export", KickOff.as_view(), name="fhir-kick-off"),
+        path("fhir/Patient/$export", KickOffPatients.as_view(), name="fhir-kick-off-patients"),
+        path("fhir/Group/<str:pk>/$export", KickOffGroup.as_view(), name="fhir-kick-off-group"),
+        path("fhir/exports/<int:pk>", Fate.as_view(), name="fhir-export"),
+        path("fhir/exports/<int:pk>/<int:part>", FileOf.as_view(), name="fhir-export-file"),
     ]
