@@ -221,7 +221,8 @@ def body(route: Route, place: Place) -> dict[str, Any]:
         "search": {"name": f"{place.word} {VEIL}"},
         "batches": {"dry_run": True},
         "release": {"as": "new_events"},
-        **dict.fromkeys(("$everything", "$export"), {"resourceType": "Parameters"}),
+        "$everything": {"resourceType": "Parameters"},
+        "$export": {"resourceType": "Parameters"},
     }
     if name in ("dismiss", "replay", "discard"):
         reason = {} if name == "replay" else {"reason": "said so"}
