@@ -261,6 +261,28 @@ def test_what_is_over_goes_with_its_files(steward, people, tmp_path):
     assert not FhirExport.objects.exists()
 
 
+def test_what_the_store_does_not_let_go_of_waits_and_is_given_to_nobody(steward, people, monkeypatch):
+    number = ask(steward)
+    jobs.carry_out(number)
+    FhirExport.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    def away(_export_id):
+        raise files.NotThere("away")
+
+    monkeypatch.setattr(files, "remove_all", away)
+    purge.purge()
+    assert FhirExport.objects.get().status == "cancelled"
+    assert steward.get(f"/fhir/exports/{number}").status_code == 404
+
+
+def test_an_export_waits_while_the_store_is_away(steward, people, settings):
+    settings.FHIR_EXPORT_FOLDER = "/proc/nowhere"
+    number = ask(steward)
+    assert jobs.carry_out(number) is False
+    assert FhirExport.objects.get().status == "queued"
+    settings.FHIR_EXPORT_FOLDER = ""
+
+
 def test_files_lie_in_the_bucket_where_no_folder_is_named(steward, people, settings, bucket):
     settings.FHIR_EXPORT_FOLDER = ""
     got = export(steward, query={"_type": "Patient"})

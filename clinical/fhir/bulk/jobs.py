@@ -92,7 +92,13 @@ def settled() -> datetime:
 
 
 def forget(export_ids: list[int]) -> None:
-    """With their files; for the nightly purge."""
+    """With their files; for the nightly purge. What the store does not let go of is given to nobody, and waits."""
     for export_id in export_ids:
-        files.remove_all(export_id)
-    FhirExport.objects.filter(pk__in=export_ids).delete()
+        export = FhirExport.objects.filter(pk=export_id)
+        try:
+            files.remove_all(export_id)
+        except files.NotThere as error:
+            logger.warning("The files of export %s wait for their store: %s", export_id, error)
+            export.update(status=Status.CANCELLED, lease_until=None, expires_at=Now() + claims.KEPT)
+        else:
+            export.delete()
