@@ -8,7 +8,7 @@ from django.utils.http import http_date, parse_http_date_safe
 from rest_framework.exceptions import NotAcceptable, NotFound, UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import FormParser
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -230,7 +230,7 @@ def _is_known(request: Request, tag: str, changed: int) -> bool:
 class Unknown(Door):
     """Any other address: there is no such type, interaction or operation."""
 
-    permission_classes = ()
+    permission_classes = (IsAuthenticated,)
     resource = "fhir"
 
     def get(self, request: Request, **_: Any) -> Response:

@@ -55,7 +55,7 @@ KNOWN = {
     "15074-8": Known("glucose-moles", "Glucose [Moles/volume] in Blood"),
     "72514-3": Known("pain", "Pain severity - 0-10 verbal numeric rating [Score] - Reported"),
     "3151-8": Known("oxygen-flow", "Inhaled oxygen flow rate"),
-    "3150-6": Known("oxygen-share", "Inhaled oxygen concentration"),
+    "3150-0": Known("oxygen-share", "Inhaled oxygen concentration"),
 }
 MMHG = "mm[Hg]"
 ABSENT_REASONS = f"{HL7}data-absent-reason"

@@ -14,7 +14,7 @@ from medilink.requests import identified
 from tests.callers import Caller, codes
 
 pytestmark = pytest.mark.django_db
-OPEN = ("health", "livez", "readyz", "api/auth/", "admin/")
+OPEN = ("health", "livez", "readyz", "fhir/metadata", "api/auth/", "admin/")
 
 
 @pytest.fixture
