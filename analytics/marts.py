@@ -16,10 +16,12 @@ from typing import Any
 from django.db import DatabaseError, DataError, connection, transaction
 from django.utils import timezone
 
+from analytics import shares
 from analytics.history import MartRefresh, MartState
 from analytics.relations import MARTS, RELATIONS, Kind, Relation
 from clinical.api import statements
 from clinical.locks import alone
+from clinical.terms import counting
 from ingestion import failpoints
 from ingestion.models import ExcludedRows, IngestBatch, IngestRun
 
@@ -27,6 +29,7 @@ LOCK = 7_340_211  # of this database, for whoever refreshes
 WORK_MEM = "256MB"  # one sort or hash of a nation's rows; one refresh runs at a time
 LOCK_TIMEOUT = "10s"
 KEPT = "1 hour"  # of row_changes; the counts of the API look back a minute
+READS = {mart.name: mart.reads for mart in MARTS}
 Why = MartRefresh.Why
 Status = MartRefresh.Status
 
@@ -153,6 +156,7 @@ def refresh(*, only: Collection[str] = (), is_forced: bool = False, say: Any = N
     outcomes: list[Outcome] = []
     with alone(LOCK, AlreadyRunning(ELSEWHERE)):
         _close_left_behind()
+        _look_at_new_tables()
         for mart in _and_below(asked):
             failed = {one.mart for one in outcomes if one.status == Status.FAILED}
             outcome = _brought_up(mart, is_forced and mart.name in asked, failed)
@@ -162,6 +166,22 @@ def refresh(*, only: Collection[str] = (), is_forced: bool = False, say: Any = N
         _forget_changes()
         ExcludedRows.objects.fold()
     return outcomes
+
+
+# Tables of which PostgreSQL has never seen a row, after a first load or a restore: it takes what is neither deleted nor
+# restricted for one row, and the marts of a million events for loops in loops. Autovacuum would look a minute later.
+UNSEEN = """
+SELECT name FROM unnest(%s) AS name
+WHERE NOT EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = 'public' AND s.tablename = name)
+"""
+
+
+def _look_at_new_tables() -> None:
+    tables = sorted(frozenset().union(*(mart.reads for mart in MARTS)))
+    with connection.cursor() as cursor:
+        cursor.execute(UNSEEN, [tables])
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"ANALYZE {table}")
 
 
 def _and_below(names: Collection[str]) -> list[Relation]:
@@ -184,6 +204,8 @@ def _brought_up(mart: Relation, is_forced: bool, failed: set[str]) -> Outcome:
     try:
         if upstream:
             raise _UpstreamFailed(f"It is made of {', '.join(sorted(upstream))}, which failed.")
+        if "term_texts" in mart.reads:
+            counting.bring_up()
         rows = _refreshed(mart, record)
     except (DatabaseError, _UpstreamFailed) as error:
         return _failed(mart, record, error, time.monotonic() - started)
@@ -204,7 +226,7 @@ def _refreshed(mart: Relation, record: MartRefresh) -> int:
     """In one transaction: the snapshot is taken first, so what the rows hold is at least what it says.
 
     A mart that is made of another is no further than that one: what has been written between the two refreshes makes
-    both stale.
+    both stale. Where it reads other tables besides, and that one lacks nothing, it is as far as it is itself.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         for setting, value in (("work_mem", WORK_MEM), ("lock_timeout", LOCK_TIMEOUT)):
@@ -221,8 +243,15 @@ def _refreshed(mart: Relation, record: MartRefresh) -> int:
         failpoints.at("mid_refresh")
         cursor.execute(f"SELECT count(*) FROM {mart.table}")  # noqa: S608  # a name of our own
         (rows,) = cursor.fetchone()
+        # In this transaction: whoever sees its as_of sees whose rows the batches brought (analytics/trust.py).
+        shares.count_new()
         now = {"as_of": as_of, "snapshot": snapshot, "system": system, "lagos_day": lagos_day}
-        below = MartState.objects.filter(mart__in=mart.depends_on).order_by("as_of")
+        lacking = [
+            state.mart
+            for state in states().values()
+            if state.mart in mart.depends_on and (state.is_stale or READS[state.mart] >= mart.reads)
+        ]
+        below = MartState.objects.filter(mart__in=lacking).order_by("as_of")
         now = below.values(*now).first() or now
         state = now | {"rows": rows, "reads": sorted(mart.reads), "has_failed": False}
         MartState.objects.update_or_create(mart=mart.name, defaults=state)

@@ -162,6 +162,14 @@ CONDITIONS = (
         SMALL,
     ),
 )
+CODES = tuple(
+    Metric(f"code_{column}", label, "occurrences", meaning, (f"condition_codes.{column}",), "sum", SMALL)
+    for column, label, meaning in (
+        ("occurrence_count", "Conditions of a meaning", "Conditions of visits that mean this; two in a visit are two"),
+        ("critical_count", "Critical ones", "Those in visits of level 1-2"),
+        ("at_least_count", "At least so many", "Those in lines of condition_analysis that everybody sees"),
+    )
+)
 FACILITIES = (
     Metric(
         "total_patients",
@@ -455,6 +463,7 @@ SHARES = (
 GROUPS = {
     "Visits over time": TRENDS,
     "Conditions": CONDITIONS,
+    "Codes of conditions": CODES,
     "Facilities": FACILITIES,
     "Patients": PATIENTS,
     "Shares and rates": SHARES,

@@ -430,6 +430,50 @@ class SuppressedConditionAnalysis(ConditionLine):
         db_table = 'scoped"."suppressed_condition_analysis'
 
 
+class CodeLine(models.Model):
+    """What the two forms of condition_codes share: its grain. A line without a code says why in `code`."""
+
+    state = _name("state")
+    month = models.DateField()
+    system = models.TextField()
+    code = models.TextField()
+    display = models.TextField()
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.state} {self.month}"
+
+
+class ConditionCode(CodeLine):
+    """Conditions of one meaning by state and month."""
+
+    pk = models.CompositePrimaryKey("code", "month", "state", "system")
+    occurrence_count = models.BigIntegerField()
+    critical_count = models.BigIntegerField()
+    at_least_count = models.BigIntegerField()
+    is_small = models.BooleanField()
+
+    class Meta:
+        managed = False
+        db_table = 'scoped"."condition_codes'
+
+
+class SuppressedConditionCode(CodeLine):
+    """The same lines as analysts see them."""
+
+    pk = models.CompositePrimaryKey("code", "month", "state", "system")
+    occurrence_count = models.BigIntegerField(null=True)
+    critical_count = models.BigIntegerField(null=True)
+    at_least_count = models.BigIntegerField()
+    suppressed = models.BooleanField()
+
+    class Meta:
+        managed = False
+        db_table = 'scoped"."suppressed_condition_codes'
+
+
 # For Django's registry; the first as a module, which reads this one:
 import analytics.nightly_reports  # noqa: E402
 import analytics.publications  # noqa: E402, F401

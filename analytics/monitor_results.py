@@ -12,6 +12,14 @@ from ingestion.models.batches import folders_in
 if TYPE_CHECKING:
     from clinical.models import User
 
+MEASURES = {
+    "volume": "rows of the day",
+    "freshness": "hours since something came",
+    "refused": "refused for their own content",
+}
+NARROWEST = 0.001  # of a band: that of a share may have no width
+PARTS = {"empty": "empty: {}", "spread": "mixture unlike the usual: {}"}
+
 
 class MonitorResultQuerySet(models.QuerySet["MonitorResult"]):
     def inside(self, scope: Scope) -> "MonitorResultQuerySet":
@@ -34,6 +42,8 @@ class MonitorResult(models.Model):
         HIGH = "high", "higher than usual"
         LEARNING = "learning", "learning: too few days to say what is usual"
         NOT_JUDGED = "not judged", "not judged: a holiday, or a file that waits for a steward"
+
+    NOT_SAID = (Verdict.LEARNING, Verdict.NOT_JUDGED)
 
     day = models.DateField()
     folder = models.TextField(blank=True, default="")
@@ -72,3 +82,16 @@ class MonitorResult(models.Model):
 
     def __str__(self) -> str:
         return f"{self.measure} of {self.dataset}, {self.day}"
+
+    @property
+    def measured(self) -> str:
+        """In words."""
+        kind, _, column = self.measure.partition(":")
+        return PARTS[kind].format(column) if kind in PARTS else MEASURES.get(self.measure, self.measure)
+
+    @property
+    def beyond(self) -> float:
+        """How far it is out of its band, in widths of the band; 0 inside, or without one."""
+        if self.low is None or self.high is None:
+            return 0.0
+        return max(self.low - self.value, self.value - self.high, 0.0) / max(self.high - self.low, NARROWEST)

@@ -15,6 +15,7 @@ from analytics.models import (
     ConditionAnalysis,
     FacilityDimension,
     FacilityPerformance,
+    PatientGroup,
     SuppressedConditionAnalysis,
     TriageTrend,
 )
@@ -79,14 +80,16 @@ def _of_a_place(model: Any) -> Any:
 
 PublishedFacilityDimension = _of_a_place(FacilityDimension)
 PublishedFacilityPerformance = _of_a_place(FacilityPerformance)
+PublishedPatientGroup = _published(PatientGroup)
 PublishedTriageTrend = _published(TriageTrend)
 PublishedConditionAnalysis = _published(ConditionAnalysis)
 PublishedSuppressedConditionAnalysis = _published(SuppressedConditionAnalysis)
-MARTS = ("dim_facilities", "facility_performance", "triage_trends", "condition_analysis")
+MARTS = ("dim_facilities", "facility_performance", "patient_groups", "triage_trends", "condition_analysis")
 PLACE = ("state", "lga_key", "facility_id")  # as it was: a facility that moves takes nothing along
 MODELS = {
     FacilityDimension: PublishedFacilityDimension,
     FacilityPerformance: PublishedFacilityPerformance,
+    PatientGroup: PublishedPatientGroup,
     TriageTrend: PublishedTriageTrend,
     ConditionAnalysis: PublishedConditionAnalysis,
     SuppressedConditionAnalysis: PublishedSuppressedConditionAnalysis,

@@ -55,6 +55,7 @@ CONDITIONS = Part(
 PARTS: dict[str, tuple[Part, ...]] = {
     "dim_facilities": (_part("dim_facilities", "facility_id"),),
     "facility_performance": (_part("facility_performance", "facility_id"),),
+    "patient_groups": (_part("patient_groups", "facility_id", "age_group", "sex"),),
     "triage_trends": (_part("triage_trends", "state", "day"),),
     "condition_analysis": (
         _part("condition_analysis", "condition", "month", "state", "age_group", "sex"),

@@ -67,5 +67,10 @@ RELATIONS: tuple[Relation, ...] = (
         *("stg_triage_visits", "stg_condition_spellings"),
         reads=frozenset({"facilities", "patients", "triage_visits"}),
     ),
+    _mart(
+        "condition_codes",
+        "condition_analysis",
+        reads=frozenset({"facilities", "patients", "triage_visits", "term_texts"}),
+    ),
 )
 MARTS: tuple[Relation, ...] = tuple(relation for relation in RELATIONS if relation.kind == Kind.MATERIALIZED)

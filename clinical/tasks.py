@@ -1,9 +1,10 @@
-"""Celery's door to the search for duplicates and to the months of the audit."""
+"""Celery's door to the search for duplicates, to vital signs and to the months of the audit."""
 
 import logging
 
 from celery import shared_task
 
+from clinical import vital_readings
 from clinical.audit import partitions
 from clinical.duplicates import search
 
@@ -24,3 +25,21 @@ def make_audit_months() -> None:
     """Makes the months that are owed, and the index of those that are over."""
     partitions.make_ahead()
     partitions.index_closed()
+
+
+@shared_task
+def read_vitals() -> None:
+    """Reads what was written lately; leaves early where nothing was, or where another process reads."""
+    try:
+        vital_readings.read_changed()
+    except vital_readings.AlreadyReading as error:
+        logger.info("%s", error)
+
+
+@shared_task
+def read_all_vitals() -> None:
+    """Reads whatever is due, by the versions of today."""
+    try:
+        vital_readings.read_due()
+    except vital_readings.AlreadyReading as error:
+        logger.info("%s", error)

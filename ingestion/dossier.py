@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from clinical import audit, keyed, subjects, values
 from clinical.audit import questions
-from clinical.models import Facility, Merge, Patient, PatientAlias, Revision, User
+from clinical.models import Facility, Merge, Patient, PatientAlias, Revision, User, VisitScore, VitalSign
 from clinical.subjects import EVENTS, Identity
 from ingestion import cells
 from ingestion.datasets import Dataset
@@ -27,6 +27,8 @@ SAID = {  # the sentences of the file itself: whoever opens it need not know us
     "aliases": "Earlier names, dates of birth and facilities, by which files still find the person.",
     "medical_records": "What was recorded of them.",
     "triage_visits": "Their visits.",
+    "vital_signs": "What a program has read out of the visits' vital signs.",
+    "visit_scores": "Scores that a program has made of them.",
     "changes": "What was changed in these rows: before, after, when, and by which deed or batch.",
     "refused_rows": "Rows of files that could not be loaded and bear the person's name.",
     "deliveries": "The files, and the lines in them, in which the person was delivered; `is_kept`: in the archive.",
@@ -85,6 +87,10 @@ def export(pk: int, *, by: User | None) -> dict[str, Any]:
         **{
             model._meta.db_table: [*map(_plain, model.objects.filter(patient__in=found.ids).order_by("pk"))]
             for model in EVENTS
+        },
+        **{
+            model._meta.db_table: [*map(_plain, model.objects.filter(visit__patient__in=found.ids).order_by("pk"))]
+            for model in (VitalSign, VisitScore)
         },
         "changes": [_change(revision) for revision in found.revisions().order_by("pk").select_related("event__actor")],
         "refused_rows": [_refusal(row) for row in found.refused],

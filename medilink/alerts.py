@@ -22,12 +22,13 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from analytics import checks, marts
+from analytics import checks, marts, publications
 from analytics.checks.catalogue import BY_NAME
 from analytics.checks.check import Owner, Severity
 from analytics.history import CheckResult, CheckRun, DataOwner
 from analytics.monitor_results import MonitorResult
 from analytics.nightly_reports import NightlyReport
+from analytics.publications import Publication
 from clinical import logins
 from clinical.audit import questions
 from clinical.models import ProgramToken
@@ -65,6 +66,7 @@ def causes(now: datetime) -> Iterator[Cause]:
         )
         yield Cause(f"batch-{batch.status}:{batch.pk}", said, _page("ingestion_ingestbatch_change", batch.pk))
     yield from _nights(now)
+    yield from _unpublished(now)
     for state in marts.states().values():
         if state.has_failed:
             said = f"The mart {state.mart} could not be refreshed; it shows rows of {_told(state.as_of)}"
@@ -152,6 +154,16 @@ def _nights(now: datetime) -> Iterator[Cause]:
     since = good.finished_at if good else first.created_at if first else None
     if since and since < now - NO_GOOD_RUN:
         yield Cause("no-good-run", f"No run went well since {_told(since)}", page, is_critical=True)
+
+
+def _unpublished(now: datetime) -> Iterator[Cause]:
+    """Its run went well an hour ago, and the figures of today are not kept."""
+    today = now.astimezone(LAGOS).date()
+    if IngestRun.objects.nightly().filter(night_on=today, status__in=GOOD, finished_at__lt=now - PENDING).exists():
+        kept = Publication.objects.filter(day=today).values_list("mart", flat=True)
+        if missing := [mart for mart in publications.MARTS if mart not in kept]:
+            said = f"Of {', '.join(missing)} nothing is published; `?as_of={today}` will have no figures"
+            yield Cause(f"not-published:{today}", said, _page("analytics_martstate_changelist"), Owner.DEVELOPERS)
 
 
 def _pending(now: datetime) -> Iterator[Cause]:

@@ -72,6 +72,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _page(request, "Probable duplicates", "join_inner", "clinical.duplicatepair", "pairs"),
         _page(request, "Medical records", "clinical_notes", "clinical.medicalrecord"),
         _page(request, "Triage visits", "emergency", "clinical.triagevisit"),
+        _page(request, "Second look at triage", "visibility", "clinical.secondlook"),
+        _page(request, "Words without a code", "dictionary", "clinical.termtext"),
     ]
     may_look = request.user.access.may(access.READ, "analytics")
     answers = [

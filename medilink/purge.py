@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from analytics.history import CheckRun, MartRefresh
 from analytics.monitor_results import MonitorResult
+from analytics.nightly_reports import NightlyReport
 from clinical import audit, sessions
 from clinical.audit import partitions
 from clinical.fhir.bulk import jobs
@@ -30,6 +31,7 @@ AN_HOUR = timedelta(hours=1)
 A_DAY = timedelta(days=1)
 A_YEAR = timedelta(days=365)
 FIGURES = timedelta(days=400)
+REPORTS = timedelta(days=5 * 366)  # a plan period of the ministry, so that a night can be set beside those of its years
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ KINDS = (
     Kind("alerts", "alerts that are over", _before(Alert, "closed_at", A_YEAR)),
     Kind("data_check_runs", "runs of the data checks", _before(CheckRun, "started_at", FIGURES)),
     Kind("monitor_results", "what monitors of sources saw", _before(MonitorResult, "found_at", FIGURES)),
+    Kind("nightly_reports", "nightly reports", _before(NightlyReport, "made_at", REPORTS)),
     Kind("mart_refreshes", "refreshes of marts", _before(MartRefresh, "started_at", FIGURES)),
     Kind("logins", "log-ins long over", _before(Login, "seen_at", sessions.KEPT)),
     Kind("login_failures", "counts of failed log-ins", _before(LoginFailures, "since", A_DAY)),

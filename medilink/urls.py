@@ -12,12 +12,13 @@ from analytics.api.idsr import Notifiable
 from analytics.api.metrics import MetricCatalogue
 from analytics.api.patients import PatientDimensionViewSet, PatientSummaryViewSet
 from analytics.api.reports import ReportViewSet
-from analytics.api.trends import ConditionAnalysisViewSet, TriageTrendViewSet
+from analytics.api.trends import ConditionAnalysisViewSet, ConditionCodesViewSet, TriageTrendViewSet
 from analytics.dashboard.page import Dashboard, FigureCSV
 from clinical.api.audit import AuditViewSet
 from clinical.api.events import MedicalRecordViewSet, TriageVisitViewSet
 from clinical.api.facilities import FacilityViewSet
 from clinical.api.patients import PatientViewSet
+from clinical.api.vitals import SecondLookViewSet, VisitVitals
 from ingestion.api.batches import BatchViewSet
 from ingestion.api.contract import ContractFile, ContractPage
 from ingestion.api.passports import (
@@ -39,6 +40,8 @@ api.register("facilities", FacilityViewSet, basename="facilities")
 api.register("patients", PatientViewSet, basename="patients")
 api.register("medical-records", MedicalRecordViewSet, basename="medical-records")
 api.register("triage-visits", TriageVisitViewSet, basename="triage-visits")
+api.register("triage-visits", VisitVitals, basename="vitals-of-triage-visits")
+api.register("triage-second-look", SecondLookViewSet, basename="triage-second-look")
 api.register("batches", BatchViewSet, basename="batches")
 api.register("rejected-rows", RejectedRowViewSet, basename="rejected-rows")
 api.register("audit-events", AuditViewSet, basename="audit-events")
@@ -59,6 +62,7 @@ for name, view in (
     ("facility-performance", FacilityPerformanceViewSet),
     ("triage-trends", TriageTrendViewSet),
     ("condition-analysis", ConditionAnalysisViewSet),
+    ("condition-codes", ConditionCodesViewSet),
     ("reports", ReportViewSet),
 ):
     api.register(f"analytics/{name}", view, basename=f"analytics-{name}")

@@ -26,6 +26,8 @@ WRITTEN = {
     **dict.fromkeys(("facility_signals", "data_owners"), (CHANGED,)),
     "excluded_rows": (NEW,),
     "dhis2_org_units": (NEW, CHANGED),
+    "term_decisions": (NEW,),
+    "term_texts": (NEW, CHANGED),
     "erasures": (NEW, CHANGED, GONE),
     "audit_events": (NEW,),
     "clinical_user": (NEW, CHANGED),

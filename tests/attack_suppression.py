@@ -1,8 +1,9 @@
 """Tries to recover what analysts are not shown, from all that they are. A command; the suite runs it small.
 
 It has what an analyst of the nation reads of condition_analysis and triage-trends: every shown line, totals of
-conditions, those of months as far as the rounding of shares lets them be known, visits of each state and month, and
-the rule itself. Analysts of states and the role of bi read the same lines or fewer.
+conditions, those of months as far as the rounding of shares lets them be known, visits of each state and month, the
+publications of earlier days, and the rule itself: also that events come and none goes. Analysts of states, the role of
+bi and the dashboard read the same lines or fewer, or sums of them.
 
 python -m tests.attack_suppression --help
 """
@@ -21,6 +22,7 @@ from tests.suppression import Edge, followed, narrowed
 
 Visits = dict[tuple[str, date], int]
 UNKNOWN = 10**9
+DAYS_ROUNDS = 20
 AGES = ("Infant", "Child", "Adolescent", "Adult", "Senior")
 
 
@@ -32,6 +34,7 @@ class Published:
     totals: dict[str, int]
     shares: dict[Line, int]
     visits: Visits = field(default_factory=dict)
+    unbounded: frozenset[Line] = frozenset()  # hidden for another reason than being among the smallest of their block
 
 
 def published(counts: Counts, hidden: Hidden, visits: Visits) -> Published:
@@ -68,7 +71,15 @@ def attack(of: Published, *, with_trends: bool = False) -> dict[Line, tuple[int,
     """The least and most that each hidden line can be."""
     withheld = [line for line, number in of.lines.items() if number is None]
     least_shown = _least_shown(of)
-    bounds = {line: (1, least_shown.get((line[0], line[4]), UNKNOWN)) for line in withheld}
+    bounds = {
+        line: (1, UNKNOWN if line in of.unbounded else least_shown.get((line[0], line[4]), UNKNOWN))
+        for line in withheld
+    }
+    sums = _total_sums(of) + (_trend_sums(of) if with_trends else [])
+    return narrowed(bounds, [one for one in sums if one[0]])
+
+
+def _total_sums(of: Published) -> list[tuple[list[Line], int, int]]:
     sums = []
     by_condition, by_month = _sums(of, 0), _sums(of, 4)
     for condition, total in of.totals.items():
@@ -78,9 +89,7 @@ def attack(of: Published, *, with_trends: bool = False) -> dict[Line, tuple[int,
         least, most = _month_total(of, month)
         shown, members = by_month[month]
         sums.append((members, least - shown, most - shown))
-    if with_trends:
-        sums += _trend_sums(of)
-    return narrowed(bounds, [one for one in sums if one[0]])
+    return sums
 
 
 def _least_shown(of: Published) -> dict[tuple[str, date], int]:
@@ -116,6 +125,56 @@ def _month_total(of: Published, month: date) -> tuple[int, int]:
 def _trend_sums(of: Published) -> list[tuple[list[Line], int, int]]:
     parts = _sums(of, 0, 1, 4)
     return [(lines, 0, of.visits[key[1], key[2]] - shown) for key, (shown, lines) in parts.items()]
+
+
+def attack_days(days: list[Published]) -> dict[tuple[int, Line], tuple[int, int]]:
+    """The same of the figures of several days, the earliest first, each taken with what the others bound."""
+    lines = sorted({line for day in days for line in day.lines})
+    found = [attack(day) for day in days]
+    for _ in range(DAYS_ROUNDS):
+        before = [dict(day) for day in found]
+        for line in lines:
+            _only_grows(line, days, found)
+        found = [_closer(day, bounds) for day, bounds in zip(days, found, strict=True)]
+        if found == before:
+            break
+    return {(n, line): bounds for n, day in enumerate(found) for line, bounds in day.items()}
+
+
+def _only_grows(line: Line, days: list[Published], found: list[dict[Line, tuple[int, int]]]) -> None:
+    least = 0
+    for day, bounds in zip(days, found, strict=True):
+        low, high = _bounds(line, day, bounds)
+        least = max(least, low)
+        if line in bounds:
+            bounds[line] = least, high
+    most = UNKNOWN
+    for day, bounds in zip(reversed(days), reversed(found), strict=True):
+        low, high = _bounds(line, day, bounds)
+        most = min(most, high)
+        if line in bounds:
+            bounds[line] = low, most
+
+
+def _bounds(line: Line, day: Published, bounds: dict[Line, tuple[int, int]]) -> tuple[int, int]:
+    number = day.lines.get(line, 0)
+    return bounds[line] if number is None else (number, number)
+
+
+def _closer(of: Published, bounds: dict[Line, tuple[int, int]]) -> dict[Line, tuple[int, int]]:
+    found: dict[Line, tuple[int, int]] = narrowed(bounds, [one for one in _total_sums(of) if one[0]])
+    return found
+
+
+def as_published_before(of: Published, _today: Published) -> Published:
+    """As publications were told once: with their totals and shares, whatever is hidden today."""
+    return of
+
+
+def as_published(of: Published, today: Published) -> Published:
+    """Without sums, and without the lines that are hidden today (migration 0012)."""
+    hidden = frozenset(line for line, number in today.lines.items() if number is None)
+    return Published({line: None if line in hidden else n for line, n in of.lines.items()}, {}, {}, of.visits, hidden)
 
 
 # --- How it went
@@ -192,6 +251,42 @@ def many(countries: int, seed: int, rule: Callable[[Counts, Visits], Hidden]) ->
     return whole
 
 
+def later(counts: Counts, chance: random.Random) -> Counts:
+    """The same country a day on: a few lines have grown, and a few are new."""
+    found = dict(counts)
+    for line in counts:
+        if chance.random() < 0.1:
+            found[line] += chance.choice((1, 1, 2, 5))
+        if chance.random() < 0.05:
+            found.setdefault((*line[:2], chance.choice(AGES), chance.choice("FM"), line[4]), chance.choice((1, 2, 8)))
+    return found
+
+
+def days_recovered(countries: int, seed: int, told: Callable[[Published, Published], Published]) -> tuple[int, int]:
+    """Small lines of two publications and of today, and those that the three together give away.
+
+    A larger one that was hidden to protect them protects nothing where no sum is told, and may follow from other days.
+    """
+    hidden = recovered = 0
+    for n in range(countries):
+        chance = random.Random(f"{seed}-days-{n}")
+        counts, visits = country(chance)
+        truth = [counts]
+        truth += [later(truth[-1], chance)]
+        truth += [later(truth[-1], chance)]
+        days = []
+        for one in truth:
+            room = {place: UNKNOWN for line in one for place in [(line[1], line[4])]}
+            days.append(published(one, slow_disclosure.hidden(one, room), visits))
+        days = [*(told(day, days[-1]) for day in days[:-1]), days[-1]]
+        found = attack_days(days)
+        small = {at: bounds for at, bounds in found.items() if truth[at[0]][at[1]] <= 7}
+        assert all(low <= truth[n][line] <= high for (n, line), (low, high) in found.items())
+        hidden += len(small)
+        recovered += sum(low == high for low, high in small.values())
+    return hidden, recovered
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--countries", type=int, default=300, help="how many are invented")
@@ -208,6 +303,9 @@ def main() -> None:
             "  possible numbers of a line: " + ", ".join(f"{w}: {narrow[w]:,}" for w in range(1, 8)) + ", 8 or more: "
             f"{narrow[8]:,}"
         )
+    for name, told in (("as they were", as_published_before), ("as they are", as_published)):
+        hidden, recovered = days_recovered(options.countries, options.seed, told)
+        print(f"two publications {name}, and today: {recovered:,} of {hidden:,} small lines recovered")
 
 
 if __name__ == "__main__":

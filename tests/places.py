@@ -19,11 +19,21 @@ from analytics.history import DataOwner
 from analytics.models import CheckRun, MartRefresh, MartState
 from analytics.monitor_results import MonitorResult
 from analytics.nightly_reports import NightlyReport, ReportAddressee
-from clinical import audit
+from clinical import audit, vital_readings
 from clinical.access import Role
 from clinical.api.resource import Listing
 from clinical.duplicates import search
-from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, ProgramToken, SmartClient, Table, User
+from clinical.models import (
+    AuditEvent,
+    DuplicatePair,
+    DuplicateSearch,
+    Facility,
+    ProgramToken,
+    SmartClient,
+    Table,
+    TermText,
+    User,
+)
 from ingestion.models import IngestRun, Rule, RuleUse, Source
 from medilink.models import Alert
 from medilink.urls import api
@@ -69,12 +79,15 @@ def country() -> dict[str, Place]:
     }
     for number, place in enumerate(places.values()):
         _settle(place, number)
+    vital_readings.read_due()
     search.search(Table.PATIENTS)
     for place in places.values():
         place.things["pair"] = DuplicatePair.objects.get(facility=place.facility)
     # A row that names the one state may stand in the other's file.
     RuleUse.objects.create(rule=places["own"].things["rule"], batch=places["other state"].things["batch"], line=2)
     rows.refresh_all()
+    for place in places.values():
+        place.things["text"] = TermText.objects.get(text=f"{place.word} pox")
     somebody = User.objects.create_user("somebody")
     audit.note(somebody, "update", "facilities", 1)
     now = timezone.now()
@@ -128,7 +141,8 @@ def _settle(place: Place, number: int) -> None:
     today = timezone.localdate()
     said = {"medications": f"{word} syrup", "treatment": VEIL, "notes": f"{VEIL} {word}", "record_id": f"{VEIL}-{word}"}
     things["record"] = rows.record(people[0], today, diagnosis=f"{word} fever", record_type=word, **said)
-    said = {"chief_complaint": f"{VEIL} {word}", "vital_signs": VEIL, "recommendations": [VEIL], "provider": VEIL}
+    signs = f"{VEIL} BP 120/80, HR 70, RR 16, T 37.0, SpO2 98% RA, AVPU: A"  # of who needs no second level
+    said = {"chief_complaint": f"{VEIL} {word}", "vital_signs": signs, "recommendations": [VEIL], "provider": VEIL}
     things["visit"] = rows.visit(people[0], today, 2, visit_id=f"{VEIL}-{word}", conditions=[f"{word} pox"], **said)
     for back in range(1, 3 + number):
         rows.visit(people[0], today - timedelta(days=back), 3, conditions=[f"{word} pox"])

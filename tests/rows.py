@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from analytics.relations import MARTS
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit
+from clinical.terms import counting
 from clinical.values import LAGOS
 
 NUMBERS = itertools.count(1)
@@ -24,7 +25,8 @@ def stand_at(day: date) -> None:
 
 
 def refresh_all() -> None:
-    """Every mart from the rows of this transaction."""
+    """Every mart from the rows of this transaction, and what their words mean."""
+    counting.bring_up()
     with connection.cursor() as cursor:
         for mart in MARTS:
             cursor.execute(f"REFRESH MATERIALIZED VIEW CONCURRENTLY {mart.table}")

@@ -37,8 +37,14 @@ from clinical.models import (
     Revision,
     SmartClient,
     SmartToken,
+    TermCount,
+    TermDecision,
+    TermText,
     TriageVisit,
     User,
+    VisitScore,
+    VitalReading,
+    VitalSign,
 )
 from ingestion.models import Cause, ExcludedRows, IngestBatch, IngestRun, RejectedRow, Rule, RuleUse, Source
 from medilink.models import Alert, Environment
@@ -63,6 +69,21 @@ def record(**changed):
     whose = changed.pop("patient", None) or Patient.objects.first() or patient()
     known = {"patient": whose, "facility": whose.facility, "data": DATA, "recorded_at": AT, "fingerprint": FINGERPRINT}
     return MedicalRecord.objects.create(**known | changed)
+
+
+def vital_reading(**changed):
+    known = {"parser_version": 1, "scores_version": 1, "read_at": AT}
+    return VitalReading.objects.create(visit=visit(), **known | changed)
+
+
+def vital_sign(**changed):
+    known = {"visit": vital_reading().visit, "position": 1, "code": "8867-4", "value": 80, "unit": "/min"}
+    return VitalSign.objects.create(**known | {"written": "HR 80"} | changed)
+
+
+def visit_score(**changed):
+    known = {"visit": vital_reading().visit, "score": "NEWS2", "version": 1, "minimum": 1, "maximum": 4}
+    return VisitScore.objects.create(**known | changed)
 
 
 def visit(**changed):
@@ -117,6 +138,23 @@ def pair(**changed):
     at = Facility.objects.first() or facility()
     known = {"table": "patients", "low_id": 1, "high_id": 2, "facility": at, "other_facility": at, "score": 3.0}
     return DuplicatePair.objects.create(**known | {"evidence": [], "version": 1} | changed)
+
+
+def decision(**changed):
+    known = {
+        "kind": "diagnosis",
+        "key": "yellow eye",
+        "text": "Yellow eyes",
+        "reason": "said so",
+        "decided_by": someone(),
+    }
+    return TermDecision.objects.create(**known | changed)
+
+
+def term(**changed):
+    return TermText.objects.create(
+        **{"kind": "diagnosis", "text": "Malaria", "state": "mapped", "version": "1.0"} | changed
+    )
 
 
 def sending(**changed):
@@ -225,6 +263,12 @@ BROKEN = {
     "triage_visits_from_2000": lambda: visit(visited_at=datetime(1999, 12, 31, 22, tzinfo=UTC)),
     "triage_visits_ordinal_from_1": lambda: visit(ordinal=0),
     "triage_visits_level_1_to_5": lambda: visit(triage_level=6),
+    "vital_readings_leftover_not_empty": lambda: vital_reading(leftover=""),
+    "vital_signs_number_or_word": lambda: vital_sign(coded="A"),
+    "vital_signs_flag_is_known": lambda: vital_sign(flag="odd"),
+    "visit_scores_score_is_known": lambda: visit_score(score="MEWS"),
+    "visit_scores_minimum_up_to_maximum": lambda: visit_score(minimum=5),
+    "visit_scores_both_ends": lambda: visit_score(maximum=None),
     "excluded_rows_kind_is_known": lambda: excluded(kind="lost"),
     "excluded_rows_at_one_place": lambda: excluded(facility_id=1, state="KANO"),
     "excluded_rows_of_a_stopped_file_go_with_it": lambda: excluded(kind="held"),
@@ -308,6 +352,22 @@ BROKEN = {
     "facility_signals_state_says_until_when": lambda: signal(state="over"),
     "facility_signals_muted_for_a_reason": lambda: signal(state="muted", muted_until=AT.date()),
     "facility_signals_begin_first": lambda: signal(last_on=date(2026, 11, 19)),
+    "term_decisions_kind_is_known": lambda: decision(kind="symptom"),
+    "term_decisions_key_and_reason_filled": lambda: decision(reason=""),
+    "term_decisions_whole_code": lambda: decision(code="B54"),
+    "term_decisions_taking_back_codes_nothing": lambda: decision(
+        takes_back=decision(), system="s", code="B54", display="Malaria"
+    ),
+    "term_decisions_takes_back_id_key": lambda: twice(decision, takes_back=decision()),
+    "term_decisions_stay": lambda: (decision(), TermDecision.objects.update(reason="another")),
+    "term_texts_identity": lambda: twice(term),
+    "term_texts_kind_is_known": lambda: term(kind="symptom"),
+    "term_texts_state_is_known": lambda: term(state="guessed"),
+    "term_texts_unmapped_has_unknown": lambda: term(state="unmapped"),
+    "term_counts_pkey": lambda: twice(TermCount.objects.create, text=term(), facility=facility(), times=1),
+    "term_counts_times_from_1": lambda: TermCount.objects.create(text=term(), facility=facility(), times=0),
+    "term_counts_of_a_text": lambda: TermCount.objects.create(text_id=1, facility=facility(), times=1),
+    "term_counts_at_a_facility": lambda: TermCount.objects.create(text=term(), facility_id=1, times=1),
     "dhis2_org_units_uid": lambda: OrgUnit.objects.create(facility=facility(), uid="1st of them"),
     "dhis2_org_units_uid_key": lambda: [
         OrgUnit.objects.create(facility=facility(lga=lga), uid="aB345678901") for lga in ("Ikeja", "Agege")

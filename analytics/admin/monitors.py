@@ -23,12 +23,6 @@ from ingestion.admin.desk import Desk, person
 Verdict = MonitorResult.Verdict
 SHOWN = 28
 COLOURS = {Verdict.IN_ORDER: "success", Verdict.LOW: "warning", Verdict.HIGH: "warning"}
-MEASURES = {
-    "volume": "rows of the day",
-    "freshness": "hours since something came",
-    "refused": "refused for their own content",
-}
-PARTS = {"empty": "empty: {}", "spread": "mixture unlike the usual: {}"}
 
 
 class DayFilter(DropdownFilter):
@@ -97,8 +91,7 @@ class MonitorResultAdmin(Desk):
 
     @admin.display(description="measure")
     def what(self, result: MonitorResult) -> str:
-        kind, _, column = result.measure.partition(":")
-        return PARTS[kind].format(column) if kind in PARTS else MEASURES.get(result.measure, result.measure)
+        return result.measured
 
     @display(description="verdict", label=COLOURS, ordering="verdict")
     def verdict_label(self, result: MonitorResult) -> tuple[str, str]:

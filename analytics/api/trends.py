@@ -1,4 +1,4 @@
-"""/api/analytics/triage-trends and /condition-analysis: of whole states, so not for who sees less than one."""
+"""/api/analytics/triage-trends, /condition-analysis and /condition-codes: of whole states, not for who sees less."""
 
 from typing import Any
 
@@ -11,7 +11,13 @@ from rest_framework.response import Response
 
 from analytics import metrics, publications
 from analytics.api.mart import Mart, whole_states
-from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis, TriageTrend
+from analytics.models import (
+    ConditionAnalysis,
+    ConditionCode,
+    SuppressedConditionAnalysis,
+    SuppressedConditionCode,
+    TriageTrend,
+)
 from clinical import access
 from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
@@ -90,7 +96,10 @@ NOT_SUPPRESSED = Value(False)
 
 
 class ConditionAnalysisViewSet(OfStates):
-    """Conditions of triage visits by state, age group, sex and month. Small numbers are hidden from analysts."""
+    """Conditions of triage visits by state, age group, sex and month. Small numbers are hidden from analysts.
+
+    Of an earlier day (`as_of`) they are told no totals, ranks and shares, and no line that is hidden today.
+    """
 
     relation = "condition_analysis"
     model = SuppressedConditionAnalysis
@@ -109,4 +118,45 @@ class ConditionAnalysisViewSet(OfStates):
         if self.publication:
             lines = publications.lines(ConditionAnalysis, self.publication.day)
         whole = lines.annotate(suppressed=NOT_SUPPRESSED).values_list(*COLUMNS)
+        return self.inside(whole, self.user.access.scope(access.READ, self.resource))
+
+
+class CodeFilter(FilterSet):
+    code = filters.Parameter(
+        {"type": "string", "description": "ICD-10 code, unmapped, qualified or several."},
+        filters.name,
+        filters.equal("code"),
+    )
+    state = filters.Parameter(filters.TEXT, as_stored, filters.equal("state"))
+    month = filters.Parameter({"type": "string", "description": "YYYY-MM"}, _month, filters.equal("month"))
+    date_from, date_to = filters.days("month")
+
+
+class CodeBody(serializers.ModelSerializer[SuppressedConditionCode]):
+    class Meta:
+        model = SuppressedConditionCode
+        exclude = ("pk",)
+        extra_kwargs = metrics.help_texts("condition_codes")
+
+
+CODE_COLUMNS = tuple(field.name for field in SuppressedConditionCode._meta.concrete_fields)
+
+
+class ConditionCodesViewSet(OfStates):
+    """Conditions of triage visits by ICD-10 code, state and month; what has no code is counted as such.
+
+    Analysts see a number only where no line of condition-analysis that it is made of is hidden from them.
+    """
+
+    relation = "condition_codes"
+    model = SuppressedConditionCode
+    serializer_class = CodeBody
+    columns = CODE_COLUMNS
+    orders = {name: Order(name, keys=("code", "month", "state", "system")) for name in ("code", "month", "state")}
+    filterset_class = CodeFilter
+
+    def present(self) -> "QuerySet[Any]":
+        if not self.user.access.sees_all_clear(self.resource):
+            return super().present()
+        whole = ConditionCode.objects.annotate(suppressed=NOT_SUPPRESSED).values_list(*CODE_COLUMNS)
         return self.inside(whole, self.user.access.scope(access.READ, self.resource))

@@ -295,6 +295,18 @@ PROMISES: tuple[Check, ...] = (
         """,
     ),
     _reconciles(
+        "condition_codes",
+        "occurrences_as_in_condition_analysis",
+        """
+        SELECT coalesce(c.state, a.state) AS state, coalesce(c.month, a.month) AS month
+        FROM (SELECT state, month, sum(occurrence_count) AS n FROM marts.condition_codes GROUP BY 1, 2) c
+        FULL JOIN (SELECT state, month, sum(occurrence_count) AS n FROM marts.condition_analysis GROUP BY 1, 2) a
+            ON a.state = c.state AND a.month = c.month
+        WHERE coalesce(c.n, 0) <> coalesce(a.n, 0)
+        """,
+        "marts.condition_analysis",
+    ),
+    _reconciles(
         "dim_patients",
         "engagement_as_in_patient_summary",
         """
@@ -302,5 +314,22 @@ PROMISES: tuple[Check, ...] = (
         WHERE p.engagement_score <> s.engagement_score
         """,
         "marts.patient_summary",
+    ),
+    Check(
+        "publications.each_day",
+        "publications",
+        Kind.RECONCILIATION,
+        """
+        SELECT day::date AS day
+        FROM generate_series(
+            greatest((SELECT min(day) FROM publications), staging.lagos_today() - 30),
+            staging.lagos_today() - 1, interval '1 day'
+        ) AS day
+        WHERE NOT EXISTS (SELECT FROM publications p WHERE p.day = day::date)
+        """,
+        "Of such a day `?as_of=` has no figures, and nobody can say later what was known on it.",
+        severity=Severity.WARNING,
+        owner=Owner.DEVELOPERS,
+        own_remedy="The day stays without. Look why its night did not end, or why `manage.py publish_marts` refuses.",
     ),
 )

@@ -17,6 +17,7 @@ from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
 from clinical.geography import in_words
 from clinical.models import Facility, User
+from clinical.months import next_month
 
 DAYS = 90  # today and those before it, where no dates are given
 MOST_DAYS = 3_660
@@ -60,6 +61,17 @@ class Selection:
     def months(self) -> tuple[date, date]:
         """The first days of the months that the dates touch."""
         return self.date_from.replace(day=1), self.date_to.replace(day=1)
+
+    @property
+    def whole_months(self) -> tuple[date, date]:
+        """The first and the last day of these months."""
+        first, last = self.months
+        return first, next_month(last) - timedelta(days=1)
+
+    @property
+    def span(self) -> tuple[date, date]:
+        """The days of which visits are counted: with a condition whole months, since its mart knows no days."""
+        return self.whole_months if self.condition else (self.date_from, self.date_to)
 
     def link(self, **changed: Any) -> str:
         """The query of this selection with something changed; what is as it would be anyway is left out."""

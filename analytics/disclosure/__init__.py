@@ -18,11 +18,16 @@ on Computing 17, 1988):
 4. A condition's lines of a state and month are at most its visits, which triage-trends shows: where these leave the
    hidden ones no room, the shown ones of that state are hidden as well.
 
+**Publications** (`?as_of=`) tell of earlier days, so that each is a further table of nearly the same numbers: what one
+hides, another shows, and events come and hardly ever go. Of them no total, rank or share is told, and no line that the
+mart hides today (migration 0012): no sum of an earlier day is known, and none of today's hidden lines has a number of
+an earlier day below it. tests/attack_suppression.py tries it.
+
 **Tables that pages and exports make** go through `table` or `shown`.
 
 What this cannot protect: where a state had so few visits in a month that triage-trends itself bounds each line at 1;
-who reads visits one by one, as the contract lets analysts, can count them; and whoever keeps the answers of two days
-sees what came between.
+who reads visits one by one, as the contract lets analysts, can count them; and whoever keeps the answers that were
+given on two days sees what came between.
 """
 
 from analytics.disclosure.tables import SMALL, UNDER, Cell, row, shown, table

@@ -16,12 +16,13 @@ from django.db.models import Count, DecimalField, F, FloatField, Q, Sum
 from django.db.models.functions import Cast
 from django.urls import reverse
 
-from analytics import checks, metrics, trust
-from analytics.dashboard.cells import UNDER, shown
+from analytics import checks, disclosure, metrics, trust
+from analytics.dashboard.cells import UNDER, parts, shown
 from analytics.facility_signals import FacilitySignal
 from analytics.history import CheckRun
 from analytics.models import FacilityDimension, FacilityPerformance, SuppressedConditionAnalysis, TriageTrend
-from analytics.wording import json_pct
+from analytics.monitor_results import MonitorResult
+from analytics.wording import json_pct, plural
 from clinical.access import Access, Grant, Role, Scope
 from clinical.api import statements
 from clinical.api.exports import json_of
@@ -319,27 +320,41 @@ def _states(night: Night) -> list[Facts]:
     for (state, _), counts in night.reporting.items():
         reporting[state] = [sum(pair) for pair in zip(reporting[state], counts, strict=True)]
     first, middle = night.last - timedelta(days=2 * WEEK - 1), night.last - timedelta(days=WEEK - 1)
-    found = []
+    lines = []
     for state in sorted({*reporting, *night.days} - {"ALL"}):
         days = night.days.get(state, {})
         now = [day for on, day in days.items() if on >= middle]
         before = sum(day.visits for on, day in days.items() if first <= on < middle)
-        visits, critical = sum(day.visits for day in now), sum(day.critical for day in now)
-        change = _change(visits, before)
-        found.append(_place(in_words(state), visits, change, _share(critical, visits), reporting[state]))
-    return found
+        lines.append((state, sum(day.visits for day in now), before, sum(day.critical for day in now)))
+    critical = parts([line[-1] for line in lines], is_clear=False)
+    return [
+        _place(
+            in_words(state),
+            visits,
+            _change(visits, before),
+            UNDER if few is None else json_pct(few, visits),
+            reporting[state],
+        )
+        for (state, visits, before, _), few in zip(lines, critical, strict=True)
+    ]
 
 
 def _lgas(night: Night, state: str) -> list[Facts]:
-    lines = FacilityPerformance.objects.filter(state=state).values("lga_name").order_by("lga_name")
-    sums = lines.annotate(visits=Sum("visits_30d"), critical=Sum("critical_visits_30d"))
-    found = []
-    for lga, visits, critical in sums.values_list("lga_name", "visits", "critical"):
-        few = shown(int(visits), is_clear=False) is None
-        share = UNDER if few else _share(int(critical), int(visits))
-        counts = night.reporting.get((state, lga or ""), (0, 0))
-        found.append(_place(lga or "No LGA known", UNDER if few else int(visits), None, share, counts))
-    return found
+    """What the figures of the state tell is the sum of these, and of the critical ones among them."""
+    found = FacilityPerformance.objects.filter(state=state).values("lga_name").order_by("lga_name")
+    sums = found.annotate(visits=Sum("visits_30d"), critical=Sum("critical_visits_30d"))
+    counts = sums.values_list("lga_name", "visits", "critical")
+    lines = [(lga, int(visits), int(critical)) for lga, visits, critical in counts]
+    told = parts([visits for _, visits, _ in lines], is_clear=False)
+    cells, totals, _, _ = disclosure.table([(critical, visits - critical) for _, visits, critical in lines])
+    places = []
+    for (lga, *_), visits, of_lga, total in zip(lines, told, cells, totals, strict=True):
+        is_few = visits is None or total.suppressed
+        critical = None if is_few else of_lga[0].count
+        share = UNDER if critical is None else json_pct(critical, visits)
+        reporting = night.reporting.get((state, lga or ""), (0, 0))
+        places.append(_place(lga or "No LGA known", UNDER if is_few else visits, None, share, reporting))
+    return places
 
 
 def _place(name: str, visits: Any, change: float | None, critical: Any, reporting: Iterable[int]) -> Facts:
@@ -358,14 +373,33 @@ def _place(name: str, visits: Any, change: float | None, critical: Any, reportin
 
 
 def _quality(night: Night, scope: Scope) -> list[str]:
-    """Sentences: of the data checks, and why rows were refused this night."""
+    """Sentences: of the data checks, of the monitors of sources, and why rows were refused this night."""
     said = []
     if run := night.checks:
         whole = run.passed + run.failed
         said.append(f"{run.failed} of {whole} data checks fail." if run.failed else f"All {whole} data checks passed.")
+    if monitors := _monitors(night, scope):
+        said.append(monitors)
     if night.run:
         refused = RejectedRow.objects.inside(scope).filter(batch__run=night.run).order_by()
         for code, count in refused.frequent_codes(REASONS):
             entry = CODES.get(code)
             said.append(f"{count:,} times: {entry.meaning if entry else code}")
     return said
+
+
+def _monitors(night: Night, scope: Scope) -> str:
+    """Of the last day that was watched by then; nothing where none of the place was."""
+    watched = MonitorResult.objects.inside(scope).filter(day__lte=night.on)
+    last = watched.order_by("-day").values("day")[:1]
+    judged = watched.filter(day=last).exclude(verdict__in=MonitorResult.NOT_SAID)
+    unusual = sorted(judged.alarming(), key=lambda one: (-one.beyond, one.pk))
+    count = judged.count()
+    if not unusual:
+        return f"All {plural(count, 'measure')} of what sources sent are as usual." if count else ""
+    worst = unusual[0]
+    sources = len({(one.source, one.dataset) for one in unusual})
+    return (
+        f"{len(unusual):,} of {plural(count, 'measure')} of what sources sent are unlike the usual, at"
+        f" {plural(sources, 'source')}; the worst: {worst.measured}, {worst.get_verdict_display()}, of {worst.source}."
+    )

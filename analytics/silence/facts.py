@@ -10,8 +10,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
-from django.db import connection
 
+from analytics import shares
 from analytics.facility_signals import BatchShare
 from analytics.silence.judgement import WINDOW, Bools, Came, Facts, Ints
 from clinical.models import Merge
@@ -19,26 +19,6 @@ from ingestion.datasets import Dataset
 from ingestion.models import LOADED, IngestBatch, IngestBatchQuerySet, Status
 
 USUAL_SHARE = 0.1  # of a facility's rows: a source that brought less is not one that it is expected to come from
-
-# How many events of each facility a batch wrote; once for each batch, because a later version of an event takes it
-# into another. `updated_at`: a batch's rows were written after it was begun, and there is an index on that.
-COUNT_SHARES = """
-INSERT INTO facility_shares (batch_id, facilities, rows)
-SELECT b.id, coalesce(array_agg(e.facility_id ORDER BY e.facility_id) FILTER (WHERE e.rows > 0), '{}'),
-       coalesce(array_agg(e.rows ORDER BY e.facility_id) FILTER (WHERE e.rows > 0), '{}')
-FROM unnest(%(batches)s) AS b (id)
-LEFT JOIN (
-    SELECT batch_id, facility_id, sum(rows)::integer AS rows FROM (
-        SELECT batch_id, facility_id, count(*) AS rows FROM triage_visits
-        WHERE updated_at >= %(since)s AND batch_id = ANY(%(batches)s) GROUP BY 1, 2
-        UNION ALL
-        SELECT batch_id, facility_id, count(*) FROM medical_records
-        WHERE updated_at >= %(since)s AND batch_id = ANY(%(batches)s) GROUP BY 1, 2
-    ) AS of_a_table GROUP BY 1, 2
-) AS e ON e.batch_id = b.id
-GROUP BY b.id
-ON CONFLICT (batch_id) DO NOTHING
-"""
 
 
 class Delivery(NamedTuple):
@@ -63,7 +43,7 @@ def _batches(first: date, last: date) -> IngestBatchQuerySet:
 def read(day: date) -> tuple[Ints, Facts]:
     """The ids of the facilities that anything came from in the window before the day, and what came."""
     days = [day - timedelta(days=back) for back in range(WINDOW, -1, -1)]
-    _count_shares(days[0], day)
+    shares.count_new()
     sources = by_source(_deliveries(days[0], day), days)
     names = {source: number for number, source in enumerate(sources)}
     facilities, rows_of = _shares(days, names)
@@ -72,14 +52,6 @@ def read(day: date) -> tuple[Ints, Facts]:
     states = np.array([came for came, _ in told], np.int64).reshape(len(names), len(days))
     waits = np.array([waiting for _, waiting in told], bool).reshape(len(names), len(days))
     return facilities, of_sources(days, rows_of, states, waits)
-
-
-def _count_shares(first: date, last: date) -> None:
-    new = _batches(first, last).loaded().filter(share=None).exclude(inserted=0, updated=0)
-    begun = {pk: at for pk, at in new.values_list("pk", "started_at") if at}
-    if begun:
-        with connection.cursor() as cursor:
-            cursor.execute(COUNT_SHARES, {"batches": sorted(begun), "since": min(begun.values())})
 
 
 def _deliveries(first: date, last: date) -> Iterable[Delivery]:
@@ -91,9 +63,9 @@ def _deliveries(first: date, last: date) -> Iterable[Delivery]:
 
 def _shares(days: list[date], sources: dict[str, int]) -> tuple[Ints, Ints]:
     """The facilities, and their rows by (facility, source, day) as lines of (facility's index, source, day, rows)."""
-    shares = BatchShare.objects.filter(batch__in=_batches(days[0], days[-1]).loaded())
+    counted = BatchShare.objects.filter(batch__in=_batches(days[0], days[-1]).loaded())
     lines = [np.empty((4, 0), np.int64)]
-    found = shares.values_list("batch__source", "batch__business_date", "facilities", "rows")
+    found = counted.values_list("batch__source", "batch__business_date", "facilities", "rows")
     for source, day, facilities, rows in found.iterator(chunk_size=1_000):
         number, column = sources.setdefault(source, len(sources)), (day - days[0]).days
         lines.append(np.array([facilities, [number] * len(rows), [column] * len(rows), rows], np.int64))

@@ -5,9 +5,11 @@ from typing import Any, ClassVar, cast
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
-from clinical import finding
+from clinical import finding, vital_readings
+from clinical.admin import vitals
 from clinical.admin.desk import ORIGIN, DeletedFilter, Desk
 from clinical.changelists import DayFilter, StateFilter
 from clinical.models import MedicalRecord, Patient, TriageVisit, User
@@ -98,8 +100,21 @@ class TriageVisitAdmin(EventDesk):
             "Content",
             {"fields": ("chief_complaint", "vital_signs", "conditions", "recommendations", "language", "provider")},
         ),
+        ("Read out of the vital signs", {"fields": ("values_read", "not_understood", "scores_made")}),
         ("Row", {"fields": (*ORIGIN, *IDENTITY)}),
     )
+
+    @admin.display(description="values")
+    def values_read(self, visit: TriageVisit) -> SafeString | str:
+        return vitals.values(vital_readings.of_visit(visit))
+
+    @admin.display(description="not understood")
+    def not_understood(self, visit: TriageVisit) -> str | None:
+        return vital_readings.of_visit(visit).reading.leftover
+
+    @admin.display(description="scores")
+    def scores_made(self, visit: TriageVisit) -> SafeString | str:
+        return vitals.scores(vital_readings.of_visit(visit))
 
     @admin.display(description="chief complaint")
     def chief_complaint_start(self, visit: TriageVisit) -> str:

@@ -4,6 +4,6 @@
 months, `seals` the chain of digests, `questions` what is asked of it.
 """
 
-from clinical.audit.deeds import acting, erase, note, putting_back, set_local, under, unhurried
+from clinical.audit.deeds import acting, erase, note, note_file, putting_back, set_local, under, unhurried
 
-__all__ = ["acting", "erase", "note", "putting_back", "set_local", "under", "unhurried"]
+__all__ = ["acting", "erase", "note", "note_file", "putting_back", "set_local", "under", "unhurried"]

@@ -70,6 +70,13 @@ def note(
     )
 
 
+def note_file(
+    table: str, command: str, *, rows: int, patient_ids: Sequence[int] | None = None, **details: Any
+) -> AuditEvent:
+    """Rows that a command wrote into a file. Who sat at the machine is not known here; what it was is."""
+    return note(None, "export", table, rows=rows, patient_ids=patient_ids, command=command, **details)
+
+
 def patients_at(
     table: str, object_id: int | None, details: Mapping[str, Any] = MappingProxyType({})
 ) -> list[int] | None:

@@ -28,6 +28,8 @@ from clinical.models.rows import (
 )
 from clinical.models.smart import SmartClient, SmartToken
 from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
+from clinical.models.terms import TermCount, TermDecision, TermText
+from clinical.models.vitals import SecondLook, VisitScore, VitalReading, VitalSign
 
 __all__ = [
     "AuditEvent",
@@ -62,11 +64,18 @@ __all__ = [
     "RestrictedRow",
     "Revision",
     "SecondFactor",
+    "SecondLook",
     "SmartClient",
     "SmartToken",
     "Table",
+    "TermCount",
+    "TermDecision",
+    "TermText",
     "TriageVisit",
     "User",
+    "VisitScore",
+    "VitalReading",
+    "VitalSign",
     "Why",
     "key_of",
 ]

@@ -1,15 +1,10 @@
-"""What codes the words of a diagnosis or a medicine have."""
+"""What the words of events mean: diagnoses in ICD-10, medicines by their generic names. Never a guess.
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+`codings(kind, texts)` is what others ask. Words are compared whole (words.py); what is merely alike is proposed to a
+steward (proposals.py), whose decision is kept for ever (decisions.py).
+"""
 
+from clinical.terms.mapping import codings, current, of_version
+from clinical.terms.shipped import Coding, Kind
 
-class Coding(NamedTuple):
-    system: str
-    code: str
-    display: str
-
-
-def codings(kind: str, texts: Iterable[str]) -> Mapping[str, list[Coding]]:
-    """Of each text; none of what is not mapped. `kind` is diagnosis or medication."""
-    return {text: [] for text in texts}
+__all__ = ["Coding", "Kind", "codings", "current", "of_version"]

@@ -19,7 +19,14 @@ ROUTES = (
     *("facilities", "patients", "medical-records", "triage-visits", "batches", "rejected-rows"),
     *("analytics/facility-stats", "analytics/facilities", "analytics/patients", "analytics/medical-records"),
     *("analytics/triage-visits", "analytics/patient-summary", "analytics/facility-performance"),
-    *("analytics/triage-trends", "analytics/condition-analysis", "audit-events", "schema", "docs"),
+    *(
+        "analytics/triage-trends",
+        "analytics/condition-analysis",
+        "analytics/condition-codes",
+        "audit-events",
+        "schema",
+        "docs",
+    ),
 )
 
 

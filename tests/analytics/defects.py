@@ -187,6 +187,11 @@ DEFECTS = {
     "condition_analysis.shares_of_a_month_add_up_to_100": Defect(
         "UPDATE marts.condition_analysis SET share_of_month_pct = 0 WHERE month = '2026-11-01'", 1
     ),
+    "condition_codes.occurrences_as_in_condition_analysis": Defect(
+        "UPDATE marts.condition_codes SET occurrence_count = occurrence_count + 1"
+        " WHERE (code, month, state) = (SELECT code, month, state FROM marts.condition_codes ORDER BY 1, 2, 3 LIMIT 1)",
+        1,
+    ),
     "dim_patients.engagement_as_in_patient_summary": Defect(
         "UPDATE marts.dim_patients SET engagement_score = 101 - engagement_score"
         " WHERE patient_id = (SELECT min(patient_id) FROM marts.dim_patients)",
@@ -244,6 +249,7 @@ DEFECTS["rejected_rows.waiting_long"] = Defect(
     " FROM generate_series(1, 1001) n",
     1001,
 )
+DEFECTS["publications.each_day"] = Defect(f"INSERT INTO publications (day) VALUES ('{TODAY - timedelta(days=3)}')", 2)
 # Events.
 for _table, _instant in (("triage_visits", "visited_at"), ("medical_records", "recorded_at")):
     DEFECTS |= {

@@ -18,6 +18,7 @@ from analytics.dashboard import cells
 from analytics.dashboard.page import ONE
 from analytics.history import MartState
 from clinical.models import AuditEvent
+from clinical.months import last_month
 from clinical.values import LAGOS
 from tests import rows
 from tests.analytics import slow_answers
@@ -225,6 +226,22 @@ def test_a_condition_is_counted_by_month_whatever_its_spelling(few):
     assert sum(int(line[1]) for line in found["visits"][1:]) == 3
     assert [line[0] for line in found["conditions"][1:]] == ["Malaria"]
     assert {line[0]: line[1] for line in found["places"][1:]} == {"Kano": "3", "Lagos": "0"}
+
+
+@pytest.mark.parametrize("place", ["", "&state=KANO", "&facility_id={facility}"])
+def test_all_figures_of_a_condition_count_the_same_days(few, place):
+    middle = last_month(timezone.localdate()).replace(day=15)
+    for day in (middle.replace(day=2), middle, middle.replace(day=27)):
+        rows.visit(few[0], day, 2, conditions=["Malaria"])
+    marts.refresh(is_forced=True)
+    query = f"?date_from={middle}&date_to={middle}&condition=Malaria" + place.format(facility=few[0].facility_id)
+    text = page(Caller(("steward",)), query)
+    found = Tables(text).found
+    names = {"visits", "places", "conditions"} & found.keys()
+    assert len(names) >= 2
+    assert {name: sum(int(line[1]) for line in found[name][1:]) for name in names} == dict.fromkeys(names, 3)
+    assert f"1 {middle:%B %Y} to 3" in text
+    assert "whole months" in text
 
 
 def test_a_long_time_is_cut_into_weeks_or_months(few):

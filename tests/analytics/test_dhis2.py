@@ -237,6 +237,15 @@ def dhis2(settings, monkeypatch):
     server.server_close()
 
 
+def test_files_that_the_command_writes_are_noted(country, tmp_path):
+    files = {name: tmp_path / name for name in ("to", "sheet")}
+    call_command("dhis2", month="2026-10", **files, stdout=io.StringIO())
+    noted = AuditEvent.objects.get(action="export", table="dhis2")
+    sets = json.loads(files["to"].read_text())["dataValueSets"]
+    assert (noted.actor, noted.rows, noted.details["command"]) == (None, len(sets), "dhis2")
+    assert (noted.details["files"], noted.details["month"]) == (["to", "sheet"], "202610")
+
+
 def post(*more):
     out = io.StringIO()
     call_command("dhis2", "--month", "2026-10", "--post", *more, stdout=out)

@@ -1,15 +1,29 @@
 """Nothing that is hidden can be computed from what is shown: invented countries, tables, and what an analyst reads."""
 
+import csv
 import random
+from collections import Counter
+from dataclasses import replace
 from datetime import date
 
 import pytest
+from django.db import connection
 
-from analytics import disclosure
+from analytics import disclosure, marts, publishing
 from analytics.models import ConditionAnalysis
 from tests import rows
 from tests.analytics import slow_disclosure
-from tests.attack_suppression import UNKNOWN, Published, attack, by_contract_alone, many
+from tests.attack_suppression import (
+    UNKNOWN,
+    Published,
+    as_published,
+    as_published_before,
+    attack,
+    attack_days,
+    by_contract_alone,
+    days_recovered,
+    many,
+)
 from tests.callers import Caller
 from tests.suppression import Edge, followed
 
@@ -27,6 +41,16 @@ def test_the_attack_recovers_lines_that_the_contracts_rule_alone_hides():
     found = many(12, 7, by_contract_alone)
     assert found.by_bounds
     assert found.by_network
+
+
+def test_no_line_follows_from_the_publications_of_two_days_and_the_figures_of_today():
+    small, recovered = days_recovered(60, 1, as_published)
+    assert small
+    assert recovered == 0
+
+
+def test_with_totals_and_shares_two_publications_gave_lines_away():
+    assert days_recovered(60, 1, as_published_before)[1]
 
 
 # --- What an analyst of the nation reads
@@ -78,28 +102,104 @@ def test_ranks_leave_no_gap_for_a_condition_whose_total_is_withheld():
     assert {line["frequency_rank"] for line in read().values()} <= {None, 1}
 
 
-@pytest.mark.django_db
-def test_nothing_of_a_country_follows_from_an_analysts_answers():
-    chance = random.Random(3)
-    rows.stand_at(date(2026, 11, 25))
+ANALYSIS = "/api/analytics/condition-analysis"
+MONTHS = (9, 10, 11)
+
+
+def invent(chance):
+    """Two states' patients, and visits of three conditions of very different frequency."""
+    found = []
     for state, lga in (("LAGOS", "Ikeja"), ("KANO", "Dala")):
         at = rows.facility(state=state, lga=lga)
-        for sex in ("M", "F"):
-            whose = rows.patient(at, sex=sex)
-            for condition, mean in (("A", 12), ("B", 6), ("C", 1)):
-                for month in (9, 10, 11):
-                    levels = [3] * int(chance.expovariate(1 / mean))
-                    rows.visits(whose, date(2026, month, 5), levels, conditions=[condition])
+        found += [rows.patient(at, sex=sex) for sex in ("M", "F")]
+    for whose in found:
+        for condition, mean in (("A", 12), ("B", 6), ("C", 1)):
+            for month in MONTHS:
+                levels = [3] * int(chance.expovariate(1 / mean))
+                rows.visits(whose, date(2026, month, 5), levels, conditions=[condition])
+    return found
+
+
+def answers(role=("analyst",), **query):
+    return Caller(role).rows(ANALYSIS, {"per_page": 1000} | query)
+
+
+def truth():
+    return {_line(line): line["occurrence_count"] for line in ConditionAnalysis.objects.values()}
+
+
+@pytest.mark.django_db
+def test_nothing_of_a_country_follows_from_an_analysts_answers():
+    rows.stand_at(date(2026, 11, 25))
+    invent(random.Random(3))
     rows.refresh_all()
-    answers = Caller(("analyst",)).rows("/api/analytics/condition-analysis", {"per_page": 1000})
-    found = attack(_published(answers))
-    truth = {_line(line): line["occurrence_count"] for line in ConditionAnalysis.objects.values()}
+    told = answers()
+    found, known = attack(_published(told)), truth()
     assert found
     assert not [line for line, (low, high) in found.items() if low == high]
-    assert all(low <= truth[line] <= high for line, (low, high) in found.items())
-    of_kano = Caller(("analyst", {"state": "KANO"}))
-    lines = of_kano.rows("/api/analytics/condition-analysis", {"per_page": 1000})
-    assert lines == [line for line in answers if line["state"] == "KANO"]
+    assert all(low <= known[line] <= high for line, (low, high) in found.items())
+    assert answers(("analyst", {"state": "KANO"})) == [line for line in told if line["state"] == "KANO"]
+
+
+@pytest.mark.django_db
+def test_nothing_follows_from_what_was_published_on_two_days_and_is_told_today():
+    chance = random.Random(3)
+    people = invent(chance)
+    known = []
+    for day in (date(2026, 11, 24), date(2026, 11, 25), date(2026, 11, 26)):
+        rows.stand_at(day)
+        marts.refresh(is_forced=True)
+        known.append(truth())
+        publishing.publish()
+        for whose in chance.sample(people, 2):
+            rows.visits(whose, date(2026, 11, 5), [3] * chance.choice((1, 2, 5)), conditions=[chance.choice("ABC")])
+    days = [_published(answers(as_of=f"2026-11-{day}")) for day in (24, 25)] + [_published(answers())]
+    assert not any(day.totals or day.shares for day in days[:2])
+    hidden = frozenset(line for line, number in days[-1].lines.items() if number is None)
+    days = [*(replace(day, unbounded=hidden) for day in days[:2]), days[-1]]
+    small = {at: bounds for at, bounds in attack_days(days).items() if known[at[0]][at[1]] <= 7}
+    assert len({day for day, _ in small}) == 3
+    assert not [at for at, (low, high) in small.items() if low == high]
+    assert all(low <= known[day][line] <= high for (day, line), (low, high) in small.items())
+
+
+@pytest.mark.django_db
+def test_a_line_that_is_hidden_today_is_told_of_no_earlier_day():
+    rows.stand_at(date(2026, 11, 24))
+    counted({"M": 9, "F": 30})
+    marts.refresh(is_forced=True)
+    publishing.publish()
+    earlier = {"as_of": "2026-11-24"}
+    assert sorted(line["occurrence_count"] for line in answers(**earlier)) == [9, 30]
+    counted({"Other": 1}, condition="malaria")
+    marts.refresh(is_forced=True)
+    assert sorted(line["occurrence_count"] or 0 for line in answers(**earlier)) == [0, 30]
+    assert sorted(line["occurrence_count"] for line in answers(("steward",), **earlier)) == [9, 30]
+
+
+@pytest.mark.django_db
+def test_the_role_of_bi_and_the_dashboard_tell_analysts_lines_and_their_sums():
+    rows.stand_at(date(2026, 11, 25))
+    invent(random.Random(3))
+    rows.refresh_all()
+    told = answers()
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(GRAIN)}, occurrence_count, condition_total FROM bi.condition_analysis")
+        assert sorted(cursor.fetchall(), key=str) == sorted(
+            ((*_line(line)[:4], _line(line)[4], line["occurrence_count"], line["condition_total"]) for line in told),
+            key=str,
+        )
+    shown = Counter()
+    for line in told:
+        shown[line["condition"]] += line["occurrence_count"] or 0
+    text = (
+        Caller(("analyst",)).get("/dashboard/conditions.csv?date_from=2026-09-01&date_to=2026-11-30").content.decode()
+    )
+    figures = {line[0]: int(line[1]) for line in [*csv.reader(text.splitlines())][1:]}
+    assert figures == {condition: count for condition, count in shown.items() if count}
+
+
+GRAIN = ("condition", "state", "age_group", "sex", "month")
 
 
 def _line(row):

@@ -131,6 +131,9 @@ def test_the_command_writes_the_three_files(country, tmp_path):
     assert {line["difference"] for line in read["sheet"]} == {"0"}
     assert len(read["form"]) == 2 * len(all_of_them())
     assert not any(name in path.read_text() for path in files.values() for name in NAMES)
+    noted = AuditEvent.objects.get(action="export", table="idsr")
+    assert (noted.actor, noted.rows, len(noted.patient_ids)) == (None, 3, 2)
+    assert (noted.details["command"], noted.details["files"]) == ("idsr", ["to", "form", "sheet"])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from analytics import publishing
 from analytics.api import parquet
 from tests import rows
 from tests.callers import Caller, codes
@@ -52,6 +53,19 @@ def test_columns_have_their_comments_and_the_file_its_instant(analyst):
     meaning = b"Visits that name the condition; each visit counts once"
     assert schema.field("occurrence_count").metadata[b"comment"] == meaning
     assert str(schema.field("month").type) == "date32[day]"
+
+
+def test_a_publication_is_in_parquet_what_it_was_that_day(analyst):
+    publishing.publish(is_forced=True)
+    rows.visits(rows.patient(), date(2026, 11, 24), [1] * 40, conditions=["Malaria"])
+    for name in ("facilities", "triage-trends", "condition-analysis"):
+        path, then = f"/api/analytics/{name}", {"as_of": "2026-11-25"}
+        before = [json.loads(line) for line in body(analyst.get(path, then | {"format": "ndjson"})).splitlines()]
+        rows.refresh_all()
+        table = read(io.BytesIO(body(analyst.get(path, then | {"format": "parquet"}))))
+        found = [{key: _told(value) for key, value in row.items()} for row in table.to_pylist()]
+        assert found == [{key: line.get(key) for key in table.column_names} for line in before], name
+        assert table.schema.metadata[b"stale"] == b"false"
 
 
 def test_where_it_is_not_installed_the_format_is_refused(analyst, monkeypatch):

@@ -278,6 +278,14 @@ def test_the_task_refreshes_and_checks_and_leaves_early_the_second_time(committe
     assert CheckRun.objects.count() == 1
 
 
+def test_tables_that_postgresql_has_never_looked_at_are_analyzed_first(committed):
+    visit(patient(), DAY)
+    query("DELETE FROM pg_statistic WHERE starelid IN ('triage_visits'::regclass, 'patients'::regclass)")
+    marts.refresh(is_forced=True)
+    known = query("SELECT DISTINCT tablename FROM pg_stats WHERE tablename IN ('triage_visits', 'patients')")
+    assert len(known) == 2
+
+
 def test_the_marts_of_one_transaction_can_be_refreshed_inside_it():
     stand_at(DAY)
     facility()

@@ -3,6 +3,7 @@
 import json
 import socketserver
 import threading
+from collections import Counter
 from datetime import datetime, time, timedelta
 
 import psycopg2
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from analytics import marts, tasks
 from analytics.facility_signals import FacilitySignal
+from analytics.monitor_results import MonitorResult
 from analytics.nightly_reports import NightlyReport, ReportAddressee, ReportMail
 from analytics.report import facts, nightly, page, paper
 from clinical.models import AuditEvent, Facility, Patient
@@ -95,18 +97,34 @@ def test_the_table_of_states_adds_up_to_the_nation(tonight):
     assert sum(one["reported"] for one in told["places"]) == told["trust"]["reporting"]["reported"]
 
 
-def test_what_is_small_is_hidden_with_the_share_that_would_tell_it(tonight):
+def test_what_is_small_is_hidden_with_what_would_tell_it_by_subtraction(tonight):
     told = facts.of(facts.Night(tonight), "KANO")
     lines = Caller(("analyst",)).rows("/api/analytics/facility-performance", {"state": "KANO", "per_page": 100})
     names = dict(Facility.objects.values_list("pk", "lga_name"))
-    sums: dict[str, int] = {}
+    visits, critical = Counter(), Counter()
     for line in lines:
-        name = names[line["facility_id"]]
-        sums[name] = sums.get(name, 0) + line["visits_30d"]
-    assert sums["Tofa"] == 3
-    for one in told["places"]:
-        count = sums[one["name"]]
-        assert one["visits"] == ("<8" if 0 < count < 8 else count)
+        visits[names[line["facility_id"]]] += line["visits_30d"]
+        critical[names[line["facility_id"]]] += line["critical_visits_30d"]
+    assert visits["Tofa"] == 3
+    hidden = {one["name"] for one in told["places"] if one["visits"] == "<8"}
+    assert {one["name"]: one["visits"] for one in told["places"] if one["name"] not in hidden} == {
+        lga: count for lga, count in visits.items() if lga not in hidden
+    }
+    assert {lga for lga, count in visits.items() if 0 < count < 8} < hidden
+    rest = told["figures"][0]["month"] - sum(count for lga, count in visits.items() if lga not in hidden)
+    assert rest - len(hidden) >= 7  # one of them has at least seven possible numbers beside the others
+    unshared = {one["name"] for one in told["places"] if one["critical_pct"] == "<8"}
+    assert unshared >= hidden | {lga for lga, count in critical.items() if 0 < count < 8}
+    assert len(unshared) > 1
+
+
+def test_no_share_of_a_state_follows_from_the_nations(tonight):
+    quiet = rows.facility(state="YOBE", lga="Damaturu")
+    rows.visits(rows.patient(quiet), tonight - timedelta(days=2), [1, 3, 3, 3, 3, 3, 3, 3, 3])
+    marts.refresh(is_forced=True)
+    hidden = [one["name"] for one in nation(tonight)["places"] if one["critical_pct"] == "<8"]
+    assert "Yobe" in hidden
+    assert len(hidden) > 1
 
 
 @pytest.mark.parametrize(
@@ -131,6 +149,23 @@ def test_a_stopped_file_makes_the_night_bad(tonight):
     told = nation(tonight)
     assert told["verdict"]["level"] == "bad"
     assert told["delivered"]["stopped"] == 1
+
+
+def test_it_says_which_sources_were_unlike_themselves(tonight):
+    known = {"day": tonight, "dataset": "patients", "among": 100, "low": 80, "high": 120, "verdict": "in order"}
+    for source, folder, changed in (
+        ("kano/a.csv", "kano", {"measure": "volume", "value": 100}),
+        ("kano/b.csv", "kano", {"measure": "volume", "value": 40, "verdict": "low"}),
+        ("lagos/c.csv", "lagos", {"measure": "empty:sex", "value": 0.5, "low": 0, "high": 0.01, "verdict": "high"}),
+        ("lagos/d.csv", "lagos", {"measure": "volume", "value": 9, "verdict": "learning"}),
+    ):
+        MonitorResult.objects.create(source=source, folder=folder, **known | changed)
+    said = "2 of 3 measures of what sources sent are unlike the usual, at 2 sources; the worst: empty: sex, higher than"
+    assert any(told.startswith(said) for told in nation(tonight)["quality"])
+    batch(folder="kano")
+    of_kano = facts.of(facts.Night(tonight), "KANO")["quality"]
+    assert any("1 of 2 measures" in told and told.endswith("of kano/b.csv.") for told in of_kano)
+    assert not any("measures" in told for told in nation(tonight - timedelta(days=1))["quality"])
 
 
 def test_no_person_is_in_it(tonight):
@@ -319,6 +354,8 @@ def test_the_command_writes_the_files_and_says_all_in_json(tonight, tmp_path, ca
     assert (told["id"], told["place"]) == (report.pk, "Kano")
     assert (tmp_path / report.file_name).read_bytes() == bytes(report.pdf)
     assert (tmp_path / report.file_name).with_suffix(".html").read_text() == report.html
+    noted = AuditEvent.objects.get(action="export", table="nightly_reports")
+    assert (noted.rows, noted.details["command"]) == (1, "nightly_report")
 
 
 def test_without_marts_there_is_nothing_to_report(db):

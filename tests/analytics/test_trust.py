@@ -143,6 +143,21 @@ def test_of_what_the_numbers_are_made_and_how_many_facilities_report(loaded):
     assert trust["reporting"]["days"] == 30
 
 
+@pytest.mark.django_db(transaction=True)  # a batch's rows are known by their time, which is their transaction's
+def test_a_states_numbers_say_their_batches_right_after_a_load_and_a_refresh(loaded):
+    def lagos():
+        return Caller(("steward", {"state": "LAGOS"})).get(STATS).json()["trust"]["batches"]
+
+    before = lagos()["count"]
+    deliver("triage_visits-2026-11-21.csv", visits(IKEJA, "Ngozi,Okafor", 2, 3))
+    night()
+    ikeja = IngestBatch.objects.latest("id")
+    marts.refresh()
+    assert (before, lagos()["count"], lagos()["last_id"]) == (2, 3, ikeja.pk)
+    at_kuje = Caller(("clerk", {"facility_id": loaded[KUJE]})).get(STATS).json()["trust"]["batches"]
+    assert at_kuje["last_id"] < ikeja.pk
+
+
 def test_the_cells_that_are_hidden_from_an_analyst_are_counted(loaded):
     path = "/api/analytics/condition-analysis"
     hidden = [Caller((role,)).get(path).json()["trust"]["suppressed_cells"] for role in ("analyst", "steward")]

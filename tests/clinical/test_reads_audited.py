@@ -306,7 +306,7 @@ def addresses(patterns=None, before=""):
 # Places, files, and numbers of many.
 TELLS_OF_NOBODY = {
     *("facilities", "ingest_batches", "dim_facilities", "facility_performance", "triage_trends", "condition_analysis"),
-    "nightly_reports",
+    *("condition_codes", "nightly_reports"),
 }
 
 

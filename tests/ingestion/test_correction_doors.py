@@ -12,7 +12,7 @@ from django.urls import reverse
 
 import medilink.tasks
 from clinical import logins
-from clinical.models import Facility, TriageVisit, User
+from clinical.models import AuditEvent, Facility, TriageVisit, User
 from ingestion.models import IngestBatch, RejectedRow
 from tests.deliveries import PATIENTS, night
 from tests.ingestion.correction_files import KUJE, deliver_refused, give_back, is_line, put, written
@@ -38,6 +38,11 @@ def test_the_command_writes_a_folder_and_reads_a_file(refused, tmp_path, capsys)
     kuje = Facility.objects.get(name=KUJE).pk
     assert ended("write", "--facility", kuje, "--to", tmp_path) == 0
     (path,) = tmp_path.rglob("triage_visits-*.csv")
+    noted = AuditEvent.objects.get(action="export", table="rejected_rows")
+    assert (noted.rows, noted.details["command"]) == (
+        RejectedRow.objects.filter(facility_id=kuje).count(),
+        "corrections",
+    )
     path.write_text(text_of(put(table(path.read_bytes()), "triage_level", is_line(2), "2")))
     capsys.readouterr()
     assert ended("read", path, "--json") == 0

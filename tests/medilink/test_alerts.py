@@ -9,10 +9,11 @@ import psycopg2
 import pytest
 from django.db import connection
 
-from analytics import checks, marts
+from analytics import checks, marts, publications
 from analytics.checks.catalogue import BY_NAME
 from analytics.checks.check import Check, Owner, Severity
 from analytics.history import DataOwner, MartState
+from analytics.publications import Publication
 from ingestion.models import IngestBatch, IngestRun, Kind, RejectedRow
 from medilink import alerts
 from medilink.models import Alert
@@ -61,6 +62,12 @@ def held(**columns):
 
 def a_run(**columns):
     return IngestRun.objects.create(kind=Kind.NIGHTLY, **columns)
+
+
+def published(at):
+    counts = {"rows": 1, "changed": 1, "batches": 1, "digest": "0"}
+    for mart in publications.MARTS:
+        Publication.objects.create(day=at.date(), mart=mart, as_of=at, published_at=at, **counts)
 
 
 def open_causes():
@@ -227,6 +234,10 @@ def test_two_processes_at_once_send_one_message(mailoutbox):
         (lambda: a_run(night_on=NOW.date(), status="running", started_at=NOW), "night-unfinished"),
         (lambda: a_run(night_on=NOW.date(), status="broken_off", finished_at=NOW), "night-unfinished"),
         (lambda: a_run(status="done", finished_at=NOW - timedelta(hours=27)), "no-good-run"),
+        (
+            lambda: a_run(night_on=NOW.date(), status="done", finished_at=NOW - timedelta(hours=2)),
+            f"not-published:{NOW.date()}",
+        ),
         (lambda: MartState.objects.filter(mart="dim_patients").update(has_failed=True), "mart-failed:dim_patients"),
         (
             lambda: factories.batch(status="loaded", finished_at=NOW - timedelta(hours=2)),
@@ -245,6 +256,7 @@ def test_each_kind_of_trouble_is_a_cause(arrange, cause):
 
 def test_nothing_is_wrong_where_nothing_is():
     a_run(status="some_rows_refused", finished_at=NOW - timedelta(hours=3), night_on=NOW.date())
+    published(NOW)
     early = NOW.replace(hour=2)
     a_run(status="running", night_on=NOW.date() + timedelta(days=1))
     assert [*alerts.causes(NOW), *alerts.causes(early)] == []

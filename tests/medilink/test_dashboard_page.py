@@ -17,7 +17,10 @@ from tests.browser import EXECUTABLE, Browser
 # Not part of the project: `npm pack axe-core` brings it, AXE says where its axe.min.js lies.
 AXE = Path(os.environ.get("AXE", "axe.min.js"))
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
-PATHS = ("/dashboard", "/dashboard?state=KANO", "/dashboard?condition=malaria", "/dashboard?x=1", "/api/docs/metrics")
+PATHS = (
+    *("/dashboard", "/dashboard?state=KANO", "/dashboard?condition=malaria", "/dashboard?x=1"),
+    *("/api/docs/metrics", "/api/docs/contract"),
+)
 SERIOUS = """
 axe.run(document, {resultTypes: ["violations"]}).then((found) => JSON.stringify(found.violations
     .filter((one) => ["serious", "critical"].includes(one.impact))

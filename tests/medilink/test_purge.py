@@ -5,6 +5,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from analytics.nightly_reports import NightlyReport
 from clinical import history, rotation
 from clinical.audit import verifying
 from clinical.models import AuditEvent, IdempotencyKey, ProgramToken, Revision
@@ -105,3 +106,13 @@ def test_expired_keys_tokens_and_alerts_go(alice, capsys):
     assert "1  answers to repeated requests" in capsys.readouterr().out
     left = IdempotencyKey.objects.count(), ProgramToken.objects.count(), Alert.objects.count()
     assert left == (1, 1, 2)
+
+
+def test_reports_of_nights_are_kept_five_years(db):
+    now = timezone.now()
+    for years in (4, 6):
+        night = (now - timedelta(days=366 * years)).date()
+        report = NightlyReport.objects.create(night=night, as_of=now, facts={}, html="", pdf=b"", digest="0")
+        NightlyReport.objects.filter(pk=report.pk).update(made_at=now - timedelta(days=366 * years))
+    assert purge.purge()["nightly reports"] == 1
+    assert NightlyReport.objects.get().night > (now - timedelta(days=366 * 5)).date()

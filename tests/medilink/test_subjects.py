@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from analytics import marts
-from clinical import actions, merging, row_security, subjects
+from clinical import actions, merging, row_security, subjects, vital_readings
 from clinical.audit import seals, verifying
 from clinical.models import AuditEvent, ErasedIdentity, Erasure, MedicalRecord, Patient, Revision, TriageVisit, User
 from ingestion import dossier, erasure
@@ -72,8 +72,9 @@ def everywhere(word: str) -> list[str]:
 
 def test_an_export_has_every_row_name_change_file_and_reader_of_the_patient(bello, alice):
     twin = rows.patient(bello.facility, first_name="Aminat", last_name="Bello", dob=bello.dob)
-    rows.visit(twin, date(2026, 11, 2), chief_complaint="Cough")
+    rows.visit(twin, date(2026, 11, 2), chief_complaint="Cough", vital_signs="HR 77")
     merging.merge_patients(bello, twin, by=alice)
+    vital_readings.read_due()
     Patient.objects.filter(pk=bello.pk).update(phone="+2347021000009")
     stranger = Caller(("clinician",))
     stranger.get(f"/api/patients/{bello.pk}")
@@ -82,6 +83,8 @@ def test_an_export_has_every_row_name_change_file_and_reader_of_the_patient(bell
     assert [alias["first_name"] for alias in told["aliases"]] == ["Aminat"]
     assert {record["data"]["diagnosis"] for record in told["medical_records"]} == {"Malaria"}
     assert [visit["chief_complaint"] for visit in told["triage_visits"]] == ["Cough"]
+    assert [(sign["code"], sign["value"]) for sign in told["vital_signs"]] == [("8867-4", 77)]
+    assert {score["score"] for score in told["visit_scores"]} == {"NEWS2", "shock index"}
     assert {"before": {"phone": "+2347021000001"}, "after": {"phone": "+2347021000009"}} in [
         {name: change[name] for name in ("before", "after")} for change in told["changes"]
     ]
@@ -230,7 +233,9 @@ def test_a_restricted_patient_is_not_merged(bello, alice):
 
 def test_nothing_of_an_erased_patient_is_left_in_any_table(bello, alice, bob):
     Patient.objects.filter(pk=bello.pk).update(last_name="Zzyzx", phone="+2347021000777", dob=date(1990, 7, 15))
-    visit = rows.visit(bello, date(2026, 11, 2), chief_complaint="Qwxyz", visit_id="SRC-Vxqz")
+    said = {"chief_complaint": "Qwxyz", "vital_signs": "HR 77, Vwxqs", "visit_id": "SRC-Vxqz"}
+    visit = rows.visit(bello, date(2026, 11, 2), **said)
+    vital_readings.read_due()
     TriageVisit.objects.filter(pk=visit.pk).update(chief_complaint="Qwxyz again")
     caller = Caller(("clinician",))
     body = {"facility_id": bello.facility_id, "patient_id": bello.pk, "triage_level": 2, "chief_complaint": "Qwxyz too"}
@@ -239,7 +244,18 @@ def test_nothing_of_an_erased_patient_is_left_in_any_table(bello, alice, bob):
     bello.refresh_from_db()
     assert (str(bello), bello.dob, bello.phone) == (f"Erased Patient {bello.pk}", date(1990, 1, 1), None)
     assert (bello.erased_at is not None, bello.deleted_at is not None) == (True, True)
-    for word in ("Zzyzx", "Amina", "7021000777", "7021000001", "Qwxyz", "SRC-Vxqz", "Artemether", "1990-07-15"):
+    for word in (
+        "Zzyzx",
+        "Amina",
+        "7021000777",
+        "7021000001",
+        "Qwxyz",
+        "SRC-Vxqz",
+        "HR 77",
+        "Vwxqs",
+        "Artemether",
+        "1990-07-15",
+    ):
         assert everywhere(word) == [], word
     assert done.counts["patients"] == 1
     assert caller.get(f"/api/patients/{bello.pk}").status_code == 404

@@ -1,7 +1,6 @@
 """Conditions that triage found likely: the most frequent, and of those the most severe."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -14,7 +13,6 @@ from analytics.dashboard.selection import Reach
 from analytics.models import ConditionAnalysis, SuppressedConditionAnalysis
 from analytics.wording import pct, plural
 from clinical.api.filters import same_name
-from clinical.months import next_month
 
 SHOWN = 15
 
@@ -107,9 +105,7 @@ def _of_mart(reach: Reach) -> tuple[list[Condition], int]:
 
 
 def _of_rows(reach: Reach) -> list[Condition]:
-    first, last = reach.selection.months
-    end = next_month(last) - timedelta(days=1)
-    rows = visits(reach, first, end).values("id", "conditions", "triage_level")
+    rows = visits(reach, *reach.selection.whole_months).values("id", "conditions", "triage_level")
     found = []
     for name, count, level, critical in counted(FROM_ROWS, rows):
         if reach.selection.condition and name.lower() != reach.selection.condition.lower():

@@ -12,6 +12,8 @@ from analytics import metrics
 from analytics.dashboard.cells import UNDER
 from analytics.wording import NOTHING
 
+WHOLE_MONTHS = "Conditions are counted by month; these are the whole months that the dates touch."
+
 
 @dataclass(frozen=True)
 class Column:

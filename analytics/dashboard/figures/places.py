@@ -15,7 +15,7 @@ from django.db.models import Avg, Count, Sum
 
 from analytics.dashboard import cells
 from analytics.dashboard.figures.conditions import by
-from analytics.dashboard.figures.figure import Column, Figure, measured, or_hidden, withheld
+from analytics.dashboard.figures.figure import WHOLE_MONTHS, Column, Figure, measured, or_hidden, withheld
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import MAPS, Reach
 from analytics.models import FacilityDimension, TriageTrend
@@ -68,6 +68,8 @@ def places(reach: Reach) -> Figure:
         ("dim_facilities", "triage_trends") if reach.is_of_states and not selection.state else ("dim_facilities",),
         template="analytics/dashboard/map.html",
     )
+    if selection.condition:
+        figure.notes.append(WHOLE_MONTHS)
     if has_any or found:
         figure.drawing = _circles(reach, found) if selection.state else _map(reach, found)
     if selection.state:
@@ -101,12 +103,12 @@ def _states(reach: Reach) -> list[Place]:
     patients = _sums(FacilityDimension.objects.filter(reach.facilities), "state", Sum("total_patients"))
     selection, counts = reach.selection, {}
     if not reach.is_of_states:
-        rows = visits(reach, selection.date_from, selection.date_to)
+        rows = visits(reach, *selection.span)
         counts = _sums(rows, "facility__state", Count("pk"))
     elif selection.condition:
         counts = {state: count for state, (count, _) in by("state", reach).items()}
     else:
-        days = TriageTrend.objects.filter(reach.states, day__range=(selection.date_from, selection.date_to))
+        days = TriageTrend.objects.filter(reach.states, day__range=selection.span)
         counts = _sums(days.exclude(state="ALL"), "state", Sum("total_visits"))
     is_counted = reach.is_clear or (reach.is_of_states and not selection.condition)
     return [
@@ -131,7 +133,7 @@ def _lgas(reach: Reach) -> list[Place]:
         .values_list("lga_name", "patients", "east", "north")
     )
     selection = reach.selection
-    rows = visits(reach, selection.date_from, selection.date_to)
+    rows = visits(reach, *selection.span)
     counts: dict[str, int] = defaultdict(int, _sums(rows, "facility__lga_name", Count("pk")))
     known = [*found]
     told = cells.parts([counts[lga] for lga, *_ in known], is_clear=reach.is_clear)

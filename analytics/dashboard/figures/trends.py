@@ -10,7 +10,7 @@ from django.db.models.functions import TruncMonth
 from django.utils import timezone
 
 from analytics.dashboard.figures.conditions import by
-from analytics.dashboard.figures.figure import Column, Figure, axis, measured, withheld
+from analytics.dashboard.figures.figure import WHOLE_MONTHS, Column, Figure, axis, measured, withheld
 from analytics.dashboard.figures.visits import visits
 from analytics.dashboard.selection import Reach
 from analytics.models import TriageTrend
@@ -65,7 +65,7 @@ def trends(reach: Reach) -> Figure:
         template="analytics/dashboard/trend.html",
     )
     if selection.condition:
-        figure.notes.append("Conditions are counted by month; these are the whole months that the dates touch.")
+        figure.notes.append(WHOLE_MONTHS)
         if reach.is_of_states and not reach.is_clear:
             figure.notes.append("Lines of 1 to 7 visits are left out of these sums.")
     if selection.date_to >= timezone.localdate() - STILL_COMING:
@@ -136,7 +136,7 @@ def _of_condition(reach: Reach) -> list[Point]:
     if reach.is_of_states:
         by_month = by("month", reach)
     else:
-        rows = visits(reach, first, next_month(last) - timedelta(days=1)).values(month=TruncMonth("event_on"))
+        rows = visits(reach, *reach.selection.span).values(month=TruncMonth("event_on"))
         counts = rows.annotate(total=Count("pk"), critical=Count("pk", filter=Q(triage_level__lte=2))).values_list(
             "month", "total", "critical"
         )

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from analytics.dhis2 import org_units, reconciling, report, sending
 from analytics.dhis2.models import Sending
+from clinical import audit
 from clinical.geography import find_state
 from clinical.months import month_of
 from ingestion.doors import Door
@@ -51,6 +52,8 @@ class Command(Door):
             options["to"].write_text(json.dumps(sets, indent=1) + "\n")
         if options["sheet"]:
             options["sheet"].write_text(reconciling.sheet(made))
+        if written := [name for name in ("to", "sheet") if options[name]]:
+            audit.note_file("dhis2", "dhis2", rows=len(made.sets), files=written, month=made.period)
         self._tell(made)
         if options["post"]:
             self._post(made, again=options["again"])

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from analytics.idsr import cases, forms, reconciling
 from analytics.idsr.cases import Span
+from clinical import audit
 from clinical.geography import find_state
 from clinical.models import Facility
 from clinical.months import month_of, next_month, week_of
@@ -40,6 +41,11 @@ class Command(Door):
         if options["sheet"]:
             lines = [line._asdict() for line in reconciling.lines(span, found)]
             options["sheet"].write_text(forms.as_csv(reconciling.Line._fields, lines))
+        if written := [name for name in ("to", "form", "sheet") if options[name]]:
+            whom = {case.patient_id for case in found} if options["to"] else set()
+            audit.note_file(
+                "idsr", "idsr", rows=len(found), patient_ids=sorted(whom), files=written, first=f"{span.first}"
+            )
         people = len({(case.disease, case.patient_id) for case in found})
         self.stdout.write(f"{span.first} to {span.end - timedelta(days=1)}: {people} cases, {len(found)} lines")
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from analytics.nightly_reports import NightlyReport
 from analytics.report import nightly
+from clinical import audit
 from clinical.geography import find_state
 from clinical.values import LAGOS
 from ingestion.doors import Door, day, refuse
@@ -52,6 +53,8 @@ class Command(Door):
             sys.exit(NOTHING)
         for report in reports.iterator(chunk_size=10):
             self._tell(report, options["to"], is_json=options["json"])
+        if options["to"]:
+            audit.note_file("nightly_reports", "nightly_report", rows=len(reports), night=f"{night}")
         if options["send"]:
             sent, failed = nightly.send()
             self.stderr.write(f"{sent} mails were sent, {failed} could not be.")

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from django.utils import timezone
 
+from clinical import audit
 from ingestion import doors, reader, runs, sources
 from ingestion.corrections import lists, returned
 from ingestion.models import RejectedRow
@@ -55,6 +56,9 @@ def _write_to(folder: Path, rows: Any) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.body)
         written.append(str(path))
+    if written:
+        open_rows = rows.filter(state=RejectedRow.State.OPEN)
+        audit.note_file("rejected_rows", "corrections", rows=open_rows.count(), files=len(written))
     return written
 
 

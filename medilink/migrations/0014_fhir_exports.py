@@ -22,5 +22,5 @@ def seed(apps: Any, _schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("medilink", "0012_nightly_reports")]
+    dependencies = [("medilink", "0013_vital_signs")]
     operations = [migrations.RunPython(seed, migrations.RunPython.noop)]
