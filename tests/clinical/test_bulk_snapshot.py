@@ -14,7 +14,7 @@ import pytest
 from django.db import connection, transaction
 
 from clinical.fhir.bulk import claims, jobs, writing
-from clinical.models import FhirExport, FhirExportPart, MedicalRecord, Patient, TriageVisit
+from clinical.models import FhirExport, FhirExportPart, MedicalRecord, Patient, TermDecision, TriageVisit
 from tests.callers import Caller
 from tests.clinical.exporting import ask, export, fetch
 from tests.clinical.test_lists import DAY
@@ -189,6 +189,25 @@ def test_a_second_worker_keeps_what_is_still_right_and_writes_the_rest(steward, 
     )
     assert len(before) == 9
     assert FhirExport.objects.get(pk=number).attempts == 2
+
+
+def test_parts_are_made_anew_where_words_mean_something_else_by_now(steward, people, monkeypatch):
+    number = ask(steward, query={"_type": "Condition"})
+    with monkeypatch.context() as patched:
+        die_after(patched, 3)
+        with pytest.raises(Died):
+            jobs.carry_out(number)
+    before = dict(FhirExportPart.objects.values_list("pk", "file"))
+    known = {"system": "http://hl7.org/fhir/sid/icd-10", "code": "R50.9", "display": "Fever, unspecified"}
+    TermDecision.objects.create(
+        kind="diagnosis", key="fever", text="Fever", reason="As all say.", decided_by=steward.user, **known
+    )
+    expire()
+    jobs.sweep()
+    after = dict(FhirExportPart.objects.values_list("pk", "file"))
+    assert all(after[pk] != file for pk, file in before.items())
+    fevers = [one for one in fetch(steward, number).of("Condition") if one["code"]["text"] == "Fever"]
+    assert {one["code"]["coding"][0]["code"] for one in fevers} == {"R50.9"}
 
 
 def test_a_worker_that_was_only_paused_writes_nothing_more(steward, people, monkeypatch):

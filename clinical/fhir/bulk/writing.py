@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from clinical import terms
 from clinical.api.exports import OPTIONS, json_of
 from clinical.fhir import refusals
 from clinical.fhir.bulk import files, gone
@@ -27,9 +28,9 @@ NEWLINE = b"\n"
 
 @dataclass
 class Digest:
-    """Over the rows that a part is made of."""
+    """Over the rows that a part is made of, and the map that gives their words codes."""
 
-    made: Any = field(default_factory=hashlib.sha256)
+    made: Any = field(default_factory=lambda: hashlib.sha256(terms.current().version.encode()))
     rows: int = 0
 
     def take(self, pk: int, last_updated: Any, is_clear: bool) -> None:
