@@ -36,16 +36,12 @@ KIND = Kind(
             prefix=FACILITY,
             searches={
                 "identifier": asked.own_number("group", FACILITY),
-                "type": asked.coded(("http://hl7.org/fhir/group-type", "person")),
-                "actual": asked.coded(("", "true")),
                 "managing-entity": asked.rows("pk", "Organization"),
             },
         ),
     ),
     parameters=(
         Parameter("identifier", "token", "Our number."),
-        Parameter("type", "token", "Always person."),
-        Parameter("actual", "token", "Always true."),
         Parameter("managing-entity", "reference", "The facility.", ("Organization",)),
     ),
     includes={"managing-entity": lambda found: [found["managingEntity"]["reference"]]},
