@@ -15,9 +15,9 @@ from clinical import audit, keyed, subjects, values
 from clinical.audit import questions
 from clinical.models import Facility, Merge, Patient, PatientAlias, Revision, User, VisitScore, VitalSign
 from clinical.subjects import EVENTS, Identity
-from ingestion import cells
+from ingestion import cells, objects
 from ingestion.datasets import Dataset
-from ingestion.models import IngestBatch, RejectedRow, Sighting
+from ingestion.models import IngestBatch, Kind, RejectedRow, Sighting
 
 FORMAT = 1
 HIDDEN = {"delivered", "overridden", "fingerprint", "fingerprint_version", "first_name_key", "last_name_key"}
@@ -127,6 +127,15 @@ def deliveries(found: Held) -> Iterator[dict[str, Any]]:
             "business_date": file.business_date,
             "lines": sorted(lines[batch.pk]),
         }
+        if file.kind == Kind.BUNDLE:
+            yield _bundle_of(file)
+
+
+def _bundle_of(file: IngestBatch) -> dict[str, Any]:
+    """The bundle as it came, which lies beside the files that were made of it."""
+    key = objects.bundle_key(file.object_key.removesuffix(objects.file_name(file.object_key)))
+    known = {"batch_id": file.pk, "dataset": None, "source": file.source, "delivered_as": key, "bucket": file.bucket}
+    return known | {"key": key, "is_kept": True, "business_date": file.business_date, "lines": []}
 
 
 def _refused(ids: list[int], identities: set[Identity], events: dict[str, list[int]]) -> Iterator[RejectedRow]:

@@ -13,6 +13,8 @@ from ingestion.datasets import Dataset
 LAGOS = ZoneInfo("Africa/Lagos")
 FIRST_DAY = date(2000, 1, 1)
 KEY_LIMIT = 1024  # bytes
+BUNDLE = "bundle.json"  # of FHIR, beside the files that were made of it
+ENTRY = "bundle_entry"  # the column of such a file that says where in the bundle a line comes from
 
 # ASCII: without it "patient" with a long s (U+017F) at its end would be a patients file.
 DATASET_NAME = re.compile(rf"({'|'.join(Dataset.values)}).*\.csv(?:\.gz)?", re.IGNORECASE | re.ASCII | re.DOTALL)
@@ -99,6 +101,10 @@ def archive_key(prefix: str, business_date: date, key: str) -> str:
 
 def held_key(prefix: str, business_date: date, batch_id: int, key: str) -> str:
     return _fitting(f"{prefix}{business_date:%Y-%m-%d}/{batch_id}/", file_name(key))
+
+
+def bundle_key(folder: str) -> str:
+    return f"{folder}{BUNDLE}"
 
 
 def alternative_key(safe_key: str, digest: str) -> str:

@@ -414,6 +414,8 @@ def _visits(page: _Page, parse: _Parsers) -> list[Sequence[Any]]:
     level = page.parsed("triage_level", levels, parse.level)
     complaint, vitals = page.free("chief_complaint"), page.free("vital_signs")
     lists = [list(map(parse.items, page.free(column))) for column in ("conditions", "recommendations")]
+    if any('"' in cell for cells in lists for cell in cells):  # an array literal quotes an item with a comma
+        page.is_simple = False
     written = _or_written(level, levels), _or_written(instant, instants)
     fingerprint = _fingerprints(written[0], complaint, vitals, *lists, written[1])
     return [

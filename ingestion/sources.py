@@ -232,6 +232,17 @@ def put_safe(
         raise StorageUnavailable("The copy in S3 is not to be seen; it will be copied again.")
 
 
+def put_new(key: str, body: bytes, metadata: dict[str, str]) -> S3Object:
+    """Bytes that came another way than the input, under a key that was never used; verified."""
+    with _translated():
+        written = {"IfNoneMatch": "*", "Metadata": _ascii(metadata)}
+        s3_client().put_object(Bucket=settings.S3_BUCKET_NAME, Key=key, Body=body, **written)
+    found = head(key)
+    if found is None or found.object.size != len(body) or found.md5 not in (None, metadata["etag"]):
+        raise StorageUnavailable("What was written to S3 is not to be seen; it will be written again.")
+    return found.object
+
+
 def delete(obj: S3Object) -> bool:
     """True where this call deleted it, False where it was gone or overwritten already. Never touches other bytes."""
     found = head(obj.key, obj.version_id)

@@ -9,11 +9,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.exceptions import Throttled
 
 from ingestion.corrections import returned
+from ingestion.fhir import bundles
 from medilink.api.errors import refused
 from medilink.api.throttling import asked_too_often
 
 MOST_BYTES = 1024 * 1024
-UPLOADS = {"/admin/ingestion/rejectedrow/corrections/upload": returned.MOST_BYTES + MOST_BYTES}
+UPLOADS = {
+    "/admin/ingestion/rejectedrow/corrections/upload": returned.MOST_BYTES + MOST_BYTES,
+    **dict.fromkeys(("/fhir", "/fhir/"), bundles.MOST_BYTES),
+}
 PROBES = ("/health", "/livez", "/readyz")
 
 

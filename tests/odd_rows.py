@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, date, datetime, timedelta
 
+from clinical import vital_readings
 from clinical.merging import merge_facilities, merge_patients
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit, User
 from tests.rows import _event
@@ -42,6 +43,7 @@ def make_odd(rows: int, seed: int = 1) -> None:
     people = Patient.objects.bulk_create(_patient(chance, chance.choice(facilities), n) for n in range(rows // 3))
     MedicalRecord.objects.bulk_create(_record(chance, chance.choice(people), n) for n in range(rows // 3))
     TriageVisit.objects.bulk_create(_visit(chance, chance.choice(people), n) for n in range(rows // 3))
+    vital_readings.read_due()
     steward, _ = User.objects.get_or_create(username="steward-of-odd-rows", defaults={"is_superuser": True})
     at_one = [one for one in people if one.facility_id == people[0].facility_id]
     if len(at_one) > 1:

@@ -68,6 +68,7 @@ def _load(folder: Path) -> None:
     import boto3
     from django.conf import settings
 
+    from clinical import vital_readings
     from tests.deliveries import deliver, night
 
     client = boto3.client("s3", endpoint_url=settings.S3_ENDPOINT_URL, region_name="us-east-1")
@@ -76,6 +77,7 @@ def _load(folder: Path) -> None:
     for dataset in DATASETS:
         deliver(f"{dataset}-2026-11-20.csv", (folder / f"{dataset}.csv").read_bytes())
     night()
+    vital_readings.read_due()
 
 
 def _validate(what: str, options: argparse.Namespace, make: object) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from ingestion.datasets import Dataset
-from ingestion.models import LOADED, STOPPED, IngestBatch, IngestBatchQuerySet
+from ingestion.models import LOADED, STOPPED, IngestBatch, IngestBatchQuerySet, Kind
 
 Series = tuple[str, str]  # source and dataset
 
@@ -75,9 +75,9 @@ class Delivered(NamedTuple):
 
 
 def _files(first: date, last: date) -> IngestBatchQuerySet:
-    """Not replays, nor correction files, which say nothing about their day; what was reverted never came."""
+    """Not replays, bundles, nor correction files, which say nothing about their day; what was reverted never came."""
     files = IngestBatch.objects.filter(business_date__range=(first, last), parent=None, reverted_at=None)
-    return files.exclude(dataset=None).exclude(evidence__has_key="corrections")
+    return files.exclude(kind=Kind.BUNDLE).exclude(dataset=None).exclude(evidence__has_key="corrections")
 
 
 def deliveries(first: date, last: date) -> dict[Series, dict[date, Delivered]]:

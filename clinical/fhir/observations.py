@@ -24,7 +24,7 @@ from clinical.fhir.codes import (
     resource,
 )
 from clinical.fhir.encounters import CONTEXT, RECORD, VISIT
-from clinical.fhir.registry import Kind, Parameter, Part
+from clinical.fhir.registry import Part
 from clinical.models import MedicalRecord, TriageVisit
 
 CATEGORIES = HL7 + "observation-category"
@@ -75,6 +75,16 @@ def _text(of: str, code: Resource, category: tuple[str, str] | None, told: Calla
 EVENT = ("id", "patient_id", "time_is_estimated")
 
 
+def searches(prefix: str, instant_of: str, category: str | None) -> dict[str, asked.Condition]:
+    """What every Observation can be searched by, besides its code and value."""
+    return CONTEXT | {
+        "encounter": asked.rows("pk", "Encounter", prefix),
+        "date": asked.moments(instant_of),
+        "category": asked.coded((CATEGORIES, category)) if category else asked.coded(),
+        "status": asked.coded(("http://hl7.org/fhir/observation-status", "final")),
+    }
+
+
 def part(of: str, code: Resource, category: str | None, make: Any, column: str, **more: Any) -> Part:
     """Observations of one code, one for each row."""
     is_visit = more.pop("model") is TriageVisit
@@ -88,13 +98,9 @@ def part(of: str, code: Resource, category: str | None, make: Any, column: str, 
         when=instant_of,
         prefix=prefix,
         suffix=f"-{of}",
-        searches=CONTEXT
+        searches=searches(prefix, instant_of, category)
         | {
-            "encounter": asked.rows("pk", "Encounter", prefix),
-            "date": asked.moments(instant_of),
             "code": asked.coded((bears["system"], bears["code"])),
-            "category": asked.coded((CATEGORIES, category)) if category else asked.coded(),
-            "status": asked.coded(("http://hl7.org/fhir/observation-status", "final")),
             "value-concept": asked.words(column, {str(n): n for n in range(1, 6)}, LEVELS)
             if column == "triage_level"
             else asked.coded(),
@@ -125,23 +131,4 @@ PARTS = (
     ),
     _of_record("notes", NOTES),
     _of_record("treatment", TREATMENT),
-)
-KIND = Kind(
-    name="Observation",
-    parts=PARTS,
-    parameters=(
-        Parameter("patient", "reference", "Of whom it is.", ("Patient",)),
-        Parameter("subject", "reference", "Of whom it is.", ("Patient",)),
-        Parameter("encounter", "reference", "Where it was made.", ("Encounter",)),
-        Parameter("date", "date", "When the encounter began."),
-        Parameter("code", "token", "What was observed."),
-        Parameter("category", "token", "survey or vital-signs."),
-        Parameter("status", "token", "Always final."),
-        Parameter("value-concept", "token", "A triage level, 1 to 5."),
-    ),
-    includes={
-        "patient": lambda found: [found["subject"]["reference"]],
-        "subject": lambda found: [found["subject"]["reference"]],
-        "encounter": lambda found: [found["encounter"]["reference"]],
-    },
 )

@@ -4,27 +4,21 @@ Both blood pressures that were written together are one Observation with two com
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
 from typing import Any, NamedTuple
 
+from django.db.models import Exists, OuterRef, Q
+
+from clinical.fhir import asked
 from clinical.fhir.codes import HL7, LOINC, OURS, UCUM, Resource, Row, coding, concept
-from clinical.fhir.observations import observation
+from clinical.fhir.encounters import VISIT
+from clinical.fhir.observations import EVENT, PARTS, observation, searches
+from clinical.fhir.registry import Kind, Matches, Parameter, Part
+from clinical.models import TriageVisit, VitalSign
+from clinical.vitals.signs import DIASTOLIC, OXYGEN_FLOW, OXYGEN_SHARE, SYSTOLIC, Flag, Sign
 
 VITAL_SIGNS = ("vital-signs", "Vital Signs")
 PROFILES = "http://hl7.org/fhir/StructureDefinition/"
-SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
-FLAGS = f"{OURS}vital-flag"
-
-
-class Sign(NamedTuple):
-    """One coded value, as clinical/vitals reads it."""
-
-    code: str
-    value: Decimal | None
-    unit: str | None
-    coded: str | None
-    written: str
-    flag: str | None = None
+FLAGS, OURS_SIGN = f"{OURS}vital-flag", f"{OURS}vital-sign"
 
 
 class Known(NamedTuple):
@@ -54,8 +48,8 @@ KNOWN = {
     "2339-0": Known("glucose-mass", "Glucose [Mass/volume] in Blood"),
     "15074-8": Known("glucose-moles", "Glucose [Moles/volume] in Blood"),
     "72514-3": Known("pain", "Pain severity - 0-10 verbal numeric rating [Score] - Reported"),
-    "3151-8": Known("oxygen-flow", "Inhaled oxygen flow rate"),
-    "3150-0": Known("oxygen-share", "Inhaled oxygen concentration"),
+    OXYGEN_FLOW: Known("oxygen-flow", "Inhaled oxygen flow rate"),
+    OXYGEN_SHARE: Known("oxygen-share", "Inhaled oxygen concentration"),
 }
 MMHG = "mm[Hg]"
 ABSENT_REASONS = f"{HL7}data-absent-reason"
@@ -97,7 +91,7 @@ def _known(code: str) -> Known:
 
 def _code(code: str, known: Known) -> Resource:
     """A code without a public list bears the name of our own before it."""
-    system = f"{OURS}vital-sign" if ":" in code else LOINC
+    system = OURS_SIGN if ":" in code else LOINC
     return concept(coding(system, code.rpartition(":")[2], known.display), text=known.display)
 
 
@@ -138,3 +132,71 @@ def _profiled(made: Resource, profile: str) -> Resource:
     if profile:
         made["meta"]["profile"] = [PROFILES + profile]
     return made
+
+
+# --- Of which rows, and how they are found
+
+HERE = VitalSign.objects.filter(visit=OuterRef("pk"))
+
+
+def _signs(rows: Sequence[Row]) -> dict[int, list[Sign]]:
+    found: dict[int, list[Sign]] = {}
+    of_visits = VitalSign.objects.filter(visit__in=[row["id"] for row in rows]).order_by("visit", "position")
+    for one in of_visits:
+        flag = Flag(one.flag) if one.flag else None
+        found.setdefault(one.visit_id, []).append(Sign(one.code, one.value, one.unit, one.coded, one.written, flag))
+    return found
+
+
+def _coded(asked_for: Sequence[asked.Token]) -> Q:
+    """Visits with such a sign; which of its Observations it is, is told apart once it is read."""
+    wanted = [code for code in KNOWN if any(one.is_of(LOINC, code) for one in asked_for)]
+    if any(one.is_of(LOINC, PANEL[0]) for one in asked_for):
+        wanted += [SYSTOLIC, DIASTOLIC]
+    ours = [f"medilink:{one.code}" for one in asked_for if one.code and one.system in (None, OURS_SIGN)]
+    return Q(Exists(HERE.filter(code__in=[*wanted, *ours])))
+
+
+def _is_coded(asked_for: Sequence[asked.Token]) -> Matches:
+    def met(found: Resource) -> bool:
+        return any(one.is_of(each["system"], each["code"]) for one in asked_for for each in found["code"]["coding"])
+
+    return met
+
+
+VITALS = Part(
+    model=TriageVisit,
+    resource="visits",
+    columns=(*EVENT, "visited_at"),
+    make=lambda row, signs: observations(row, signs.get(row["id"], ())),
+    when="visited_at",
+    prefix=VISIT,
+    suffix="-(?!acuity$|complaint$|recommendations$)[a-z][a-z0-9-]{0,40}",
+    has=Q(Exists(HERE)),
+    know=_signs,
+    has_many=True,
+    is_masked=True,
+    changed=("updated_at", "vital_reading__read_at"),
+    searches=searches(VISIT, "visited_at", "vital-signs") | {"code": _coded},
+    matches={"code": _is_coded},
+)
+
+KIND = Kind(
+    name="Observation",
+    parts=(*PARTS, VITALS),
+    parameters=(
+        Parameter("patient", "reference", "Of whom it is.", ("Patient",)),
+        Parameter("subject", "reference", "Of whom it is.", ("Patient",)),
+        Parameter("encounter", "reference", "Where it was made.", ("Encounter",)),
+        Parameter("date", "date", "When the encounter began."),
+        Parameter("code", "token", "What was observed."),
+        Parameter("category", "token", "survey or vital-signs."),
+        Parameter("status", "token", "Always final."),
+        Parameter("value-concept", "token", "A triage level, 1 to 5."),
+    ),
+    includes={
+        "patient": lambda found: [found["subject"]["reference"]],
+        "subject": lambda found: [found["subject"]["reference"]],
+        "encounter": lambda found: [found["encounter"]["reference"]],
+    },
+)

@@ -69,6 +69,7 @@ CREATE TEMPORARY TABLE term_now ON COMMIT DROP AS
 SELECT t.id AS text_id, f.facility_id, f.times
 FROM term_found f JOIN term_texts t ON t.kind = f.kind AND t.text = f.text
 WHERE t.state <> 'mapped';
+ANALYZE term_now;
 DELETE FROM term_counts c WHERE NOT EXISTS (
     SELECT FROM term_now n WHERE n.text_id = c.text_id AND n.facility_id = c.facility_id AND n.times = c.times
 );
@@ -94,6 +95,8 @@ def bring_up() -> int:
         cursor.execute(OLD, [chosen.version])
         found += cursor.fetchall()
         _write(cursor, chosen, found)
+        if found:  # else the first pass joins by loops over what the planner takes for an empty table
+            cursor.execute("ANALYZE term_texts")
         cursor.execute(COUNT)
     return len(found)
 

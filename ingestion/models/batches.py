@@ -34,6 +34,7 @@ class Kind(models.TextChoices):
     MANUAL = "manual"
     BACKFILL = "backfill"
     REPLAY = "replay"
+    BUNDLE = "bundle"
 
 
 class Status(models.TextChoices):

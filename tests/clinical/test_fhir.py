@@ -7,10 +7,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from clinical import vital_readings
 from clinical.fhir import vitals
-from clinical.fhir.vitals import Sign
 from clinical.merging import merge_patients
 from clinical.models import AuditEvent, Patient
+from clinical.vitals import Sign
 from tests import rows
 from tests.callers import Caller
 
@@ -118,7 +119,10 @@ def test_a_restricted_patient_is_in_no_answer(steward, person):
 
 def test_who_sees_masks_is_told_no_name_no_number_and_no_free_text(person):
     said = {"chief_complaint": "Zq cough", "provider": "Zq Bello", "recommendations": ["Zq rest"], "visit_id": "Zq-1"}
-    visit = rows.visit(person, DAY, conditions=["Malaria"], **said)
+    visit = rows.visit(person, DAY, conditions=["Malaria"], vital_signs="BP 140/90", **said)
+    vital_readings.read_due()
+    told = resources(Caller(("clinician", {})).get("/fhir/Observation", {"category": "vital-signs"}))
+    assert [one["id"] for one in told] == [f"visit-{visit.pk}-blood-pressure"]
     record = rows.record(person, DAY, diagnosis="Typhoid", notes="Zq note", treatment="Zq bed", record_id="Zq-2")
     analyst = Caller(("analyst", {}))
     told = analyst.get(f"/fhir/Patient/{person.pk}").json()
@@ -128,7 +132,7 @@ def test_who_sees_masks_is_told_no_name_no_number_and_no_free_text(person):
     assert not any(word in everything for word in ("Zq", "Ada", "Zubair", "+234", "N-7"))
     assert "Malaria" in everything
     assert "Typhoid" in everything
-    for of in (f"visit-{visit.pk}-complaint", f"record-{record.pk}-notes"):
+    for of in (f"visit-{visit.pk}-complaint", f"visit-{visit.pk}-blood-pressure", f"record-{record.pk}-notes"):
         assert issue(analyst.get(f"/fhir/Observation/{of}")) == (404, "not-found")
 
 
@@ -170,7 +174,7 @@ def test_rows_of_patients_that_are_told_are_counted(steward, person, settings):
 
 
 @pytest.mark.parametrize(
-    ("kind", "queries"), [("Patient", 12), ("Encounter", 13), ("Condition", 13), ("Observation", 16)]
+    ("kind", "queries"), [("Patient", 12), ("Encounter", 13), ("Condition", 13), ("Observation", 18)]
 )
 def test_a_page_costs_as_many_queries_whatever_it_holds(steward, person, kind, queries):
     def cost():

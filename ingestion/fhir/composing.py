@@ -1,0 +1,215 @@
+"""From the entries of a bundle to lines of the datasets, all of one facility, each with its entry."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from clinical import access
+from clinical.models import Facility, Patient, User
+from ingestion.datasets import Dataset
+from ingestion.fhir import encounters, references
+from ingestion.fhir.bundles import Entry
+from ingestion.fhir.encounters import Event
+from ingestion.fhir.issues import Issue
+from ingestion.fhir.people import Person, Reference, person, reference
+from ingestion.fhir.references import NotOne
+
+RESOURCES = {Dataset.PATIENTS: "patients", Dataset.MEDICAL_RECORDS: "records", Dataset.TRIAGE_VISITS: "visits"}
+CONTEXTS = {"Condition": "encounter", "Observation": "encounter", "MedicationStatement": "context"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: its cells by column, its entry, and which other entry says a column."""
+
+    entry: Entry
+    cells: dict[str, str]
+    origins: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Composed:
+    facility: Facility
+    lines: dict[Dataset, list[Line]]
+    events: list[Event]
+    stored: dict[int, Patient]  # by entry: who was found instead of being made
+
+
+class Composer:
+    """Goes through the bundle once; `found` collects what is wrong with it."""
+
+    def __init__(self, entries: Iterable[Entry], user: User, found: list[Issue]) -> None:
+        self.entries, self.user, self.found = [*entries], user, found
+        self.people: dict[int, Person] = {}
+        self.events: dict[int, Event] = {}
+        self.by_urn = {entry.full_url: entry for entry in self.entries if entry.full_url}
+        self.stored: dict[int, Patient] = {}  # by entry
+        self.subjects: dict[int, Person | Patient] = {}  # of events, by entry
+        self.facility: Facility | None = None
+
+    def compose(self) -> Composed | None:
+        """None where something is wrong."""
+        self._read()
+        self._find_facility()
+        self._find_people()
+        self._attach()
+        for entry in self.entries:
+            entry.whole.close()
+        if self.facility:
+            self._judge_rights(self.facility)
+        if self.facility is None or any(issue.severity == "error" for issue in self.found):
+            return None
+        return Composed(self.facility, self._lines(self.facility), [*self.events.values()], self.stored)
+
+    def _read(self) -> None:
+        for entry in self.entries:
+            if entry.kind == "Patient":
+                self.people[entry.number] = person(entry)
+            elif entry.kind == "Encounter" and (event := encounters.event(entry)):
+                self.events[entry.number] = event
+
+    def refuse(self, reason: str, at: str, says: str = "") -> None:
+        self.found.append(Issue(reason, at, says))
+
+    # --- Where
+
+    def _find_facility(self) -> None:
+        """Of what is said anywhere in the bundle; else of the first stored patient who is referred to."""
+        said = [(one.facility, one.entry) for one in self.people.values() if one.facility]
+        said += [(place, one.entry) for one in self.events.values() for place in one.facilities]
+        for whom, _ in said:
+            try:
+                self._at(references.facility(whom, self.user), whom.at)
+            except NotOne as error:
+                self.refuse(error.reason, whom.at)
+        numbered = [(one.entry, one.numbered_at) for one in self.people.values()]
+        numbered += [(one.entry, one.numbered_at) for one in self.events.values()]
+        for entry, facilities in numbered:
+            if self.facility and facilities - {str(self.facility.pk)}:
+                self.refuse("OTHER_FACILITY", f"{entry.at}.resource.identifier")
+
+    def _at(self, place: Facility, at: str) -> None:
+        if self.facility is None:
+            self.facility = place
+        elif place.pk != self.facility.pk:
+            self.refuse("OTHER_FACILITY", at)
+
+    # --- Who
+
+    def _find_people(self) -> None:
+        for one in self.people.values():
+            if one.if_none_exist:
+                try:
+                    self._keep(one.entry, references.patient(one.if_none_exist, self.user, self.facility))
+                except NotOne as error:
+                    if error.reason == "PATIENT_AMBIGUOUS":
+                        self.refuse(error.reason, one.if_none_exist.at)
+        for event in self.events.values():
+            if event.subject and (whom := self._who(event.subject)):
+                self.subjects[event.entry.number] = whom
+        if self.facility is None and not self.found:
+            self.refuse(
+                "REQUIRED_MISSING", "Bundle", "Say of which facility it is: managingOrganization or serviceProvider."
+            )
+
+    def _keep(self, entry: Entry, whom: Patient) -> None:
+        self.stored[entry.number] = whom
+        self._at(whom.facility, f"{entry.at}.resource")
+
+    def _who(self, whom: Reference) -> Person | Patient | None:
+        if whom.urn:
+            entry = self.by_urn.get(whom.urn)
+            if entry is None or entry.number not in self.people:
+                self.refuse("REFERENCE_UNKNOWN", whom.at)
+                return None
+            return self.stored.get(entry.number) or self.people[entry.number]
+        try:
+            found = references.patient(whom, self.user, self.facility)
+        except NotOne as error:
+            self.refuse(error.reason, whom.at)
+            return None
+        self._at(found.facility, whom.at)
+        return found
+
+    # --- What belongs to an encounter
+
+    def _attach(self) -> None:
+        for entry in self.entries:
+            if entry.kind in CONTEXTS and (event := self._event_of(entry)):
+                encounters.attach(entry, event)
+            elif entry.kind in CONTEXTS:
+                entry.resource.leave()
+        for event in self.events.values():
+            encounters.finish(event)
+            self._judge_diagnoses(event)
+
+    def _event_of(self, entry: Entry) -> Event | None:
+        name = CONTEXTS[entry.kind]
+        whose = reference(entry.resource, name, "Encounter")
+        whom = reference(entry.resource, "subject", "Patient")
+        if whose is None or whom is None:
+            self.refuse("REQUIRED_MISSING", f"{entry.at}.resource.{'subject' if whose else name}")
+            return None
+        of = self.by_urn.get(whose.urn)
+        event = self.events.get(of.number) if of else None
+        if event is None:
+            if of is None or of.kind != "Encounter":
+                self.refuse("REFERENCE_UNKNOWN", whose.at, "It goes with an Encounter of the same bundle.")
+            return None
+        subject, other = self._who(whom), self.subjects.get(event.entry.number)
+        if subject and other and subject is not other and not _is_same(subject, other):
+            self.refuse("REFERENCE_UNKNOWN", whom.at, "Another patient than that of its encounter.")
+        return event
+
+    def _judge_diagnoses(self, event: Event) -> None:
+        own = {entry.full_url for entry, _ in event.conditions}
+        for one in event.diagnoses:
+            if not one.urn or one.urn not in own:
+                self.refuse("REFERENCE_UNKNOWN", one.at, "Must be a Condition of this encounter, in this bundle.")
+
+    # --- Who may, and the lines
+
+    def _judge_rights(self, at: Facility) -> None:
+        """What the caller may not write at all is forbidden; elsewhere there is no such facility for the caller."""
+        for dataset, entry in self._used():
+            resource = RESOURCES[dataset]
+            for action in (access.CREATE, access.UPDATE):
+                scope = self.user.access.scope(action, resource)
+                if scope.is_empty:
+                    self.refuse("FORBIDDEN", entry.at, f"You may not write {resource}.")
+                    break
+                if not Facility.objects.inside(scope).filter(pk=at.pk).exists():
+                    self.refuse("FACILITY_NOT_FOUND", entry.at)
+                    break
+
+    def _used(self) -> list[tuple[Dataset, Entry]]:
+        """The first entry of each dataset."""
+        found: dict[Dataset, Entry] = {}
+        for one in self.people.values():
+            found.setdefault(Dataset.PATIENTS, one.entry)
+        for event in self.events.values():
+            found.setdefault(event.dataset, event.entry)
+        return [*found.items()]
+
+    def _lines(self, at: Facility) -> dict[Dataset, list[Line]]:
+        place = {"facility_name": at.name, "facility_state": at.state, "facility_lga": at.lga or ""}
+        found: dict[Dataset, list[Line]] = {}
+        for one in self.people.values():
+            if one.entry.number not in self.stored:
+                found.setdefault(Dataset.PATIENTS, []).append(Line(one.entry, place | one.cells))
+        for event in self.events.values():
+            cells = place | _named(self.subjects[event.entry.number]) | event.cells
+            found.setdefault(event.dataset, []).append(Line(event.entry, cells, event.origins))
+        return {dataset: found[dataset] for dataset in Dataset if dataset in found}  # parents first
+
+
+def _is_same(one: Person | Patient, other: Person | Patient) -> bool:
+    return isinstance(one, Patient) and isinstance(other, Patient) and one.pk == other.pk
+
+
+def _named(whom: Person | Patient) -> dict[str, str]:
+    if isinstance(whom, Patient):
+        cells = {"first_name": whom.first_name, "last_name": whom.last_name, "phone": whom.phone or ""}
+        cells["dob"] = whom.dob.isoformat()
+    else:
+        cells = whom.cells
+    return {f"patient_{name}": cells[name] for name in ("first_name", "last_name", "dob", "phone")}
