@@ -44,6 +44,7 @@ class Part:
     make: Callable[[Row, Any], list[Resource]]
     prefix: str = ""  # of the resource's id, before the row's
     suffix: str = ""  # a pattern of what follows it
+    names: tuple[str, ...] = ()  # of those with many that are not just numbered: what may follow it
     has: Q = EVERYTHING  # which rows have any
     know: Callable[[Sequence[Row]], Any] = _nothing_known
     has_many: bool = False

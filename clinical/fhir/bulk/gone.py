@@ -123,4 +123,6 @@ def _ids(part: Part, pk: int, most: int) -> Iterable[str]:
     """Of the resources that a row may have made; of many the first so many."""
     if not part.has_many:
         return [f"{part.prefix}{pk}{part.suffix}"]
+    if part.names:
+        return [f"{part.prefix}{pk}-{name}" for name in part.names]
     return [f"{part.prefix}{pk}-{number}" for number in range(1, most + 1)]
