@@ -15,6 +15,7 @@ FOR_SUPERUSERS = frozenset(
     {
         *("user", "group", "membership", "programtoken", "idempotencykey", "auditevent"),
         *("login", "loginfailures", "secondfactor", "recoverycode"),
+        *("smartclient", "smarttoken", "fhirexport", "fhirexportpart"),
     }
 )
 # What holds for the whole country.

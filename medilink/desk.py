@@ -92,6 +92,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _page(request, "Addressees of reports", "outgoing_mail", "analytics.reportaddressee"),
         _page(request, "Users", "person", "clinical.user"),
         _page(request, "Tokens of programs", "key", "clinical.programtoken"),
+        _page(request, "SMART clients", "vpn_key", "clinical.smartclient"),
         _page(request, "Schedule", "schedule", "django_celery_beat.periodictask"),
     ]
     groups = {"Deliveries": deliveries, "Clinical": clinical, "Answers": answers, "Site": site}

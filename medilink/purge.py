@@ -18,7 +18,8 @@ from analytics.monitor_results import MonitorResult
 from analytics.nightly_reports import NightlyReport
 from clinical import audit, sessions
 from clinical.audit import partitions
-from clinical.models import IdempotencyKey, Login, LoginFailures, ProgramToken
+from clinical.fhir.bulk import jobs
+from clinical.models import FhirExport, IdempotencyKey, Login, LoginFailures, ProgramToken, SmartToken
 from clinical.rotation import RESEALING
 from ingestion.models import ExcludedRows, RejectedRow
 from medilink.models import Alert, Backup
@@ -26,6 +27,7 @@ from medilink.models import Alert, Backup
 ROWS = 2_000
 CELLS = timedelta(days=180)
 ANSWERS = timedelta(hours=24)
+AN_HOUR = timedelta(hours=1)
 A_DAY = timedelta(days=1)
 A_YEAR = timedelta(days=365)
 FIGURES = timedelta(days=400)
@@ -105,6 +107,10 @@ def _before(model: Any, column: str, age: timedelta, **more: Any) -> "Callable[[
     return lambda: model.objects.filter(**{f"{column}__lt": timezone.now() - age}, **more)
 
 
+def _over_exports() -> "QuerySet[FhirExport]":
+    return FhirExport.objects.filter(expires_at__lt=timezone.now())
+
+
 KINDS = (
     Kind("rejected_rows", "cells of refused rows", _settled_rows, _forget_cells),
     Kind("idempotency_keys", "answers to repeated requests", _before(IdempotencyKey, "created_at", ANSWERS)),
@@ -117,5 +123,7 @@ KINDS = (
     Kind("logins", "log-ins long over", _before(Login, "seen_at", sessions.KEPT)),
     Kind("login_failures", "counts of failed log-ins", _before(LoginFailures, "since", A_DAY)),
     Kind("django_session", "sessions of browsers", _before(Session, "expire_date", timedelta())),
+    Kind("fhir_exports", "files of FHIR exports", _over_exports, jobs.forget),
+    Kind("smart_tokens", "tokens of SMART clients", _before(SmartToken, "expires_at", AN_HOUR)),
     Kind("backups", "lines on backups", _before(Backup, "started_at", FIGURES)),
 )

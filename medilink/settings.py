@@ -323,11 +323,15 @@ S3_ARCHIVE_PREFIX = env.str("S3_ARCHIVE_PREFIX", default="medical_records/archiv
 S3_HELD_PREFIX = env.str("S3_HELD_PREFIX", default="medical_records/held/")
 S3_CORRECTIONS_PREFIX = env.str("S3_CORRECTIONS_PREFIX", default="medical_records/corrections/")
 S3_SEALS_PREFIX = env.str("S3_SEALS_PREFIX", default="medical_records/seals/")  # let nobody delete there
+S3_FHIR_EXPORTS_PREFIX = env.str("S3_FHIR_EXPORTS_PREFIX", default="fhir_exports/")
 S3_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL_S3", default="") or None
 AWS_REGION = env.str("AWS_REGION", default="") or None
 
 # Where a sealed backup goes every night: s3://bucket/prefix/ or a folder. Empty: somebody else's snapshots are the way.
 BACKUP_URL = env.str("BACKUP_URL", default="")
+
+# --- Where the files of FHIR exports lie for a day. Empty: in the bucket; else a folder that web and workers share.
+FHIR_EXPORT_FOLDER = env.str("FHIR_EXPORT_FOLDER", default="")
 
 INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", default=2 * 1024**3)
 INGEST_PARENT_WAIT = timedelta(seconds=env.int("INGEST_PARENT_WAIT", default=86_400))

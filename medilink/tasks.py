@@ -17,11 +17,12 @@ from analytics.monitors import watch as monitors
 from analytics.report import nightly as nightly_report
 from analytics.silence import watch
 from clinical.audit import seals
+from clinical.fhir.bulk import jobs
 from clinical.merging import NotPossible
 from clinical.models import Erasure
 from ingestion import erasure, sources
 from ingestion import tasks as ingestion
-from medilink import alerts
+from medilink import alerts, fhir  # noqa: F401  # a worker makes resources of every type
 from medilink import purge as purging
 from medilink.backups import nightly as nightly_backup
 
@@ -69,6 +70,18 @@ def erase_confirmed() -> None:
             logger.info("Erasure %s waits: %s", asked.pk, error)
         else:
             _tried(marts.refresh)
+
+
+@shared_task(**ingestion.RETRY)
+def export_fhir(export_id: int) -> None:
+    """Makes the files of an export; comes late or twice without harm."""
+    jobs.carry_out(export_id)
+
+
+@shared_task(**ingestion.RETRY)
+def sweep_fhir_exports() -> None:
+    """Takes up what was lost, or left behind by a worker that has died."""
+    jobs.sweep()
 
 
 @shared_task

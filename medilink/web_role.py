@@ -37,6 +37,8 @@ WRITTEN = {
     "second_factors": (NEW, CHANGED, GONE),
     "recovery_codes": (NEW, GONE),
     **dict.fromkeys(("login_failures", "django_session", "idempotency_keys"), (NEW, CHANGED, GONE)),
+    **dict.fromkeys(("fhir_exports", "smart_clients"), (NEW, CHANGED)),
+    "smart_tokens": (NEW,),
     "report_addressees": (NEW, CHANGED, GONE),
     "report_mails": (GONE,),
     "django_admin_log": (NEW,),

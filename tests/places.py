@@ -23,7 +23,17 @@ from clinical import audit, vital_readings
 from clinical.access import Role
 from clinical.api.resource import Listing
 from clinical.duplicates import search
-from clinical.models import AuditEvent, DuplicatePair, DuplicateSearch, Facility, ProgramToken, Table, TermText, User
+from clinical.models import (
+    AuditEvent,
+    DuplicatePair,
+    DuplicateSearch,
+    Facility,
+    ProgramToken,
+    SmartClient,
+    Table,
+    TermText,
+    User,
+)
 from ingestion.models import IngestRun, Rule, RuleUse, Source
 from medilink.models import Alert
 from medilink.urls import api
@@ -88,6 +98,7 @@ def country() -> dict[str, Place]:
         "user": somebody,
         "search": DuplicateSearch.objects.latest("id"),
         "token": ProgramToken.objects.create(user=somebody, digest=b"digest", expires_at=now),
+        "client": SmartClient.objects.create(client_id="lab", user=somebody, keys={"keys": []}, scopes=["system/*.rs"]),
         "alert": Alert.objects.create(cause="x", what="Trouble", link="/admin/"),
         "check": CheckRun.objects.create(started_at=now),
         "owner": DataOwner.objects.get(name="stewards"),

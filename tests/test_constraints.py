@@ -22,6 +22,8 @@ from clinical.models import (
     Erasure,
     Facility,
     FacilityAlias,
+    FhirExport,
+    FhirExportPart,
     IdempotencyKey,
     IndexKey,
     Login,
@@ -33,6 +35,8 @@ from clinical.models import (
     ProgramToken,
     RecoveryCode,
     Revision,
+    SmartClient,
+    SmartToken,
     TermCount,
     TermDecision,
     TermText,
@@ -186,7 +190,41 @@ def publication(**changed):
     return Publication.objects.create(**known | {"batches": 0, "digest": "0"} | changed)
 
 
+def export(**changed):
+    known = {"user": changed.pop("user", None) or User.objects.create_user(f"exporter-{User.objects.count()}")}
+    return FhirExport.objects.create(**known | {"level": "system", "types": [], "request": "/"} | changed)
+
+
+def part(**changed):
+    known = {"export": changed.pop("export", None) or export(), "of": "output", "type": "Patient", "digest": b""}
+    return FhirExportPart.objects.create(**known | {"file": "x", "resources": 1, "size": 1} | changed)
+
+
+def client(**changed):
+    known = {"client_id": "lab", "user": someone(), "keys": {}, "scopes": ["system/*.rs"]}
+    return SmartClient.objects.create(**known | changed)
+
+
+def smart_token(**changed):
+    whose = changed.pop("client", None) or SmartClient.objects.first() or client()
+    known = {"client": whose, "jti": "once", "digest": b"1", "scopes": [], "expires_at": AT}
+    return SmartToken.objects.create(**known | changed)
+
+
 BROKEN = {
+    "fhir_exports_one_of_a_user": lambda: export(user=export().user),
+    "fhir_exports_level_is_known": lambda: export(level="all"),
+    "fhir_exports_status_is_known": lambda: export(status="lost"),
+    "fhir_exports_group_of_a_group": lambda: export(group="facility-1"),
+    "fhir_exports_running_has_a_lease": lambda: export(status="running"),
+    "fhir_exports_done_says_when": lambda: export(status="done"),
+    "fhir_export_parts_identity": lambda: part(export=part().export),
+    "fhir_export_parts_of_is_known": lambda: part(of="else"),
+    "smart_clients_client_id_key": lambda: (client(), client()),
+    "smart_clients_id_is_plain": lambda: client(client_id="two words"),
+    "smart_clients_may_something": lambda: client(scopes=[]),
+    "smart_tokens_digest_key": lambda: (smart_token(), smart_token(jti="again")),
+    "smart_tokens_one_of_an_assertion": lambda: (smart_token(), smart_token(digest=b"2")),
     "facilities_identity": lambda: (facility(), facility(name="IKEJA clinic")),
     "facilities_state_is_known": lambda: facility(state="ATLANTIS"),
     "facilities_name_filled": lambda: facility(name=""),

@@ -65,6 +65,7 @@ OF_PLACES = {  # what stands at a route's id, by the folder of its address
     "Observation": "visit",
     "MedicationStatement": "record",
     "Provenance": "patient",
+    "Group": "facility",
 }
 FHIR_IDS = {  # of what is made of it, where that is not its own id
     "Encounter": "visit-{}",
@@ -72,6 +73,7 @@ FHIR_IDS = {  # of what is made of it, where that is not its own id
     "Observation": "visit-{}-acuity",
     "MedicationStatement": "record-{}",
     "Provenance": "patient-{}",
+    "Group": "facility-{}",
 }
 OF_NO_PLACE = {
     "audit-events": "event",
@@ -83,6 +85,7 @@ OF_NO_PLACE = {
     "user": "user",
     "duplicatesearch": "search",
     "programtoken": "token",
+    "smartclient": "client",
     "alert": "alert",
     "checkrun": "check",
     "dataowner": "owner",
@@ -222,6 +225,7 @@ def body(route: Route, place: Place) -> dict[str, Any]:
         "batches": {"dry_run": True},
         "release": {"as": "new_events"},
         "$everything": {"resourceType": "Parameters"},
+        "$export": {"resourceType": "Parameters"},
     }
     if name in ("dismiss", "replay", "discard"):
         reason = {} if name == "replay" else {"reason": "said so"}

@@ -4,8 +4,8 @@ Nothing is ever removed. The pages on probable duplicates are in clinical/duplic
 words in clinical/terms/desk.py.
 """
 
-from clinical.admin import accounts, audit, events, patients, vitals
+from clinical.admin import accounts, audit, clients, events, patients, vitals
 from clinical.duplicates import desk as duplicates
 from clinical.terms import desk as terms
 
-__all__ = ["accounts", "audit", "duplicates", "events", "patients", "terms", "vitals"]
+__all__ = ["accounts", "audit", "clients", "duplicates", "events", "patients", "terms", "vitals"]

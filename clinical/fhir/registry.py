@@ -44,6 +44,7 @@ class Part:
     make: Callable[[Row, Any], list[Resource]]
     prefix: str = ""  # of the resource's id, before the row's
     suffix: str = ""  # a pattern of what follows it
+    names: tuple[str, ...] = ()  # of those with many that are not just numbered: what may follow it
     has: Q = EVERYTHING  # which rows have any
     know: Callable[[Sequence[Row]], Any] = _nothing_known
     has_many: bool = False
@@ -185,7 +186,13 @@ class Kind:
     def by_name(self) -> dict[str, Parameter]:
         return {one.name: one for one in self.parameters}
 
+    def is_in_scope(self, user: User, letters: str = "") -> bool:
+        """Of a SMART client's token: that it may read (r) or search (s) the type, or do something with it."""
+        return user.fhir_scopes is None or user.fhir_scopes.allow(self.name, letters)
+
     def parts_for(self, user: User) -> list[Part]:
+        if not self.is_in_scope(user):
+            return []
         return [part for part in self.parts if part.may_read(user)]
 
     def stream(

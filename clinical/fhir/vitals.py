@@ -174,6 +174,7 @@ VITALS = Part(
     suffix="-(?!acuity$|complaint$|recommendations$)[a-z][a-z0-9-]{0,40}",
     has=Q(Exists(HERE)),
     know=_signs,
+    names=tuple(one.short for one in (PANEL[1], *KNOWN.values())),
     has_many=True,
     is_masked=True,
     changed=("updated_at", "vital_reading__read_at"),

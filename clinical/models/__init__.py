@@ -5,6 +5,7 @@ the key columns that PostgreSQL generates, never by Python.
 """
 
 from clinical.models.accounts import IdempotencyKey, Membership, User
+from clinical.models.bulk import FhirExport, FhirExportPart
 from clinical.models.columns import key_of
 from clinical.models.history import AuditEvent, AuditSeal, Merge, Revision
 from clinical.models.keys import IndexKey
@@ -25,6 +26,7 @@ from clinical.models.rows import (
     PatientName,
     TriageVisit,
 )
+from clinical.models.smart import SmartClient, SmartToken
 from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
 from clinical.models.terms import TermCount, TermDecision, TermText
 from clinical.models.vitals import SecondLook, VisitScore, VitalReading, VitalSign
@@ -42,6 +44,8 @@ __all__ = [
     "Facility",
     "FacilityAlias",
     "FacilityName",
+    "FhirExport",
+    "FhirExportPart",
     "IdempotencyKey",
     "IndexKey",
     "Kept",
@@ -61,6 +65,8 @@ __all__ = [
     "Revision",
     "SecondFactor",
     "SecondLook",
+    "SmartClient",
+    "SmartToken",
     "Table",
     "TermCount",
     "TermDecision",

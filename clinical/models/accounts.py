@@ -1,6 +1,6 @@
 """People and programs that log in, what they may do, and what they did."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.functions import TransactionNow
@@ -12,6 +12,9 @@ from clinical import access, geography, row_security, values
 from clinical.models.columns import holds, key_of
 from clinical.sealing import SealedField
 
+if TYPE_CHECKING:
+    from clinical.smart.scopes import Scopes
+
 
 class User(AbstractUser):
     """A person or program that may log in.
@@ -22,6 +25,11 @@ class User(AbstractUser):
     must_change_password = models.BooleanField(
         default=False, help_text="the password is somebody else's choice: it lets in to choose another, and no further"
     )
+
+    # By which key a program has come that may be narrower than its user; set by who has let it in.
+    via_token: int | None = None  # of ProgramToken
+    via_client: int | None = None  # of SmartClient
+    fhir_scopes: "Scopes | None" = None
 
     def check_password(self, raw_password: str | None) -> bool:
         """A right one may be hashed anew, as today's settings want it: by its owner."""

@@ -16,6 +16,8 @@ from clinical.access import EVERYTHING, Access, Grant, Role, narrowed
 from clinical.api import statements
 from clinical.models import User
 from clinical.requests import client_address
+from clinical.smart import PREFIX as SMART_PREFIX
+from clinical.smart import scopes
 from medilink.api import signing
 
 FACTOR_OWED = "This account needs a second factor now: log in again, with its code."
@@ -49,6 +51,14 @@ BY_TOKEN = _USER.format(
     LEFT JOIN LATERAL place_of_facility(m.facility_id) b ON m.facility_id IS NOT NULL AND t.state <> ''""",
     known="t.digest = %s AND t.revoked_at IS NULL AND t.expires_at > now()",
 )
+BY_CLIENT = _USER.format(
+    by="smart_tokens t JOIN smart_clients c ON c.id = t.client_id AND c.ended_at IS NULL",
+    by_user="c.user_id",
+    more=", c.id, t.scopes",
+    places="",
+    known="t.digest = %s AND t.expires_at > now()",
+)
+OF_CLIENTS = "/fhir"  # what a SMART client's token opens, and nothing else
 
 
 class Bearer(BaseAuthentication):
@@ -57,7 +67,10 @@ class Bearer(BaseAuthentication):
         if kind.lower() != "bearer":
             return None
         token = token.strip()
-        found = _of_program(token) if token.startswith(logins.PREFIX) else _of_app(token)
+        if token.startswith(SMART_PREFIX):
+            found = _of_client(token) if request.path_info.startswith(OF_CLIENTS) else None
+        else:
+            found = _of_program(token) if token.startswith(logins.PREFIX) else _of_app(token)
         if found is None:
             raise AuthenticationFailed(REFUSAL)
         return found
@@ -104,8 +117,20 @@ def _of_program(token: str) -> tuple[User, str] | None:
         pairs = [Grant(Role(role))] if role else [*EVERYTHING.grants]
     user.access = narrowed(pairs, role, *place, is_read_only=is_read_only)
     user.is_superuser = user.is_superuser and user.access == EVERYTHING
+    user.via_token = token_id
     if is_news:
         logins.note_use(token_id)
+    return user, rows[0][0]
+
+
+def _of_client(token: str) -> tuple[User, str] | None:
+    rows = _asked_first(BY_CLIENT, sessions.digest_of(token))
+    if not rows:
+        return None
+    user = _user(rows)
+    user.access = Access(_pairs(rows), is_read_only=True)
+    user.via_client, texts = rows[0][10:]
+    user.fhir_scopes = scopes.read(texts)
     return user, rows[0][0]
 
 

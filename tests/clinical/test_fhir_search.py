@@ -169,6 +169,10 @@ FOUND = {
         "subtype": lambda one: codings({"coding": one["subtype"]}),
         "agent-name": lambda one: [one["agent"][0]["who"]["display"]] if "identifier" in one["agent"][0]["who"] else [],
     },
+    "Group": {
+        "identifier": of_identifiers,
+        "managing-entity": refer("managingEntity"),
+    },
     "Provenance": {
         "target": lambda one: [each["reference"] for each in one["target"]],
         "recorded": lambda one: [one["recorded"]],
