@@ -19,7 +19,7 @@ class ClientForm(forms.ModelForm):
     """Keys are pasted: nothing is ever fetched from where a program says that its keys are."""
 
     keys = forms.JSONField(
-        label="public keys",
+        label="Public keys",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 12}),
         help_text='A JWKS, {"keys": [...]}: RSA for RS384 or EC P-384 for ES384, each with a kid; no private part.',
     )
@@ -32,6 +32,10 @@ class ClientForm(forms.ModelForm):
     class Meta:
         model = SmartClient
         fields = ("client_id", "user", "keys", "scopes")
+
+    def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
+        """The empty set in place of the word null, which a new row would say."""
+        return {"keys": []} if field_name == "keys" else super().get_initial_for_field(field, field_name)
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}

@@ -10,6 +10,7 @@ MEDIA_TYPE = "application/fhir+json"
 # By our own code where that says more than the status.
 BY_CODE = {"masked_field": "forbidden", "unknown_parameter": "not-supported", "too_costly": "too-costly"}
 BY_STATUS = {
+    202: "informational",
     400: "invalid",
     401: "login",
     403: "forbidden",
