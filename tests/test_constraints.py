@@ -39,6 +39,7 @@ from clinical.models import (
     SmartToken,
     TermCount,
     TermDecision,
+    TermPass,
     TermText,
     TriageVisit,
     User,
@@ -354,6 +355,7 @@ BROKEN = {
     "facility_signals_begin_first": lambda: signal(last_on=date(2026, 11, 19)),
     "term_decisions_kind_is_known": lambda: decision(kind="symptom"),
     "term_decisions_key_and_reason_filled": lambda: decision(reason=""),
+    "term_passes_one_row": lambda: TermPass.objects.create(id=2, seen_until=AT, map_number=1),
     "term_decisions_whole_code": lambda: decision(code="B54"),
     "term_decisions_taking_back_codes_nothing": lambda: decision(
         takes_back=decision(), system="s", code="B54", display="Malaria"

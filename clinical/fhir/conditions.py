@@ -13,7 +13,7 @@ from clinical import terms
 from clinical.fhir import asked
 from clinical.fhir.codes import HL7, Resource, Row, coding, concept, identifier, instant, reference, resource
 from clinical.fhir.encounters import CONTEXT, RECORD, VISIT
-from clinical.fhir.meanings import is_coded, worded
+from clinical.fhir.meanings import is_coded, may_name, worded
 from clinical.fhir.registry import Kind as ResourceKind
 from clinical.fhir.registry import Parameter, Part
 from clinical.models import MedicalRecord, TriageVisit
@@ -93,7 +93,7 @@ RECORDS = Part(
     | {
         "encounter": asked.rows("pk", "Encounter", RECORD),
         "recorded-date": asked.moments("recorded_at"),
-        "code": lambda _: Q(),
+        "code": may_name(Kind.DIAGNOSIS, "data__diagnosis__in"),
         "code:text": asked.same(DIAGNOSIS),
     },
     matches={"code": is_coded("code")},
@@ -114,7 +114,7 @@ VISITS = Part(
     | {
         "encounter": asked.rows("pk", "Encounter", VISIT),
         "recorded-date": asked.moments("visited_at"),
-        "code": lambda _: Q(),
+        "code": may_name(Kind.DIAGNOSIS, "conditions__overlap"),
         "code:text": _in_list,
     },
     matches={"code": is_coded("code"), "code:text": _is_written},

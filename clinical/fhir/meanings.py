@@ -5,10 +5,14 @@ in an extension, and a search by code finds them there.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db.models import Q
 
 from clinical.fhir.asked import Token
 from clinical.fhir.codes import OURS, Resource, coding, concept
-from clinical.terms import Meaning
+from clinical.fhir.registry import EVERYTHING
+from clinical.terms import Kind, Meaning, counting
 
 NAMES = f"{OURS}extension:names"
 
@@ -18,6 +22,22 @@ def worded(text: str, meaning: Meaning) -> Resource:
     if len(codings) < 2:
         return concept(*codings, text=text)
     return {"extension": [{"url": NAMES, "valueCoding": one} for one in codings]} | concept(text=text)
+
+
+def may_name(kind: Kind, lookup: str) -> Callable[[Sequence[Any]], Q]:
+    """Of a search by code: the rows that may name one of these, by the texts that the last pass over them saw.
+
+    What was written since may bear any text: `is_coded` tells.
+    """
+
+    def narrowing(asked_for: Sequence[Any]) -> Q:
+        found = counting.texts_named(kind, [(one.system, one.code) for one in asked_for])
+        if found is None:
+            return EVERYTHING
+        texts, last = found
+        return Q(**{lookup: texts}) | Q(updated_at__gte=last.seen_until)
+
+    return narrowing
 
 
 def is_coded(element: str) -> Callable[[Sequence[Token]], Callable[[Resource], bool]]:

@@ -10,7 +10,7 @@ from clinical import terms
 from clinical.fhir import asked
 from clinical.fhir.codes import Resource, Row, identifier, instant, reference, resource
 from clinical.fhir.encounters import CONTEXT, RECORD
-from clinical.fhir.meanings import is_coded, worded
+from clinical.fhir.meanings import is_coded, may_name, worded
 from clinical.fhir.registry import Kind, Parameter, Part
 from clinical.models import MedicalRecord
 
@@ -55,7 +55,7 @@ KIND = Kind(
             | {
                 "context": asked.rows("pk", "Encounter", RECORD),
                 "status": asked.coded((STATUSES, "unknown")),
-                "code": lambda _: Q(),
+                "code": may_name(terms.Kind.MEDICATION, "data__medications__in"),
                 "code:text": asked.same(MEDICATIONS),
             },
             matches={"code": is_coded("medicationCodeableConcept")},

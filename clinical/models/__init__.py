@@ -28,7 +28,7 @@ from clinical.models.rows import (
 )
 from clinical.models.smart import SmartClient, SmartToken
 from clinical.models.subjects import ErasedIdentity, Erasure, Restrictable, RestrictedRow, Why
-from clinical.models.terms import TermCount, TermDecision, TermText
+from clinical.models.terms import TermCount, TermDecision, TermPass, TermText
 from clinical.models.vitals import SecondLook, VisitScore, VitalReading, VitalSign
 
 __all__ = [
@@ -70,6 +70,7 @@ __all__ = [
     "Table",
     "TermCount",
     "TermDecision",
+    "TermPass",
     "TermText",
     "TriageVisit",
     "User",

@@ -105,3 +105,18 @@ class TermCount(models.Model):
 
     def __str__(self) -> str:
         return f"Text {self.text_id} at facility {self.facility_id}"
+
+
+class TermPass(models.Model):
+    """The last pass: which rows it has seen at least, and by which version of the delivered map. One row, or none."""
+
+    id = models.BigIntegerField(primary_key=True, default=1)
+    seen_until = models.DateTimeField(help_text="what was written from then on may bear texts not in term_texts")
+    map_number = models.IntegerField()
+
+    class Meta:
+        db_table = "term_passes"
+        constraints = [holds(Q(id=1), "term_passes_one_row")]
+
+    def __str__(self) -> str:
+        return f"Pass of {self.seen_until:%d %b %Y}"

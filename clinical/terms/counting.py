@@ -9,9 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from clinical import row_security
+from clinical.locks import oldest_writer
+from clinical.models import TermPass, TermText
 from clinical.models.terms import LONGEST
+from clinical.terms import shipped
 from clinical.terms.mapping import Map, current
 from clinical.terms.shipped import Kind
 from clinical.terms.words import Status
@@ -87,6 +91,7 @@ def bring_up() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         cursor.execute("SELECT set_config('work_mem', %s, true)", [WORK_MEM])
+        seen_until = oldest_writer()  # before rows are read
         cursor.execute(FIND)
         cursor.execute(FORGET)
         chosen = current()
@@ -98,6 +103,7 @@ def bring_up() -> int:
         if found:  # else the first pass joins by loops over what the planner takes for an empty table
             cursor.execute("ANALYZE term_texts")
         cursor.execute(COUNT)
+    TermPass.objects.update_or_create(id=1, defaults={"seen_until": seen_until, "map_number": shipped.newest()})
     return len(found)
 
 
@@ -127,3 +133,18 @@ def _told(chosen: Map, kind: Kind, text: str) -> dict[str, Any]:
         "codings": chosen.codings(kind, text),
         "state": "unmapped" if unknown else "mapped" if is_sure else "qualified",
     }
+
+
+@row_security.lifted()
+def texts_named(kind: Kind, codes: Iterable[tuple[str | None, str]]) -> tuple[list[str], TermPass] | None:
+    """The texts that the last pass saw and that name one of these (system or None, code or ""), and that pass.
+
+    None where no pass has been made with the newest map: then nothing is known of any text.
+    """
+    last = TermPass.objects.filter(map_number=shipped.newest()).first()
+    if last is None:
+        return None
+    asked = Q(pk__in=[])
+    for system, code in codes:
+        asked |= Q(codings__contains=[[word for word in (system, code) if word]])
+    return [*TermText.objects.filter(asked, kind=kind).values_list("text", flat=True)], last

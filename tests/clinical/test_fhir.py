@@ -6,11 +6,16 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
 
 from clinical import vital_readings
 from clinical.fhir import vitals
+from clinical.fhir.asked import Token
+from clinical.fhir.meanings import may_name
 from clinical.merging import merge_patients
-from clinical.models import AuditEvent, Patient
+from clinical.models import AuditEvent, Patient, TriageVisit
+from clinical.terms import Kind, counting
+from clinical.terms.shipped import ICD10
 from clinical.vitals import Sign
 from tests import rows
 from tests.callers import Caller
@@ -169,6 +174,20 @@ def test_a_condition_says_what_its_words_say_and_no_more(steward, person):
     assert len(several) == 2  # two things, of which neither is the code of both
     both = resources(steward.get("/fhir/Condition", {"code": several[0]}))
     assert [one["code"]["text"] for one in both] == ["Malaria and typhoid"]
+
+
+def test_a_search_by_code_looks_only_at_rows_whose_words_may_name_it(steward, person):
+    rows.visit(person, DAY, conditions=["Malaria"])
+    rows.visit(person, DAY, conditions=["Hypertension"])
+    with rows.past_all_triggers():
+        TriageVisit.objects.update(updated_at=now() - timedelta(days=1))
+    counting.bring_up()
+    rows.visit(person, DAY, conditions=["Malaria fever"])  # which no pass has seen
+    token = f"{ICD10}|B54"
+    found = resources(steward.get("/fhir/Condition", {"code": token}))
+    assert [one["code"]["text"] for one in found] == ["Malaria", "Malaria fever"]
+    narrowed = may_name(Kind.DIAGNOSIS, "conditions__overlap")([Token(ICD10, "B54")])
+    assert [visit.conditions for visit in TriageVisit.objects.filter(narrowed)] == [["Malaria"], ["Malaria fever"]]
 
 
 def test_a_page_leaves_one_line_of_everybody_it_tells_of_and_no_value(steward, person):
