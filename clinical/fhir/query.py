@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from clinical.fhir.registry import NOTHING, Kind, Part, registry
 
 Pairs = Sequence[tuple[str, str]]
 PER_PAGE, MOST_PER_PAGE = 50, 1000
+MOST_PARAMETERS = 20  # of one search: each is another condition, or another look at what is referred to
 NEUTRAL = ("_format", "_pretty")
 # What every type can be searched by, and what shapes the answer.
 COMMON = {"_id": "token", "_lastUpdated": "date"}
@@ -72,6 +73,8 @@ class Query:
 
 def read(kind: Kind, pairs: Pairs, base: str, *, is_lenient: bool = False) -> Query:
     query = Query(kind)
+    if len(pairs) > MOST_PARAMETERS:
+        raise parameters.refused("parameters", "too_many", f"At most {MOST_PARAMETERS} parameters.")
     for name, text in pairs:
         if name in NEUTRAL or not text.strip():
             continue
@@ -104,8 +107,8 @@ def _add(query: Query, name: str, text: str, base: str) -> None:
         raise unknown(query.kind, name)
     more = {"base": f"{base}/"} if of == "reference" else {}
     texts = [one.replace("\\,", ",") for one in IN_PARTS.split(text)]
-    if len(texts) > asked.MOST_VALUES:
-        raise parameters.refused(name, "too_many", f"At most {asked.MOST_VALUES} values.")
+    if len(texts) + sum(len(one.values) for one in query.narrows) > asked.MOST_VALUES:
+        raise parameters.refused(name, "too_many", f"At most {asked.MOST_VALUES} values in one search.")
     query.narrows.append(Narrow(plain, tuple(asked.READERS[of](name, one, modifier, **more) for one in texts if one)))
 
 
@@ -133,17 +136,28 @@ def _shape(query: Query, name: str, text: str) -> None:
         _one_of(name, text, ("none", "estimate", "accurate"))
         query.has_total = text != "none"
     elif name == "_sort":
-        _one_of(name, text.removeprefix("-"), SORTS)
+        _one_of(name, text.removeprefix("-"), SORTS if query.kind.is_sortable else ())
         query.sort = text
     elif name == "_include":
-        query.includes += [_include(query.kind, one) for one in text.split(",")]
+        query.includes = _once(query.includes, (_include(query.kind, one) for one in _few(name, text)))
     else:
-        query.revincludes += [_revinclude(query.kind, one) for one in text.split(",")]
+        query.revincludes = _once(query.revincludes, (_revinclude(query.kind, one) for one in _few(name, text)))
+
+
+def _few(name: str, text: str) -> list[str]:
+    found = text.split(",")
+    if len(found) > MOST_PARAMETERS:
+        raise parameters.refused(name, "too_many", f"At most {MOST_PARAMETERS} values.")
+    return found
+
+
+def _once(known: Iterable[tuple[str, str]], more: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [*dict.fromkeys([*known, *more])]
 
 
 def _one_of(name: str, text: str, known: Sequence[str]) -> None:
     if text not in known:
-        raise parameters.refused(name, "invalid", f"Must be one of {', '.join(known)}.")
+        raise parameters.refused(name, "invalid", f"Must be one of {', '.join(known)}." if known else "Has no order.")
 
 
 def _include(kind: Kind, text: str) -> tuple[str, str]:

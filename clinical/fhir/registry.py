@@ -178,6 +178,11 @@ class Kind:
     interactions: tuple[str, ...] = ()  # besides read and search
 
     @property
+    def is_sortable(self) -> bool:
+        """By when it changed: where one column of each part says so, and so an index is in that order."""
+        return all(len(part.changed) == 1 for part in self.parts)
+
+    @property
     def model(self) -> type[Model]:
         model: type[Model] = self.parts[0].model
         return model

@@ -60,6 +60,8 @@ class VitalSign(models.Model):
             ),
             holds(Q(flag__in=[*Flag]), "vital_signs_flag_is_known"),
         ]
+        # A search by code, also by one that hardly anybody has.
+        indexes = [models.Index(fields=["code", "visit"], name="vital_signs_code")]
 
     def __str__(self) -> str:
         return f"{self.code} of visit {self.visit_id}"

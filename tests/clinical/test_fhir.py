@@ -82,6 +82,26 @@ def test_what_is_unknown_is_left_out_only_where_the_caller_says_so(steward, pers
 # --- What a read says
 
 
+def test_a_search_cannot_be_made_dear_by_saying_things_again_and_again(steward, person):
+    for asked in (
+        "&".join(["gender=male"] * 21),
+        "gender=male," + ",".join(["female"] * 100),
+        "_include=" + ",".join(["x"] * 21),
+    ):
+        answer = steward.get(f"/fhir/Patient?{asked}")
+        assert issue(answer) == (400, "invalid")
+        assert "At most" in answer.json()["issue"][0]["details"]["text"]
+    with CaptureQueriesContext(connection) as once:
+        steward.get("/fhir/Patient?_revinclude=Encounter:patient")
+    with CaptureQueriesContext(connection) as often:
+        steward.get("/fhir/Patient?_revinclude=" + ",".join(["Encounter:patient"] * 20))
+    assert len(often) == len(once)
+
+
+def test_what_has_no_order_is_not_sorted(steward):
+    assert issue(steward.get("/fhir/Observation?_sort=_lastUpdated")) == (400, "invalid")
+
+
 def test_a_read_that_knows_the_answer_is_told_nothing_new(steward, person):
     first = steward.get(f"/fhir/Patient/{person.pk}")
     assert first["ETag"].startswith('W/"')
