@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.test import Client
 
+from clinical import vital_readings
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit
 from medilink import alerts
 from medilink.models import Alert
@@ -51,6 +52,7 @@ def went_through(transactional_db, bucket, alice, settings, mailoutbox):
     for name, text in canary.files().items():
         deliveries.deliver(name, text)
     deliveries.night()
+    vital_readings.read_due()
     rows.refresh_all()
     steward = Caller(("steward",))
     whole = canary.person(Facility.objects.get(name=canary.CLINIC["name"]).pk, f"{STEM}-made")

@@ -65,6 +65,7 @@ def queries(address, there):
         "patient_id": there.things["patient"].pk,
         "diagnosis": f"{there.word} fever",
         "condition": f"{there.word} pox",
+        "code": f"{there.word} code",
         "record_type": there.word,
         "sex": "F",
         "age_group": "Adult",

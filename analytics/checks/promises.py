@@ -320,12 +320,12 @@ PROMISES: tuple[Check, ...] = (
         "publications",
         Kind.RECONCILIATION,
         """
-        SELECT day::date AS day
+        SELECT owed.day::date AS day
         FROM generate_series(
             greatest((SELECT min(day) FROM publications), staging.lagos_today() - 30),
             staging.lagos_today() - 1, interval '1 day'
-        ) AS day
-        WHERE NOT EXISTS (SELECT FROM publications p WHERE p.day = day::date)
+        ) AS owed (day)
+        WHERE NOT EXISTS (SELECT FROM publications p WHERE p.day = owed.day::date)
         """,
         "Of such a day `?as_of=` has no figures, and nobody can say later what was known on it.",
         severity=Severity.WARNING,

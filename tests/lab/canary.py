@@ -32,7 +32,8 @@ CELLS |= dict.fromkeys(("ownership", "level", "hfr_code"), "")
 CELLS |= BORN | {f"patient_{name}": text for name, text in BORN.items()}
 CELLS |= {f"facility_{name}": text for name, text in CLINIC.items()}
 # Where she may stand in clear, and does (what she no longer reaches is taken out): the clinical tables with their
-# history, and marts of patients. A mart of conditions has their names, as they are written, and nobody's.
+# history, what was read out of their words, and marts of patients. A mart of conditions has their names, as they are
+# written, and nobody's; so has the list of words that a code may be wanted for.
 HERS = {
     f"{table}.{column}"
     for table, columns in {
@@ -44,6 +45,8 @@ HERS = {
         "dim_patients": "full_name first_name last_name date_of_birth phone_number",
         "patient_summary": "record_types recent_diagnoses recent_conditions",
         "condition_analysis": "condition",
+        "term_texts": "text keys unknown",
+        "vital_readings": "leftover",
     }.items()
     for column in columns.split()
 }

@@ -254,7 +254,7 @@ def use_commands(trail: Trail, folder: Path) -> None:
     trail.command("corrections", "read", file)
     for words in (
         *(("corrections", "write"), ("replay", "--reason", "DATE_INVALID"), ("check_data",), ("find_duplicates",)),
-        *(("refresh_marts", "--force"), ("audit", "who-saw", made), ("audit", "verify"), ("ingest",)),
+        *(("read_vitals",), ("refresh_marts", "--force"), ("audit", "who-saw", made), ("audit", "verify"), ("ingest",)),
         ("patient", "export", made, "--by", "boss", "--to", folder / "export.json"),
         ("patient", "restrict", made, "--by", "boss", "--why", "request"),
         ("patient", "erase", made, "--by", "boss", "--why", "request"),
