@@ -8,9 +8,9 @@ import re
 # Behind the name of another person every value may be that person's.
 PERSON = (
     r"(?:(?:grand)?(?:mother|father)|mum|mom|dad|husband|wife|spouse|partner|sister|brother|twin|bab(?:y|ies)|neonate"
-    r"|newborn|donor)(?:['\u2019]?s)?\b"
+    r"|newborn|donor|sibling|(?:son|daughter|aunt|uncle|friend|neighbou?r)(?=['\u2019]s))(?:['\u2019]?s)?\b"
 )
-FETUS = r"(?:f[o]?etal|f[o]?etus|fhr|fht|fhs|fhb)\b"
+FETUS = r"(?:fo?etal|fo?etus|fhr|fht|fhs|fhb)\b"
 OTHERS = re.compile(rf"\b{PERSON}")
 UNBORN = re.compile(rf"\b{FETUS}")
 # Somewhere before a value in its sentence: what is to be done once a value is reached.
@@ -19,12 +19,12 @@ CONDITION = re.compile(
 )
 # Before it, up to the next comma.
 PAST_OR_PLANNED = re.compile(
-    r"\b(?:previous(?:ly)?|prev|prior|baseline|usual(?:ly)?|yesterday|at home|maintain|keep|targets?|goals?"
+    r"\b(?:previous(?:ly)?|prev|prior|baseline|usual(?:ly)?|yesterday|ago|at home|maintain|keep|targets?|goals?"
     r"|last[ ](?:visit|reading|seen|night|week|month|year)|ideal|per rectum|rectal|vaginal)\b"
 )
 # Right before it.
 ELSEWHERE = re.compile(
-    rf"(?:\b(?:expected|normal|aim|last|no|not|of|for|to|known|needs?|give|if|when"
+    rf"(?:\b(?:expected|normal|aim|last|no|not|of|for|to|known|needs?|give|if|when|lost|gained|losing|highest|lowest|peak"
     rf"|(?<![/\d])(?<![/\d] )(?<!per )(?<!beats )(?:max|min)|{FETUS})\b"
     r"|->|=>|[<>\u2264\u2265~\u00b1\u2192])[\s:.-]*$"
 )
@@ -35,7 +35,8 @@ NOT_BREATHING = re.compile(
 NOT_BLOOD = re.compile(r"\b(?:urin\w*|u/a|dip[ -]?stick|multistix|csf|stools?|bowels?|ascit\w*|pleural)\b")
 NOT_THE_BODY = re.compile(
     r"\b(?:fund(?:al|us)|symphys\w*|sfh|birth|placenta\w*|ideal|dry|w(?:eigh)?t for"
-    r"|pre-?(?:pregnancy|dialysis)|lesion|wound|mass|swelling)\b"
+    r"|pre-?(?:pregnancy|dialysis)|lesion|wound|mass|swelling|cord|incision"
+    r"|femur|cervical|uter\w*|kidney|cyst|fibroid)\b"
 )
 OF_ONE_SIDE = re.compile(r"\b(?:iop|va|visual|vision|eyes?|ears?)\b")
 # Behind it, up to the next label.
@@ -44,11 +45,14 @@ BEHIND = re.compile(
     r"|[\s:?(=-]*(?:no|nil)\b(?!\s*[a-z])"
     rf"|\s*(?:\(|\bof\b|\bfor\b)\s*(?:the\s+)?(?:{PERSON}|{FETUS})"
     r"|\s*\(?(?:in\s+)?(?:urine|csf|stool|target|goal)\b"
-    r"|\W*(?:\w+\W+){0,4}?(?:now|yesterday|at home|stopped|discontinued|previously"
+    r"|\W*(?:\w+\W+){0,4}?(?:now|yesterday|at home|stopped|discontinued|previously|earlier|initially"
+    r"|(?:dropped|fell|rose|improved|increased|decreased|reduced|came|went)(?: (?:up|down))? to"
     r"|last[ ](?:visit|night|week|month|year))\b"
+    r"|[\s(]*(?:in|since)\s+(?:19|20)\d\d"
     r"|[ ()-]*(?:[a-z]+ ){0,2}(?:if|unless)\b"
 )
 NOW_ITSELF = re.compile(r"\s*(?:right )?now\s*(?:[,)]|$)")
+OXYGEN_ENDED = re.compile(r"\W*(?:\w+\W+){0,2}?(?:off|removed|weaned|tapered|unavailable|not available|pending)\b")
 AGO = re.compile(r"\W*(?:[\w/]+\W+){0,3}?ago\b")
 SIDES = re.compile(r"(?:\s*,?\s*l(?:eft)?\s*[:=-]?\s*\d|\s*(?:eye|ear)\b)")
 SENTENCE = re.compile(r"[;\n]|[.!](?=\s|$)")
@@ -97,7 +101,12 @@ def behind(text: str, kind: str, end: int, limit: int) -> bool:
     """Whether the words behind a value refuse it; the next label is at `limit`."""
     rest = _until(SENTENCE, text, end)
     is_told = BEHIND.match(rest[: limit - end]) and not NOW_ITSELF.match(rest)
-    return bool(is_told or AGO.match(rest) or (kind in ("r", "pulse", "p") and SIDES.match(rest)))
+    return bool(
+        is_told
+        or AGO.match(rest)
+        or (kind in ("r", "pulse", "p") and SIDES.match(rest))
+        or (kind == "flow" and OXYGEN_ENDED.match(rest))
+    )
 
 
 def of_bare(text: str, start: int, end: int, limit: int) -> bool:

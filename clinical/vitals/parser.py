@@ -39,7 +39,7 @@ LABELS = {
     "temperature": r"(?:(?:body[ ]|axillary[ ]|oral[ ])?temp(?:erature|\.)?|tmp)",
     "share": r"(?:fi[o0]2)",
     "flow": (
-        r"(?:(?:supplemental[ ])?(?:[o0]2|oxygen)(?:[ ](?:flow(?:[ ]rate)?|therapy|via|by))?"
+        r"(?:(?:supplemental[ ])?(?:o2|(?<!\d)02(?![\d/.])|oxygen)(?:[ ](?:flow(?:[ ]rate)?|therapy|via|by))?"
         r"|nasal[ ](?:cannula|prongs?))"
     ),
     "weight": r"(?:(?:body[ ])?weight|wgt|wt)",
@@ -62,8 +62,8 @@ LABELS = {
     "eyes": r"e(?=[ ]?[1-9][ ,/+]*v)",
     # Of something or somebody else: its value is no vital sign, whatever its unit.
     OTHER: (
-        r"(?:f[o]?etal[ ]heart(?:[ ](?:rate|sounds?|tones?|beats?))?|fhr|fht|fhs|fhb|fh|sfh|efw|ecg|ekg|pcv|hct|hba1c"
-        r"|hb|iop|cvp|muac|targets?|goals?|aim)"
+        r"(?:fo?etal[ ]heart(?:[ ](?:rate|sounds?|tones?|beats?))?|f[. ]?h[. ]?[rtsb]\.?|fh|sfh|efw|ecg|ekg|pcv|hct"
+        r"|hba1c|hb|iop|cvp|muac|targets?|goals?|aim)"
     ),
 }
 LABEL = re.compile(BEFORE + "(?:" + "|".join(f"(?P<{kind}>{words})" for kind, words in LABELS.items()) + ")(?![a-z])")

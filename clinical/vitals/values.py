@@ -18,8 +18,9 @@ Found = tuple[int, Make]
 LETTER = r"(?<=\d)(?!(?:bp|b/p|p|pr|hr|r|rr|t|temp|spo2|sats?|wt|ht|gcs|rbs)[ :=.-]*\d)[a-z]"
 # Behind a number: neither a part of a longer one, of a range, a date or a fraction, nor a dose or a time.
 ENDS = (
-    rf"(?!\d|{LETTER}|[.,:\u00b7]\d|\.{{2,}}\s*\d|\s?\+|\s*(?:-|\u2013|to\b)\s*\d|\s*/\s*\d|\s*(?:mgs?|mls?|mcg|µg|ug|iu|units?|tabs?|tablets?|caps?|doses?|drops?"
-    r"|days?|wks?|weeks?|hrs|hours?|mins|minutes|months?|mths?|yrs?|years?|x|times|st|nd|rd|th)(?![a-z]))"
+    rf"(?!\d|{LETTER}|[.,:\u00b7]\d|\.{{2,}}\s*\d|\+|\s?\+\s?\d|\s*(?:-|\u2013|to\b)\s*\d|\s*/\s*\d|\s*(?:mgs?|mls?|mcg|µg|ug|iu|units?|tabs?|tablets?|caps?|doses?|drops?"
+    r"|days?|wks?|weeks?|hrs|hours?|mins|minutes|months?|mths?|yrs?|years?|x|times|st|nd|rd|th"
+    r"|jan|feb|mar|apr|june?|july?|aug|sept?|oct|nov|dec)(?![a-z]))"
 )
 NUMBER = r"\d{1,4}(?:[.,]\d{1,2})?"
 BEATS = (
@@ -31,7 +32,10 @@ BREATHS = (
     r"|cycles?\s*(?:/|per)?\s*(?:min(?:ute)?)?|/\s*m(?:in(?:ute)?)?t?(?![a-z])|per\s*min(?:ute)?))?"
 )
 PRESSURE_UNIT = r"(?:\s*mm\s*\.?\s*(?:of\s*)?(?:hg)?(?![a-z]))"
-ROOM_AIR = r"(?:r\.?\s*/?\s*a\.?|room\s*air|air|amb(?:ient)?\.?\s*air)(?![a-z0-9])"
+ROOM_AIR = (
+    r"(?:r\.?\s*/?\s*a\.?|room\s*air|air|amb(?:ient)?\.?\s*air)"
+    r"(?![a-z0-9]|\s*(?:mattress|bed|ambulance|treatment|therapy|drugs?|meds?|medication))"
+)
 ON_OXYGEN = (
     r"(?P<litres>\d{1,2}(?:\.\d)?)\s*(?:l(?:it(?:er|re)s?|ts?|pm)?)(?:\s*(?:/|per)\s*min(?:ute)?)?(?![a-z])"
     r"(?:\s*(?:of\s*)?(?:o2|02|oxygen)(?![a-z0-9]))?"
