@@ -104,7 +104,7 @@ def _value(sign: Sign) -> Resource:
 
 def _single(row: Row, name: str, known: Known, sign: Sign) -> Resource:
     made = _observed(row, name, _code(sign.code, known), [sign], **_value(sign))
-    return _profiled(made, known.profile) if sign.unit in known.units else made
+    return _profiled(made, known.profile) if sign.unit in known.units and not sign.flag else made
 
 
 def _pressure(row: Row, name: str, code: str, known: Known, signs: Sequence[Sign]) -> Resource:
@@ -116,7 +116,8 @@ def _pressure(row: Row, name: str, code: str, known: Known, signs: Sequence[Sign
         value = _value(sign) if sign else {"dataAbsentReason": concept(coding(ABSENT_REASONS, "unknown", "Unknown"))}
         parts.append({"code": _code(part, KNOWN[part])} | value)
     made = _observed(row, name, _code(code, known), signs, component=parts)
-    return _profiled(made, known.profile) if all(sign.unit == MMHG for sign in signs) else made
+    is_sound = all(sign.unit == MMHG and not sign.flag for sign in signs)
+    return _profiled(made, known.profile) if is_sound else made
 
 
 def _observed(row: Row, name: str, code: Resource, signs: Sequence[Sign], **more: Any) -> Resource:
@@ -129,6 +130,7 @@ def _observed(row: Row, name: str, code: Resource, signs: Sequence[Sign], **more
 
 
 def _profiled(made: Resource, profile: str) -> Resource:
+    """Only of what can be: no profile of FHIR vouches for a flagged value."""
     if profile:
         made["meta"]["profile"] = [PROFILES + profile]
     return made

@@ -51,7 +51,8 @@ NOTICE = (
     "For an audit of triage after the fact; it is no advice at the bedside. A score is made of the vital signs that"
     " were written down and could be read: what is missing was not guessed. Complaint, age and pregnancy can be good"
     " reasons for another level; whether a patient is pregnant is not known here. Nobody under 16 is listed: NEWS2 is"
-    " not made for them. NEWS2 is that of the Royal College of Physicians (2017)."
+    " not made for them. Where a date of birth is estimated, that estimate decides whether somebody is 16. NEWS2 is"
+    " that of the Royal College of Physicians (2017)."
 )
 
 

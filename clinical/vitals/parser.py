@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from clinical.vitals import unlabelled, values
+from clinical.vitals import doubts, unlabelled, values
 from clinical.vitals.signs import Sign
 
 VERSION = 1  # to be raised with every change of what is read: visits are then read again
@@ -20,14 +20,10 @@ LONGEST = 4000  # of a text; what is behind it is leftover
 LINK = (
     r"(?:\s*\((?!\s*\d)[a-z .]{1,20}\))?"
     r"(?:[\s:=\"'*_\u2013\u2014\u2192-]|\.(?!\d(?!\d))"
-    r"|\b(?:is|was|of|at|reading|measured|recorded|lying|supine|sitting|standing|left|right|[lr]t|arm)\b)*"
+    r"|\b(?:is|of|at|reading|measured|recorded|lying|supine|sitting|standing|left|right|[lr]t|arm)\b)*"
 )
 BEFORE = r"(?<![a-z])"
-# What is said of another time or person is no sign of this visit.
-ELSEWHERE = re.compile(
-    r"(?:\b(?:target|goal|aim|previous|prev|prior|baseline|usual|usually|normal|expected|mother'?s|father'?s|husband'?s"
-    r"|wife'?s|fetal|foetal|fhr|yesterday'?s|last|no|not|of|max|min|known|keep|maintain)\b)[\s:.-]*$"
-)
+OTHER = "other"
 LABELS = {
     "pressure": r"(?:nibp|b[ .]?[./]?[ ]?p\.?|blood[ -]?press(?:ure|\.)?)",
     "systolic": r"(?:sbp|sys(?:tolic|t)?\.?(?:[ ]?(?:bp|blood pressure|pressure))?)",
@@ -38,12 +34,12 @@ LABELS = {
     ),
     "pulse": (r"(?:heart[ -]?rate|hrt?[ ]?rate|h[./]?[ ]?r\.?|pulse(?:[ -]?rate)?|puls|p[./]?[ ]?r\.?)"),
     "respiration": (
-        r"(?:resp(?:irat(?:ory|ions?)|s|\.)?(?:[ ]?rate)?|r[./]?[ ]?r\.?|breathing[ ]rate|breaths?[ ]rate)"
+        r"(?:respiratory[ ]?rate|resp(?:irations?|s|\.)?(?:[ ]?rate)?|r[./]?[ ]?r\.?|breathing[ ]rate|breaths?[ ]rate)"
     ),
     "temperature": r"(?:(?:body[ ]|axillary[ ]|oral[ ])?temp(?:erature|\.)?|tmp)",
     "share": r"(?:fi[o0]2)",
     "flow": (
-        r"(?:(?:supplemental[ ])?(?:[o0]2|oxygen)(?:[ ](?:flow(?:[ ]rate)?|therapy|via|by))?"
+        r"(?:(?:supplemental[ ])?(?:o2|(?<!\d)02(?![\d/.])|oxygen)(?:[ ](?:flow(?:[ ]rate)?|therapy|via|by))?"
         r"|nasal[ ](?:cannula|prongs?))"
     ),
     "weight": r"(?:(?:body[ ])?weight|wgt|wt)",
@@ -64,6 +60,11 @@ LABELS = {
     "w": r"w(?![a-z])",
     "h": r"h(?![a-z])",
     "eyes": r"e(?=[ ]?[1-9][ ,/+]*v)",
+    # Of something or somebody else: its value is no vital sign, whatever its unit.
+    OTHER: (
+        r"(?:fo?etal[ ]heart(?:[ ](?:rate|sounds?|tones?|beats?))?|f[. ]?h[. ]?[rtsb]\.?|fh|sfh|efw|ecg|ekg|pcv|hct"
+        r"|hba1c|hb|iop|cvp|muac|targets?|goals?|aim)"
+    ),
 }
 LABEL = re.compile(BEFORE + "(?:" + "|".join(f"(?P<{kind}>{words})" for kind, words in LABELS.items()) + ")(?![a-z])")
 GAP = re.compile(LINK)
@@ -72,7 +73,17 @@ FOREIGN = re.compile(
     r"\s*(?:%|mm\s?hg|kgs?|kilos?|cms?|mm|inch(?:es)?|ft|feet|lbs?|pounds?|stones?|oz|ounces?|mmol|mg\s?/\s?dl|/\s?min|bpm)"
     r"(?![a-z0-9])"
 )
-READERS: dict[str, Callable[[str, int, str], values.Found | None]] = {kind: getattr(values, kind) for kind in LABELS}
+READERS: dict[str, Callable[[str, int, str], values.Found | None]] = {
+    kind: getattr(values, kind) for kind in LABELS if kind != OTHER
+}
+# The number that a refused label was about, so that nobody takes it for another's because of its unit.
+TO_NUMBER = re.compile(r"(?:[^\d;,\n.]|\.(?!\s)){0,40}(?=\d)")
+ITS_NUMBER = re.compile(
+    r"\d[\d.,/\u00b7]*(?:\s*(?:-|\u2013|to|or|and|[-=]*>|\u2192|/|\+|now)\s*[<>]?\s*\d[\d.,/]*)*\s*"
+    r"(?:%|mm\s?hg|kgs?|cms?|b\.?p\.?m\.?|(?:beats?|breaths?|cycles?)\s*(?:/|per)?\s*min(?:ute)?|[bc]?/m(?:in)?"
+    r"|(?:[°˚*]|deg(?:ree)?s?\.?|o)?\s*[cf]|[℃℉])?(?![a-z0-9])"
+    rf"(?:\s*[,(]?\s*(?:(?:on|in|at|@)\s*)?(?:{values.ROOM_AIR}|{values.ON_OXYGEN}|(?:o2|oxygen)(?![a-z0-9])))?"
+)
 # Not worth keeping at the ends of what was not understood; and where nothing else is left there.
 EDGES = " \t\r\n\f\v,;|.&"
 MARKS = frozenset(EDGES + "/*'\"_:=()[]{}-\u2013\u2014\u2192")
@@ -126,29 +137,65 @@ def _plain_character(one: str) -> str:
     return one
 
 
-Span = tuple[int, int, Callable[[str], list[Sign]]]
+Make = values.Make
+Span = tuple[int, int, Make]
 
 
 def _found(text: str) -> list[Span]:
-    found = [*_labelled(text)]
+    labels = _labels(text)
+    found: list[Span] = []
     rest = list(text)
-    for start, end, _ in found:
+    for start, end, make in _labelled(text, labels):
         rest[start:end] = unlabelled.TAKEN * (end - start)
-    return [*found, *unlabelled.found("".join(rest))]
+        if make:
+            found.append((start, end, make))
+    for start, end, make in unlabelled.found("".join(rest)):
+        if not doubts.of_bare(text, start, end, _next(labels, end, text)):
+            found.append((start, end, make))
+    return found
 
 
-def _labelled(text: str) -> Iterator[Span]:
+def _labels(text: str) -> list[re.Match[str]]:
+    return [*LABEL.finditer(text)]
+
+
+def _next(labels: list[re.Match[str]], at: int, text: str) -> int:
+    """Where the next label begins."""
+    return next((label.start() for label in labels if label.start() >= at), len(text))
+
+
+def _labelled(text: str, labels: list[re.Match[str]]) -> Iterator[tuple[int, int, Make | None]]:
+    """What is read behind a label; and, with nothing that makes signs of it, the number of a refused one."""
     at = 0
-    while label := LABEL.search(text, at):
+    for label in labels:
+        if label.start() < at:
+            continue
         at = label.end()
         kind = label.lastgroup or ""
         gap = GAP.match(text, at)
         link_end = gap.end() if gap else at
-        if ELSEWHERE.search(text, max(0, label.start() - 24), label.start()):
-            continue
-        if value := READERS[kind](text, link_end, text[at:link_end]):
-            end, make = value
-            if FOREIGN.match(text, end):
-                continue
-            yield label.start(), end, make
-            at = end
+        reader = READERS.get(kind)
+        value = reader(text, link_end, text[at:link_end]) if reader else None
+        if value and not _is_doubted(text, kind, label, link_end, value[0], labels):
+            at = value[0]
+            yield label.start(), *value
+        elif number := _its_number(text, link_end, _next(labels, at, text)):
+            start, at = at, number
+            yield start, at, None
+
+
+def _is_doubted(
+    text: str, kind: str, label: re.Match[str], link_end: int, end: int, labels: list[re.Match[str]]
+) -> bool:
+    return bool(
+        FOREIGN.match(text, end)
+        or doubts.between(text, kind, label.end(), link_end)
+        or doubts.before(text, kind, label.start())
+        or doubts.behind(text, kind, end, _next(labels, end, text))
+    )
+
+
+def _its_number(text: str, at: int, limit: int) -> int | None:
+    number = TO_NUMBER.match(text, at, limit)
+    found = ITS_NUMBER.match(text, number.end()) if number else None
+    return found.end() if found else None

@@ -19,7 +19,7 @@ from clinical.vitals.values import (
 )
 
 TAKEN = "\x00"  # in place of what has been read
-ALONE = r"(?<![\d/.,a-z-])"  # the number is no part of something longer
+ALONE = r"(?<![\d/.,a-z\u00b7-])"  # the number is no part of something longer
 START = rf"(?:^|(?<=[{TAKEN},;|\n(])|(?<=[{TAKEN},;|/\n(] ))"
 STOP = rf"(?=\s*(?:$|[{TAKEN},;|/\n)]|\.(?!\d)|\s\d))"
 UNLABELLED: list[tuple[re.Pattern[str], Callable[[re.Match[str]], Make | None]]] = []

@@ -14,10 +14,13 @@ from clinical.vitals.signs import Flag, Sign, measured, said
 Make = Callable[[str], list[Sign]]
 Found = tuple[int, Make]
 
+# A letter that touches a number may be a figure that was mistyped; not so one that is the next label.
+LETTER = r"(?<=\d)(?!(?:bp|b/p|p|pr|hr|r|rr|t|temp|spo2|sats?|wt|ht|gcs|rbs)[ :=.-]*\d)[a-z]"
 # Behind a number: neither a part of a longer one, of a range, a date or a fraction, nor a dose or a time.
 ENDS = (
-    r"(?!\d|[.,:]\d|\s*(?:-|\u2013|to\b)\s*\d|\s*/\s*\d|\s*(?:mgs?|mls?|mcg|µg|ug|iu|units?|tabs?|tablets?|caps?|doses?|drops?"
-    r"|days?|wks?|weeks?|hrs|hours?|mins|minutes|months?|mths?|yrs?|years?|x|times|st|nd|rd|th)(?![a-z]))"
+    rf"(?!\d|{LETTER}|[.,:\u00b7]\d|\.{{2,}}\s*\d|\+|\s?\+\s?\d|\s*(?:-|\u2013|to\b)\s*\d|\s*/\s*\d|\s*(?:mgs?|mls?|mcg|µg|ug|iu|units?|tabs?|tablets?|caps?|doses?|drops?"
+    r"|days?|wks?|weeks?|hrs|hours?|mins|minutes|months?|mths?|yrs?|years?|x|times|st|nd|rd|th"
+    r"|jan|feb|mar|apr|june?|july?|aug|sept?|oct|nov|dec)(?![a-z]))"
 )
 NUMBER = r"\d{1,4}(?:[.,]\d{1,2})?"
 BEATS = (
@@ -29,7 +32,10 @@ BREATHS = (
     r"|cycles?\s*(?:/|per)?\s*(?:min(?:ute)?)?|/\s*m(?:in(?:ute)?)?t?(?![a-z])|per\s*min(?:ute)?))?"
 )
 PRESSURE_UNIT = r"(?:\s*mm\s*\.?\s*(?:of\s*)?(?:hg)?(?![a-z]))"
-ROOM_AIR = r"(?:r\.?\s*/?\s*a\.?|room\s*air|air|amb(?:ient)?\.?\s*air)(?![a-z0-9])"
+ROOM_AIR = (
+    r"(?:r\.?\s*/?\s*a\.?|room\s*air|air|amb(?:ient)?\.?\s*air)"
+    r"(?![a-z0-9]|\s*(?:mattress|bed|ambulance|treatment|therapy|drugs?|meds?|medication))"
+)
 ON_OXYGEN = (
     r"(?P<litres>\d{1,2}(?:\.\d)?)\s*(?:l(?:it(?:er|re)s?|ts?|pm)?)(?:\s*(?:/|per)\s*min(?:ute)?)?(?![a-z])"
     r"(?:\s*(?:of\s*)?(?:o2|02|oxygen)(?![a-z0-9]))?"
@@ -42,6 +48,12 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def number(text: str) -> Decimal:
     return Decimal(text.replace(",", ".").replace(" ", ""))
+
+
+def _label(text: str, at: int, link: str) -> str:
+    """What stands before a value and its link: the end of its label."""
+    end = at - len(link)
+    return text[max(0, end - 20) : end]
 
 
 def one(code: str, unit: str, value: Decimal) -> Make:
@@ -271,13 +283,15 @@ COMA = _pattern(
     rf"(?:(?P<total>\d{{1,2}})(?!\d|[.,]\d)(?:\s*/\s*15(?!\d))?(?:\s*[(\[,]?\s*{COMA_PARTS}\s*[)\]]?)?"
     rf"|\(?\s*{COMA_PARTS.replace('(?P<', '(?P<only_')}\s*\)?"
     r"(?:\s*[=,:(-]?\s*(?P<sum>\d{1,2})(?:\s*/\s*15)?(?!\d)\)?)?)"
-    r"(?!\s*[/-]\s*\d)"
+    r"(?!\s*[/-]\s*\d|\s?\+)"
+    rf"(?!{LETTER})"
 )
 PARTS = {"eyes": signs.COMA_EYES, "verbal": signs.COMA_VERBAL, "motor": signs.COMA_MOTOR}
 RESPONSE = _pattern(
     r"(?P<word>a(?:lert)?|c(?:onfus(?:ed|ion))?|v(?:oice|erbal)?|p(?:ain(?:ful)?)?|u(?:n(?:responsive|conscious))?)"
     r"(?![a-z0-9]|\s*/\s*[a-z])"
 )
+LOCATED = _pattern(r"pain|[acvpu][ ][a-z]")
 
 
 def coma(text: str, at: int, link: str) -> Found | None:
@@ -301,8 +315,9 @@ def eyes(text: str, at: int, link: str) -> Found | None:
 
 
 def response(text: str, at: int, link: str) -> Found | None:
+    """`loc` may also be a location: a letter or a pain behind it is then no response."""
     found = RESPONSE.match(text, at)
-    if not found:
+    if not found or (_label(text, at, link).endswith("loc") and LOCATED.match(text, at)):
         return None
     return found.end(), lambda written: [said(signs.RESPONSE, found["word"][0].upper(), written)]
 
@@ -311,8 +326,10 @@ def response(text: str, at: int, link: str) -> Found | None:
 
 GLUCOSE = _pattern(
     rf"(?P<value>{NUMBER})\s*(?:(?P<moles>mmols?\s*(?:/|per)?\s*l?(?:it(?:er|re))?(?![a-z]))"
-    r"|(?P<mass>mgs?\s*(?:/|per)?\s*(?:dl|%)))?(?![a-z])"
+    r"|(?P<mass>mgs?\s*(?:/|per)?\s*(?:dl|%)))?(?![a-z]|\s?\+)"
 )
+# Bowel sounds, or the lumps in the tea, unless a unit says that it is the blood's.
+NOT_SURELY_BLOOD = _pattern(r"(?<![a-z])(?<!blood[ ])(?<!plasma[ ])(?:bs|sugar)(?:[ ]level)?$")
 SURELY_MOLES, SURELY_MASS = Decimal(15), Decimal(60)
 PAIN = _pattern(rf"(?P<value>\d{{1,2}})(?:(?P<of>\s*(?:/|out\s*of|on)\s*10(?!\d)){ENDS}|{ENDS})")
 
@@ -321,6 +338,8 @@ def glucose(text: str, at: int, link: str) -> Found | None:
     """Without a unit: below 15 it can be mmol/L alone, from 60 mg/dL alone; between them it stays text."""
     found = GLUCOSE.match(text, at)
     if not found or (not found["mass"] and not re.match(ENDS, text[found.end() :])):
+        return None
+    if not (found["mass"] or found["moles"]) and NOT_SURELY_BLOOD.search(_label(text, at, link)):
         return None
     value = number(found["value"])
     if found["moles"] or (not found["mass"] and value < SURELY_MOLES):
@@ -335,7 +354,6 @@ def pain(text: str, at: int, link: str) -> Found | None:
     found = PAIN.match(text, at)
     if not found:
         return None
-    label = text[max(0, at - len(link) - 10) : at - len(link)]
-    if not (found["of"] or ":" in link or "=" in link or not label.endswith("pain")):
+    if not (found["of"] or ":" in link or "=" in link or not _label(text, at, link).endswith("pain")):
         return None
     return found.end(), one(signs.PAIN, signs.SCORE, number(found["value"]))

@@ -268,6 +268,16 @@ def test_pressures_that_were_written_together_are_one_observation():
     assert other["component"][1]["dataAbsentReason"]["coding"][0]["code"] == "unknown"
 
 
+def test_what_cannot_be_has_no_profile():
+    hot, reversed_pressure = vital(
+        ("8310-5", 60, "Cel", None, "T 60", "implausible"),
+        ("8480-6", 80, "mm[Hg]", None, "BP 80/120", "reversed"),
+        ("8462-4", 120, "mm[Hg]", None, "BP 80/120", "reversed"),
+    )
+    assert "profile" not in hot["meta"]
+    assert "profile" not in reversed_pressure["meta"]
+
+
 def test_a_word_stays_a_word_and_a_flag_is_told():
     response, breathes, hot = vital(
         ("67775-7", None, None, "V", "AVPU: V"),

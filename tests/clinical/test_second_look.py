@@ -100,6 +100,7 @@ def test_the_api_counts_by_facility_and_by_hour(places):
         {"hour": None, "under": 1, "over": 0},
     ]
     assert "no advice at the bedside" in told["notice"]
+    assert "a date of birth is estimated" in told["notice"]
     assert told["results"][0]["rule"] == "NEWS2 of 7 or more"
     assert told["results"][0]["missing"] == []
     day_after = (DAY + timedelta(days=1)).isoformat()
