@@ -311,4 +311,12 @@ def _names(text: str) -> list[tuple[str, str]]:
     said = " ".join(word for word in words if word in DOSE_KEYS)
     dose = " ".join(filter(None, (amounts, said)))
     unsalted = [word for word in bare if word not in SALTS]
-    return [(whole, ""), (" ".join(words), amounts), (" ".join(bare), dose), (" ".join(unsalted), dose)]
+    # Soluble is a tablet's form and an insulin's name.
+    insulin = [word for word in words if word not in DOSE_KEYS or word == "soluble"]
+    return [
+        (whole, ""),
+        (" ".join(words), amounts),
+        *([(" ".join(insulin), dose)] if "insulin" in insulin else ()),
+        (" ".join(bare), dose),
+        (" ".join(unsalted), dose),
+    ]

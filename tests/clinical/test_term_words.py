@@ -32,7 +32,7 @@ def sure(text):
         ("Malaria", ["B54"]),
         ("  MALARIA. ", ["B54"]),
         ("HTN", ["I10"]),
-        ("BP high", ["I10"]),
+        ("BP high", ["R03.0"]),
         ("PUD", ["K27.9"]),
         ("URTI", ["J06.9"]),
         ("RTA", ["V89.2"]),
@@ -41,7 +41,7 @@ def sure(text):
         ("diarrhea", ["A09.9"]),
         ("Peptic ulcers", ["K27.9"]),
         ("Known hypertensive", ["I10"]),
-        ("k/c/o SCD", ["D57.1"]),
+        ("k/c/o sickle cell disease", ["D57.1"]),
         ("RVD +ve", ["Z21"]),
         ("HIV/AIDS", ["B24"]),
         ("malaria/typhoid", ["B54", "A01.0"]),
@@ -55,7 +55,12 @@ def test_a_text_means_what_it_says(text, codes):
 
 
 @pytest.mark.parametrize(
-    "text", ["BP", "ulcer", "HIV", "CAP", "Burn of hand, first degree dorsum", "Malarya", "12", ""]
+    "text",
+    [
+        *("BP", "ulcer", "HIV", "CAP", "Burn of hand, first degree dorsum", "Malarya", "12", ""),
+        *("Age", "AGE", "ICH", "AF", "PTB", "LHF", "EVD", "PID", "CLD", "SSI", "RTC", "SCD", "SCA", "C/S", "SVD"),
+        *("bacterial vaginosis", "urethritis", "lupus", "clubfoot", "acne vulgaris", "periodontitis", "apollo"),
+    ],
 )
 def test_a_word_that_is_not_sure_to_mean_one_thing_has_no_code(text):
     assert sure(text) == []
@@ -192,6 +197,9 @@ def test_no_qualifier_but_a_neutral_one_leaves_a_diagnosis(qualifier):
         ("Ibuprofen 100 MG/5ML suspension", [("ibuprofen", "100 MG/5ML suspension")]),
         ("Paracetamol - 500mg 1-2 tabs - tds", [("paracetamol", "500mg 1-2 tabs tds")]),
         ("Amlodipine\u20135mg od [Norvasc]", [("amlodipine", "5mg od")]),
+        ("Insulin soluble 10 units", [("soluble-insulin", "10 units")]),
+        ("Inj Soluble insulin 10 units sc", [("soluble-insulin", "10 units inj soluble sc")]),
+        ("Inj insulin 10 units sc", [("insulin", "10 units inj sc")]),
         ("ORS; Zinc 20 mg", [("oral-rehydration-salts", ""), ("zinc", "20 mg")]),
     ],
 )
@@ -208,6 +216,10 @@ def test_a_medicine_is_found_beside_its_dose(text, found):
         "? artesunate",
         "Vitamin",
         "Amlodipine 5mg [stopped]",
+        "HCT",
+        "INH",
+        "AZT",
+        "anti-tetanus serum",
     ],
 )
 def test_what_is_not_given_is_no_medicine(text):
