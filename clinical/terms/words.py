@@ -138,7 +138,7 @@ LONGEST = 4  # words of a phrase
 QUALIFYING = {
     word for known in (BEFORE, AFTER) for phrase, status in known.items() if status for word in phrase.split()
 }
-QUALIFYING |= {*"all both test rdt smear result lab it is was were been has have now yet still confirmed".split()}  # noqa: SIM905
+QUALIFYING |= {*"all both test rdt smear result lab it is was were been has have now today yet still confirmed".split()}  # noqa: SIM905
 # What says more wins: "no history of malaria" denies it.
 WEIGHT = (Status.CONFIRMED, Status.PROVISIONAL, Status.HISTORY, Status.REFUTED)
 
@@ -148,6 +148,7 @@ WEAK = re.compile(
     rf",(?!\d{{3}}\b)|\s*(?<![{DASHES}/])\+(?!\s*ve\b)(?!\s*/?\s*[{DASHES}])\s*|\s+(?:and|plus)\s+|\s*&\s*",
     re.IGNORECASE,
 )
+SENTENCE = re.compile(r"(?<=[^\W\d_]{4})\.\s+(?=[A-Z?])")  # not of an abbreviation's dot
 SLASH = re.compile(r"(?<=\w\w\w)/(?=\w\w)|\s/\s")  # not of r/o, 5/7, mg/ml
 
 
@@ -199,13 +200,21 @@ def _of_piece(text: str, find: Find, read: Callable[[str, Find], _Read | None]) 
     whole = read(text, find)
     if whole:
         return [whole.part]
+    sentences = [piece for piece in SENTENCE.split(text) if _says(piece)]
+    if len(sentences) > 1:
+        parts = [_of_piece(piece, find, read) for piece in sentences]
+        named = [one for of_piece in parts for one in of_piece]
+        is_understood = all(one.status != Status.UNKNOWN for one in named)
+        if is_understood and not any(map(_is_of_others, sentences, parts)):
+            return named
+        return [Part(text, key(text), Status.UNKNOWN)]
     reads: list[_Read | None] = []
     for piece in filter(_says, WEAK.split(text)):
         one = read(piece.strip(), find)
         reads += [one] if one else [read(half, find) for half in SLASH.split(piece.strip()) if _says(half)]
     known = [one for one in reads if one]
-    parts = _together(known) if len(known) == len(reads) > 0 else None
-    return parts or [Part(text, key(text), Status.UNKNOWN)]
+    together = _together(known) if len(known) == len(reads) > 0 else None
+    return together or [Part(text, key(text), Status.UNKNOWN)]
 
 
 def _together(reads: list[_Read]) -> list[Part] | None:

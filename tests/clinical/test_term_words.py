@@ -113,6 +113,8 @@ def test_a_word_that_is_not_sure_to_mean_one_thing_has_no_code(text):
         ("impression: malaria", [("B54", "provisional")]),
         ("differential: malaria", [("B54", "provisional")]),
         ("malaria??", [("B54", "provisional")]),
+        ("Malaria. Typhoid excluded", [("B54", "confirmed"), ("A01.0", "refuted")]),
+        ("Malaria. ?Typhoid.", [("B54", "confirmed"), ("A01.0", "provisional")]),
         ("malaria\uff1f", [("B54", "provisional")]),
     ],
 )
@@ -127,6 +129,12 @@ def test_what_is_suspected_denied_or_past_is_no_diagnosis(text, found):
         *("never had malaria, typhoid", "malaria vaccine", "malaria is ruled out"),
         *("malaria; typhoid; excluded", "malaria\ntyphoid\n(-)", "malaria; typhoid; ?", "malaria, typhoid, ?"),
         *("differential: malaria; typhoid", "Denies:\nasthma\ndiabetes", "malaria NAD", "mother diabetic", "HTN - no"),
+        *(
+            "Malaria. Now resolved",
+            "Malaria. Typhoid. Both excluded",
+            "Impression: malaria. Typhoid",
+            "Malaria. RDT was -",
+        ),
         *("HTN - DM +", "hypertension +/- diabetes", "Malaria -/+ typhoid", "s/p appendicectomy"),
     ],
 )
