@@ -53,11 +53,13 @@ TOKEN = re.compile(rf"[^\W_]+|(?:[^\w\s{re.escape(HARMLESS)}]|_)+")
 BY_SIGN = [
     (re.compile(pattern), meaning)
     for pattern, meaning in (
+        (r"\s+", " "),
+        (r"-(?: ?-)+", "-"),
         (r"\u00b1|\+\s*/?\s*-|-\s*/\s*\+|-\+", " \u00b1 "),
         (r"\+\s*ve\b", " positive "),
         (r"-+\s*ve\b", " negative "),
         (r"[(\[{]\s*-+\s*[)\]}]", " negative "),
-        (r"(?<=\S)\s*-[-\s.,;:/\")\]}]*$", " negative "),
+        (r"(?<=\S)\s*-[\s.,;:/\")\]}]*$", " negative "),
         (r"[(\[{]\s*[)\]}]", " \u2610 "),  # nothing is ticked there
         (r"\.{3,}", " \u2026 "),  # nor filled in
         (r"(?<=[^\W_])[-_](?=[^\W_])", " "),
@@ -294,7 +296,7 @@ NOT_GIVEN = (
 BRAND = re.compile(
     rf"\[(?!\s*(?:{'|'.join(NOT_GIVEN.split())})\b)\s*[^\W\d_][^\]]*\]", re.IGNORECASE
 )  # said beside the generic name
-DASH_BEFORE_DOSE = re.compile(rf"(?<![\d\s])\s*[{DASHES}]+\s*(?=\d)")
+DASH_BEFORE_DOSE = re.compile(rf"(?<![{DASHES}\d\s])\s*[{DASHES}]+\s*(?=\d)")
 DOSE_KEYS = frozenset(map(key, SAID_OF_A_DOSE.split()))
 SALTS = {
     *("hydrochloride", "hcl", "sodium", "potassium", "sulfate", "phosphate", "maleate"),

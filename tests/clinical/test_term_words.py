@@ -86,6 +86,7 @@ def test_a_word_that_is_not_sure_to_mean_one_thing_has_no_code(text):
         ("RVD(-)", [("B24", "refuted")]),
         ("RVD (\u2013)", [("B24", "refuted")]),
         ("RVD \u2212", [("B24", "refuted")]),
+        ("RVD - - -.", [("B24", "refuted")]),
         ("RVD --", [("B24", "refuted")]),
         ("RVD-ve", [("B24", "refuted")]),
         ("Malaria: -", [("B54", "refuted")]),
