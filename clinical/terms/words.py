@@ -46,14 +46,45 @@ ENDINGS = (("our", "or"), ("tre", "ter"), ("ies", "y"))
 NO_PLURAL = ("ss", "us", "is")
 
 
+# Signs that say nothing of the words beside them. All others stay in the key, where no word of the map has them.
+HARMLESS = ".,;:'\"()[]{}/&+?\u00ae\u201c\u201d"
+ACCENTS = set(map(chr, (*range(0x300, 0x305), *range(0x306, 0x30D), 0x323, 0x327, 0x331)))
+TOKEN = re.compile(rf"[^\W_]+|(?:[^\w\s{re.escape(HARMLESS)}]|_)+")
+BY_SIGN = [
+    (re.compile(pattern), meaning)
+    for pattern, meaning in (
+        (r"\s+", " "),
+        (r"-(?: ?-)+", "-"),
+        (r"\u00b1|\+\s*/?\s*-|-\s*/\s*\+|-\+", " \u00b1 "),
+        (r"\+\s*ve\b", " positive "),
+        (r"-+\s*ve\b", " negative "),
+        (r"[(\[{]\s*-+\s*[)\]}]", " negative "),
+        (r"(?<=\S)\s*-[\s.,;:/\")\]}]*$", " negative "),
+        (r"[(\[{]\s*[)\]}]", " \u2610 "),  # nothing is ticked there
+        (r"\.{3,}", " \u2026 "),  # nor filled in
+        (r"(?<=[^\W_])[-_](?=[^\W_])", " "),
+        (r"\u00d7", " x "),
+        (r"&", " and "),
+    )
+]
+
+
 def key(text: str) -> str:
-    """The same for spellings that differ in case, accents, punctuation, plural, or British and American ways."""
-    plain = unicodedata.normalize("NFKD", text).casefold()
-    plain = "".join(sign for sign in plain if not unicodedata.combining(sign) and sign not in APOSTROPHES)
-    plain = re.sub(r"\+\s*ve\b", " positive ", plain)
-    plain = re.sub(r"(^|[\s(])[-\u2212\u2013]\s*ve\b", r"\1 negative ", plain)
-    plain = plain.replace("&", " and ")
-    return " ".join(_plain(word) for word in re.findall(r"[^\W_]+", plain))
+    """The same for spellings that differ in case, accents, punctuation, plural, or British and American ways.
+
+    A sign that may say something stays in it: a minus, a box to tick, one that cannot be seen.
+    """
+    plain = _normal(text).casefold()
+    plain = "".join(sign for sign in plain if sign not in ACCENTS and sign not in APOSTROPHES)
+    for pattern, meaning in BY_SIGN:
+        plain = pattern.sub(meaning, plain)
+    return " ".join(_plain(word) for word in TOKEN.findall(plain))
+
+
+def _normal(text: str) -> str:
+    """With one sign for all dashes and minuses, and ASCII's for those of other widths."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join("-" if sign == "\u2212" or unicodedata.category(sign) == "Pd" else sign for sign in decomposed)
 
 
 def _plain(word: str) -> str:
@@ -73,35 +104,53 @@ def _phrases(status: Status | None, text: str) -> dict[str, Status | None]:
 
 # None adds nothing: a known hypertensive has hypertension.
 BEFORE = (
-    _phrases(
-        None,
-        "known; known case of; k/c/o; kco; case of; dx; diagnosis; diagnosed with; confirmed; a; an; the; unspecified",
-    )
+    _phrases(None, "known; known case of; known case; k/c/o; k/c of; k/c; kco; case of; dx; diagnosis")
+    | _phrases(None, "diagnosed with; confirmed; a; an; the; unspecified")
     | _phrases(Status.PROVISIONAL, "suspected; suspect; suspicion of; probable; probably; possible; possibly; query")
-    | _phrases(Status.PROVISIONAL, "likely; presumed; presumptive; rule out; to rule out; r/o; tro; imp; impression")
-    | _phrases(Status.PROVISIONAL, "differential; ddx; provisional; working diagnosis; suggestive of; features of")
+    | _phrases(Status.PROVISIONAL, "likely; presumed; presumptive; rule out; to rule out; r/o; to r/o; tro; t/r/o; imp")
+    | _phrases(Status.PROVISIONAL, "impression; could be; may be; maybe; questionable; ruling out; differentials")
+    | _phrases(Status.PROVISIONAL, "differential; ddx; d/dx; differential diagnosis; provisional; working diagnosis")
+    | _phrases(Status.PROVISIONAL, "suggestive of; features of")
     | _phrases(Status.REFUTED, "no; not; nil; negative for; neg for; no evidence of; without; denies; denied; never")
+    | _phrases(Status.REFUTED, "negative; neg; denying; deny; nil history of; not known; nad for")
     | _phrases(Status.REFUTED, "ruled out; excluded; absence of; free of; not a case of; no signs of; unlikely")
     | _phrases(Status.HISTORY, "history of; hx of; h/o; hx; past; previous; old; post; s/p; status post; resolved")
     | _phrases(
         Status.HISTORY, "family history of; fhx of; fh of; treated; recovered from; past history of; pmh of; pmh"
     )
     | _phrases(Status.HISTORY, "risk of; at risk of; contact with; exposure to; prophylaxis for; screening for")
+    | _phrases(Status.HISTORY, "family history; fhx; fh; f/h; prevention of; previously; recent; risk factors for")
+    | _phrases(Status.HISTORY, "cured; recovering from; was treated for; treated for; completed treatment for")
+    | _phrases(Status.HISTORY, "mother has; father has; sibling has; parents have; mother is; father is; husband has")
     | _phrases(Status.HISTORY, "vaccination against; immunization against; fear of; past medical history of")
 )
 AFTER = (
     _phrases(None, "confirmed; patient; unspecified; nos")
     | _phrases(Status.PROVISIONAL, "suspected; query; probable; possible; to be confirmed; to rule out; likely")
-    | _phrases(Status.REFUTED, "negative; neg; ruled out; excluded; absent; nil; unlikely; not seen; rdt negative")
+    | _phrases(
+        Status.REFUTED, "negative; neg; ruled out; excluded; absent; nil; no; none; unlikely; not seen; rdt negative"
+    )
+    | _phrases(Status.REFUTED, "denied; not present; not detected; non reactive; nonreactive; test negative; -ve")
     | _phrases(Status.HISTORY, "in the past; resolved; treated; survivor; prophylaxis; contact; screening; risk")
-    | _phrases(Status.HISTORY, "vaccination; immunization; history; in family; previously")
+    | _phrases(Status.HISTORY, "vaccination; immunization; history; in family; previously; in mother; in father; cured")
+    | _phrases(Status.HISTORY, "last month; last year; last week; prevention; in childhood; as a child")
 )
 LONGEST = 4  # words of a phrase
+# What may be said of another piece of the text.
+QUALIFYING = {
+    word for known in (BEFORE, AFTER) for phrase, status in known.items() if status for word in phrase.split()
+}
+QUALIFYING |= {*"all both test rdt smear result lab it is was were been has have now today yet still confirmed".split()}  # noqa: SIM905
 # What says more wins: "no history of malaria" denies it.
 WEIGHT = (Status.CONFIRMED, Status.PROVISIONAL, Status.HISTORY, Status.REFUTED)
 
+DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 STRONG = re.compile(r"[;\n\r]+")
-WEAK = re.compile(r",(?!\d{3}\b)|\s*\+(?!\s*ve\b)\s*|\s+(?:and|plus)\s+|\s*&\s*", re.IGNORECASE)
+WEAK = re.compile(
+    rf",(?!\d{{3}}\b)|\s*(?<![{DASHES}/])\+(?!\s*ve\b)(?!\s*/?\s*[{DASHES}])\s*|\s+(?:and|plus)\s+|\s*&\s*",
+    re.IGNORECASE,
+)
+SENTENCE = re.compile(r"(?<=[^\W\d_]{4})\.\s+(?=[A-Z?])")  # not of an abbreviation's dot
 SLASH = re.compile(r"(?<=\w\w\w)/(?=\w\w)|\s/\s")  # not of r/o, 5/7, mg/ml
 
 
@@ -121,10 +170,31 @@ def medications(text: str, find: Find) -> list[Part]:
 
 
 def _parts(text: str, find: Find, read: Callable[[str, Find], _Read | None]) -> list[Part]:
+    if not any(map(str.isalnum, text)):
+        return []
     whole = read(text, find)
     if whole:
         return [whole.part]
-    return [part for piece in STRONG.split(text) if key(piece) for part in _of_piece(piece.strip(), find, read)]
+    pieces = [piece.strip() for piece in STRONG.split(text) if _says(piece)]
+    parts = [_of_piece(piece, find, read) for piece in pieces]
+    if len(pieces) > 1 and any(map(_is_of_others, pieces, parts)):
+        return [Part(text, key(text), Status.UNKNOWN)]
+    return [one for of_piece in parts for one in of_piece]
+
+
+def _says(piece: str) -> bool:
+    return bool(key(piece)) or "?" in _normal(piece)
+
+
+def _is_of_others(piece: str, parts: list[Part]) -> bool:
+    """Whether it says something of pieces beside it: "malaria; typhoid; excluded", "differential: malaria; typhoid"."""
+    heading, colon, _ = piece.partition(":")
+    is_unknown = all(part.status == Status.UNKNOWN for part in parts)
+    return (bool(colon) and _is_qualifier(heading)) or (is_unknown and _is_qualifier(piece))
+
+
+def _is_qualifier(text: str) -> bool:
+    return all(word in QUALIFYING or not word.isalnum() for word in key(text).split())
 
 
 def _of_piece(text: str, find: Find, read: Callable[[str, Find], _Read | None]) -> list[Part]:
@@ -132,13 +202,21 @@ def _of_piece(text: str, find: Find, read: Callable[[str, Find], _Read | None]) 
     whole = read(text, find)
     if whole:
         return [whole.part]
+    sentences = [piece for piece in SENTENCE.split(text) if _says(piece)]
+    if len(sentences) > 1:
+        parts = [_of_piece(piece, find, read) for piece in sentences]
+        named = [one for of_piece in parts for one in of_piece]
+        is_understood = all(one.status != Status.UNKNOWN for one in named)
+        if is_understood and not any(map(_is_of_others, sentences, parts)):
+            return named
+        return [Part(text, key(text), Status.UNKNOWN)]
     reads: list[_Read | None] = []
-    for piece in filter(key, WEAK.split(text)):
+    for piece in filter(_says, WEAK.split(text)):
         one = read(piece.strip(), find)
-        reads += [one] if one else [read(half, find) for half in SLASH.split(piece.strip()) if key(half)]
+        reads += [one] if one else [read(half, find) for half in SLASH.split(piece.strip()) if _says(half)]
     known = [one for one in reads if one]
-    parts = _together(known) if len(known) == len(reads) > 0 else None
-    return parts or [Part(text, key(text), Status.UNKNOWN)]
+    together = _together(known) if len(known) == len(reads) > 0 else None
+    return together or [Part(text, key(text), Status.UNKNOWN)]
 
 
 def _together(reads: list[_Read]) -> list[Part] | None:
@@ -159,7 +237,7 @@ def _together(reads: list[_Read]) -> list[Part] | None:
 
 
 def _diagnosis(text: str, find: Find) -> _Read | None:
-    status = Status.PROVISIONAL if "?" in text else Status.CONFIRMED
+    status = _asked(text)
     is_before = text.lstrip().startswith("?")
     words = key(text).split()
     while words:
@@ -180,6 +258,10 @@ def _diagnosis(text: str, find: Find) -> _Read | None:
     return None
 
 
+def _asked(text: str) -> Status:
+    return Status.PROVISIONAL if "?" in _normal(text) else Status.CONFIRMED
+
+
 def _phrase(words: list[str], known: dict[str, Status | None], *, from_end: bool) -> list[str] | None:
     """The longest known phrase that the words begin or end with, where something is left beside it."""
     for length in range(min(LONGEST, len(words) - 1), 0, -1):
@@ -190,9 +272,11 @@ def _phrase(words: list[str], known: dict[str, Status | None], *, from_end: bool
 
 
 AMOUNT = re.compile(
-    r"(?<![\w.])\d[\d,.]*\s*(?:%|(?:mg|g|gm|gram|grams|mcg|µg|ug|ml|mls|l|iu|i\.u\.|units?|meq|mmol|mu|hrs?|hourly|h|days?|"
+    rf"(?<![\w.])\d[\d,.]*(?:\s*[{DASHES}]\s*\d[\d,.]*)?"
+    r"\s*(?:%|(?:mg|g|gm|gram|grams|mcg|µg|ug|ml|mls|l|iu|i\.u\.|units?|meq|mmol|mu|hrs?|hourly|h|days?|"
     r"weeks?|wks?|months?|tabs?|tablets?|caps?|capsules?|puffs?|drops?)(?!\w))?"
-    r"(?:\s*/\s*(?:\d[\d.]*\s*)?(?:ml|mg|l|g|day|kg|hr|h|actuat|7|12|52)?(?!\w))?(?!\w)",
+    r"(?:\s*/\s*(?:\d[\d.]*\s*)?(?:ml|mg|l|g|day|kg|hr|h|actuat|7|12|52)?(?!\w))?(?!\w)"
+    rf"(?:\s*[{DASHES}]\s*(?=[^\W\d_]))?",
     re.IGNORECASE,
 )
 SAID_OF_A_DOSE = (
@@ -205,7 +289,14 @@ SAID_OF_A_DOSE = (
     "slow retard sr er xr la cr mr dt sf in of at bed needed as when required and to adult paediatric pediatric "
     "every dly hr hour minute week month puff"
 )
-BRAND = re.compile(r"\[[^\]]*\]")  # said beside the generic name
+NOT_GIVEN = (
+    "no not nil neg x out past held hold never omitted withheld declined suspended refused allergic allergy cancelled "
+    "discontinued stop stopped dc d/c"
+)
+BRAND = re.compile(
+    rf"\[(?!\s*(?:{'|'.join(NOT_GIVEN.split())})\b)\s*[^\W\d_][^\]]*\]", re.IGNORECASE
+)  # said beside the generic name
+DASH_BEFORE_DOSE = re.compile(rf"(?<![{DASHES}\d\s])\s*[{DASHES}]+\s*(?=\d)")
 DOSE_KEYS = frozenset(map(key, SAID_OF_A_DOSE.split()))
 SALTS = {
     *("hydrochloride", "hcl", "sodium", "potassium", "sulfate", "phosphate", "maleate"),
@@ -214,7 +305,7 @@ SALTS = {
 
 
 def _medication(text: str, find: Find) -> _Read | None:
-    status = Status.PROVISIONAL if "?" in text else Status.CONFIRMED
+    status = _asked(text)
     for name, dose in _names(text):
         if find(name):
             return _Read(Part(text, name, status, dose), text.lstrip().startswith("?"))
@@ -224,11 +315,19 @@ def _medication(text: str, find: Find) -> _Read | None:
 def _names(text: str) -> list[tuple[str, str]]:
     """Ever less of the text, with what was taken off: all, without amounts, without what is said of a dose, no salt."""
     whole = key(text)
-    text = BRAND.sub(" ", text)
-    amounts = " ".join(found.group().strip() for found in AMOUNT.finditer(text))
+    text = DASH_BEFORE_DOSE.sub(" ", BRAND.sub(" ", text))
+    amounts = " ".join(found.group().strip(f" {DASHES}") for found in AMOUNT.finditer(text))
     words = key(AMOUNT.sub(" ", text)).split()
     bare = [word for word in words if word not in DOSE_KEYS]
     said = " ".join(word for word in words if word in DOSE_KEYS)
     dose = " ".join(filter(None, (amounts, said)))
     unsalted = [word for word in bare if word not in SALTS]
-    return [(whole, ""), (" ".join(words), amounts), (" ".join(bare), dose), (" ".join(unsalted), dose)]
+    # Soluble is a tablet's form and an insulin's name.
+    insulin = [word for word in words if word not in DOSE_KEYS or word == "soluble"]
+    return [
+        (whole, ""),
+        (" ".join(words), amounts),
+        *([(" ".join(insulin), dose)] if "insulin" in insulin else ()),
+        (" ".join(bare), dose),
+        (" ".join(unsalted), dose),
+    ]
