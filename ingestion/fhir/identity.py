@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from django.utils import timezone
 
 from clinical import values
-from clinical.models import Patient
+from clinical.models import Patient, PatientAlias
 from clinical.values import Invalid
 from ingestion.objects import lagos_day
 
@@ -66,8 +66,9 @@ def _words(text: str) -> set[str]:
 
 def _identities(whom: Patient) -> list[dict[str, str]]:
     """Its own, then those by which files still find it there."""
-    aliases = whom.aliases.filter(facility=whom.facility_id)
+    aliases = PatientAlias.objects.filter(patient=whom, facility=whom.facility_id)
+    known: list[Patient | PatientAlias] = [whom, *aliases]
     return [
         {"first_name": key(one.first_name), "last_name": key(one.last_name), "dob": one.dob.isoformat()}
-        for one in (whom, *aliases)
+        for one in known
     ]

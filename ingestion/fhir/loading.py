@@ -82,7 +82,7 @@ def _forget(kept: S3Object) -> None:
         if connection.is_usable():
             sources.delete(kept)
             return
-    logger.error("What may be of no stored bundle lies in the archive: %s", objects.file_name(kept.key))
+    logger.error("What may be of no stored bundle lies in the archive: %s", kept.key)
 
 
 @row_security.lifted()
