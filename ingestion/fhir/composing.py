@@ -74,9 +74,9 @@ class Composer:
 
     def _find_facility(self) -> None:
         """Of what is said anywhere in the bundle; else of the first stored patient who is referred to."""
-        said = [(one.facility, one.entry) for one in self.people.values() if one.facility]
-        said += [(place, one.entry) for one in self.events.values() for place in one.facilities]
-        for whom in (one for named, _ in said for one in (named, named.also) if one):
+        said = [one.facility for one in self.people.values() if one.facility]
+        said += [place for one in self.events.values() for place in one.facilities]
+        for whom in [*said, *(one.also for one in said if one.also)]:
             try:
                 self._at(references.facility(whom, self.user), whom.at)
             except NotOne as error:
@@ -129,7 +129,7 @@ class Composer:
     def _judge_identity(self, one: Person, whom: Patient) -> None:
         for reason in identity.conflicts(one.cells, whom):
             self.refuse(reason, element_of(Dataset.PATIENTS, reason, one.entry.at))
-        if one.stored_as and (one.stored_as.id != str(whom.pk)) and self._stored(one.stored_as) != whom:
+        if one.stored_as and one.stored_as.id != str(whom.pk) and self._stored(one.stored_as) != whom:
             self.refuse(identity.CONFLICT, one.stored_as.at)
 
     def _who(self, whom: Reference) -> Person | Patient | None:

@@ -94,6 +94,19 @@ def test_a_bundle_and_a_file_of_the_same_content_are_one_patient_and_one_visit(s
     assert not RejectedRow.objects.exists()
 
 
+@pytest.mark.parametrize("order", ["file, bundle", "bundle, file"])
+def test_a_day_without_a_time_is_the_same_instant_as_in_a_file(service, clinic, order):
+    for way in order.split(", "):
+        if way == "file":
+            deliver("patients-2026-11-20.csv", PATIENTS)
+            deliver("triage_visits-2026-11-20.csv", VISITS.replace(" 08:30", ""))
+            night()
+        else:
+            assert send(service, bundles.visit_of(clinic, period={"start": "2026-11-19"})).status_code == 200
+    visit = TriageVisit.objects.get()
+    assert (visit.visited_at.isoformat(), visit.time_is_estimated) == ("2026-11-18T23:00:00+00:00", False)
+
+
 def test_the_same_bundle_again_changes_nothing_and_is_answered_alike(service, clinic):
     first = send(service, bundles.visit_of(clinic))
     before, batches = digest(), IngestBatch.objects.count()
@@ -296,6 +309,8 @@ REFUSED = [
         "IDENTITY_CONFLICT",
         E.format(1) + ".subject",
     ),
+    (at(1, "subject", "reference"), "#p1", "REFERENCE_UNKNOWN", E.format(1) + ".subject"),
+    (at(1, "contained"), [{"resourceType": "Patient", "id": "p1"}], "NOT_CARRIED", E.format(1) + ".contained"),
     (at(1, "subject", "display"), "Musa Ali", "IDENTITY_CONFLICT", E.format(1) + ".subject"),
     (at(3, "encounter", "identifier"), {"value": "V1"}, "NOT_CARRIED", E.format(3) + ".encounter.identifier"),
     (at(1, "class", "code"), "IMP", "NOT_CARRIED", E.format(1) + ".class.code"),
