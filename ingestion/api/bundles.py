@@ -20,7 +20,7 @@ from ingestion.fhir import answers, bundles, loading
 from ingestion.fhir.composing import Composer
 from ingestion.fhir.issues import BundleRefused, Issue
 from ingestion.models import IngestBatch
-from ingestion.sources import StorageError
+from ingestion.sources import S3Object, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ class Transaction(Unknown):
     def post(self, request: Request, **_: Any) -> Response:
         parameters.read(request.GET, query.NEUTRAL)
         try:
-            response = self._store(request)
+            with loading.archive() as written:
+                response = self._store(request, written)
         except BundleRefused as refused:
             return Response(refusals.outcome(*(issue.told() for issue in refused.issues)), refused.status)
         except StorageError as error:
@@ -73,7 +74,7 @@ class Transaction(Unknown):
         return response
 
     @once
-    def _store(self, request: Request) -> Response:
+    def _store(self, request: Request, written: list[S3Object]) -> Response:
         said: Any = request.data
         body = said.encode("latin-1") if isinstance(said, str) else b""  # nothing was sent
         found: list[Issue] = []
@@ -82,5 +83,5 @@ class Transaction(Unknown):
         if composed is None:
             errors = [issue for issue in dict.fromkeys(found) if issue.severity == "error"]
             raise BundleRefused(errors, 403 if any(issue.reason == "FORBIDDEN" for issue in errors) else 422)
-        landed = loading.store(composed, body, self.user)
+        landed = loading.store(composed, body, self.user, written)
         return Response(answers.answer(entries, composed, landed, found, self.user))

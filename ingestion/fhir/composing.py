@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from clinical import access
 from clinical.models import Facility, Patient, User
 from ingestion.datasets import Dataset
-from ingestion.fhir import encounters, references
+from ingestion.fhir import encounters, identity, references
 from ingestion.fhir.bundles import Entry
 from ingestion.fhir.encounters import Event
-from ingestion.fhir.issues import Issue
+from ingestion.fhir.issues import Issue, element_of
 from ingestion.fhir.people import Person, Reference, person, reference
 from ingestion.fhir.references import NotOne
 
@@ -74,9 +74,9 @@ class Composer:
 
     def _find_facility(self) -> None:
         """Of what is said anywhere in the bundle; else of the first stored patient who is referred to."""
-        said = [(one.facility, one.entry) for one in self.people.values() if one.facility]
-        said += [(place, one.entry) for one in self.events.values() for place in one.facilities]
-        for whom, _ in said:
+        said = [one.facility for one in self.people.values() if one.facility]
+        said += [place for one in self.events.values() for place in one.facilities]
+        for whom in [*said, *(one.also for one in said if one.also)]:
             try:
                 self._at(references.facility(whom, self.user), whom.at)
             except NotOne as error:
@@ -97,31 +97,55 @@ class Composer:
 
     def _find_people(self) -> None:
         for one in self.people.values():
+            if one.stored_as and (whom := self._stored(one.stored_as)):
+                self._judge_identity(one, whom)
             if one.if_none_exist:
                 try:
-                    self._keep(one.entry, references.patient(one.if_none_exist, self.user, self.facility))
+                    self._keep(one, references.patient(one.if_none_exist, self.user, self.facility))
                 except NotOne as error:
                     if error.reason == "PATIENT_AMBIGUOUS":
                         self.refuse(error.reason, one.if_none_exist.at)
         for event in self.events.values():
-            if event.subject and (whom := self._who(event.subject)):
-                self.subjects[event.entry.number] = whom
+            if event.subject and (subject := self._who(event.subject)):
+                self.subjects[event.entry.number] = subject
         if self.facility is None and not self.found:
             self.refuse(
                 "REQUIRED_MISSING", "Bundle", "Say of which facility it is: managingOrganization or serviceProvider."
             )
 
-    def _keep(self, entry: Entry, whom: Patient) -> None:
-        self.stored[entry.number] = whom
-        self._at(whom.facility, f"{entry.at}.resource")
+    def _keep(self, one: Person, whom: Patient) -> None:
+        """Nothing of the entry is stored: so it may say nothing else than what is known."""
+        self.stored[one.entry.number] = whom
+        self._at(whom.facility, f"{one.entry.at}.resource")
+        self._judge_identity(one, whom)
+        if identity.is_numbered_otherwise(one.cells, whom):
+            self.refuse(
+                identity.CONFLICT, element_of(Dataset.PATIENTS, "IDENTITY_CONFLICT:patient_number", one.entry.at)
+            )
+        for column in identity.unsaid(one.cells, whom):
+            at = element_of(Dataset.PATIENTS, f"KEPT_OUT:{column}", one.entry.at)
+            self.found.append(Issue("KEPT_OUT", at, "The patient is stored already, and stays.", "information"))
+
+    def _judge_identity(self, one: Person, whom: Patient) -> None:
+        for reason in identity.conflicts(one.cells, whom):
+            self.refuse(reason, element_of(Dataset.PATIENTS, reason, one.entry.at))
+        if one.stored_as and one.stored_as.id != str(whom.pk) and self._stored(one.stored_as) != whom:
+            self.refuse(identity.CONFLICT, one.stored_as.at)
 
     def _who(self, whom: Reference) -> Person | Patient | None:
-        if whom.urn:
-            entry = self.by_urn.get(whom.urn)
-            if entry is None or entry.number not in self.people:
-                self.refuse("REFERENCE_UNKNOWN", whom.at)
-                return None
-            return self.stored.get(entry.number) or self.people[entry.number]
+        found = self._of_bundle(whom) if whom.urn else self._stored(whom)
+        if found and not self._is_meant(found, whom):
+            self.refuse(identity.CONFLICT, whom.at, "What else is said of whom it refers to is said of somebody else.")
+        return found
+
+    def _of_bundle(self, whom: Reference) -> Person | Patient | None:
+        entry = self.by_urn.get(whom.urn)
+        if entry is None or entry.number not in self.people:
+            self.refuse("REFERENCE_UNKNOWN", whom.at)
+            return None
+        return self.stored.get(entry.number) or self.people[entry.number]
+
+    def _stored(self, whom: Reference) -> Patient | None:
         try:
             found = references.patient(whom, self.user, self.facility)
         except NotOne as error:
@@ -129,6 +153,15 @@ class Composer:
             return None
         self._at(found.facility, whom.at)
         return found
+
+    def _is_meant(self, found: Person | Patient, whom: Reference) -> bool:
+        """That the identifier and the display beside a reference are those of whom it refers to."""
+        if isinstance(found, Patient):
+            is_same = whom.also is None or self._stored(whom.also) == found
+            return is_same and (not whom.display or identity.is_displayed(whom.display, found))
+        names = (found.cells["first_name"], found.cells["last_name"])
+        is_same = whom.also is None or found.bears(whom.also)
+        return is_same and (not whom.display or identity.is_named(whom.display, *names))
 
     # --- What belongs to an encounter
 
@@ -149,6 +182,7 @@ class Composer:
         if whose is None or whom is None:
             self.refuse("REQUIRED_MISSING", f"{entry.at}.resource.{'subject' if whose else name}")
             return None
+        self._refuse_also(whose)
         of = self.by_urn.get(whose.urn)
         event = self.events.get(of.number) if of else None
         if event is None:
@@ -160,9 +194,14 @@ class Composer:
             self.refuse("REFERENCE_UNKNOWN", whom.at, "Another patient than that of its encounter.")
         return event
 
+    def _refuse_also(self, whom: Reference) -> None:
+        if whom.also:
+            self.refuse("NOT_CARRIED", whom.also.at, "Within a bundle one refers by urn:uuid: alone.")
+
     def _judge_diagnoses(self, event: Event) -> None:
         own = {entry.full_url for entry, _ in event.conditions}
         for one in event.diagnoses:
+            self._refuse_also(one)
             if not one.urn or one.urn not in own:
                 self.refuse("REFERENCE_UNKNOWN", one.at, "Must be a Condition of this encounter, in this bundle.")
 

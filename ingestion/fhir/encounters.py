@@ -1,9 +1,11 @@
 """An Encounter with what belongs to it (Conditions, Observations, MedicationStatements) as a row of an event. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clinical.fhir.codes import OURS
+from clinical.fhir.codes import HL7, OURS
+from clinical.fhir.conditions import CATEGORIES, VERIFICATIONS
 from clinical.fhir.encounters import CLASSES, OF_LEVEL, RECORD, VISIT
 from ingestion.datasets import Dataset
 from ingestion.fhir import observations
@@ -17,6 +19,9 @@ DATASETS = {"AMB": Dataset.MEDICAL_RECORDS, "EMER": Dataset.TRIAGE_VISITS}
 # An encounter that took place, or is taking place; how far it is, is not stored.
 STATUSES = ("finished", "in-progress", "triaged", "arrived", "unknown")
 SEPARATORS = ";|"
+CLINICAL = HL7 + "condition-clinical"
+ONE = "[^,;|+/&]+"  # diagnosis: of several nobody can say which is in doubt
+DOUBT = re.compile(rf"(?:\?|(?:suspected|probable|possible)\s){ONE}|{ONE}\?", re.IGNORECASE)
 IN_WORDS = f"send all vital signs in words: {observations.PANEL} with valueString."
 
 
@@ -58,7 +63,7 @@ def event(entry: Entry) -> Event | None:
     if not resource.code("status", *STATUSES):
         resource.refuse("REQUIRED_MISSING", "status")
     is_visit = dataset == Dataset.TRIAGE_VISITS
-    number, numbered_at = numbers(resource, f"{VISIT if is_visit else RECORD}number", "encounter")
+    number, numbered_at, _ = numbers(resource, f"{VISIT if is_visit else RECORD}number", "encounter")
     instant, key = ("visited_at", "visit_id") if is_visit else ("recorded_at", "record_id")
     cells = {key: number, instant: _start(resource)}
     if is_visit:
@@ -117,6 +122,9 @@ def _priority(resource: Element) -> str:
     concept = resource.one("priority")
     chosen = concept.only("coding") if concept else None
     if concept is None or chosen is None:
+        if concept:
+            concept.refuse("NOT_CARRIED", says="An urgency in words has no place; the triage level says it.")
+            concept.leave()
         return ""
     concept.leave("text")
     chosen.leave("display")
@@ -153,26 +161,42 @@ def attach(entry: Entry, event: Event) -> None:
 
 def _condition(entry: Entry, event: Event) -> None:
     resource = entry.resource
-    for name, allowed in (("clinicalStatus", "active"), ("verificationStatus", "confirmed")):
-        if concept := resource.one(name):
-            concept.leave("text")
-            for one in concept.many("coding"):
-                one.leave("system", "display", "version")
-                one.code("code", allowed)
+    if clinical := resource.one("clinicalStatus"):
+        _one_of(clinical, CLINICAL, "active")
     for category in resource.many("category"):
-        category.leave("text")
-        for one in category.many("coding"):
-            one.leave("system", "display")
-            one.code("code", "encounter-diagnosis")
+        _one_of(category, CATEGORIES, "encounter-diagnosis")
+    verification = resource.one("verificationStatus")
     _same_time(resource, "recordedDate", event)
     concept = resource.one("code")
     if concept is None:
         resource.refuse("REQUIRED_MISSING", "code")
         return
     said = words_of(concept)
+    if verification:
+        _one_of(verification, VERIFICATIONS, _said_in(said))
     if event.is_visit:
         _refuse_separators(concept, said, "conditions")
     event.conditions.append((entry, said))
+
+
+def _one_of(concept: Element, system: str, *allowed: str) -> None:
+    """What is there must say exactly this: a status in words or of another system may take the diagnosis back."""
+    codings = concept.many("coding")
+    if not codings:
+        concept.refuse("NOT_CARRIED", says=f"Must be {' or '.join(allowed)} of {system}.")
+    for one in codings:
+        one.leave("version", "userSelected")
+        if one.text("system") != system or one.text("code") not in allowed:
+            one.refuse("NOT_CARRIED", "code", f"Only {' or '.join(allowed)} of {system} can be taken here.")
+    for element, name in ((concept, "text"), *((one, "display") for one in codings)):
+        shown = element.text(name).strip().lower()
+        if shown and "-".join(shown.split()) not in allowed:
+            element.refuse("NOT_CARRIED", name, "It must say what the code says.")
+
+
+def _said_in(text: str) -> str:
+    """How sure a diagnosis is can be kept in its words alone."""
+    return "provisional" if DOUBT.fullmatch(text.strip()) else "confirmed"
 
 
 def _medication(entry: Entry, event: Event) -> None:

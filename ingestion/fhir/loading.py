@@ -10,13 +10,13 @@ import io
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -62,10 +62,36 @@ class _Part:
     landed: Landed = field(default_factory=Landed)
 
 
+@contextmanager
+def archive() -> Iterator[list[S3Object]]:
+    """What is kept of a bundle, from outside its transaction: where that comes to nothing, neither is anything kept.
+
+    Where the connection was lost nobody knows whether the commit was done: then the objects stay, and are named.
+    """
+    written: list[S3Object] = []
+    try:
+        yield written
+    except BaseException:
+        for kept in written:
+            _forget(kept)
+        raise
+
+
+def _forget(kept: S3Object) -> None:
+    with suppress(StorageError):
+        if connection.is_usable():
+            sources.delete(kept)
+            return
+    logger.error("What may be of no stored bundle lies in the archive: %s", kept.key)
+
+
 @row_security.lifted()
-def store(bundle: Composed, body: bytes, user: User) -> dict[Dataset, Landed]:
-    """Raises BundleRefused, or StorageError where the archive is away; then nothing is stored."""
-    folder = _Folder(bundle, user)
+def store(bundle: Composed, body: bytes, user: User, written: list[S3Object]) -> dict[Dataset, Landed]:
+    """Raises BundleRefused, or StorageError where the archive is away; then nothing is stored.
+
+    `written` takes what is kept in the archive.
+    """
+    folder = _Folder(bundle, user, written)
     parts: list[_Part] = []
     try:
         with transaction.atomic():
@@ -83,9 +109,6 @@ def store(bundle: Composed, body: bytes, user: User) -> dict[Dataset, Landed]:
             else:
                 folder.keep(parts, body)
         _note(bundle, parts, user, is_repeated)
-    except BaseException:
-        folder.forget()
-        raise
     finally:
         for part in parts:
             part.fetched.spool.close()
@@ -222,12 +245,12 @@ def _note(bundle: Composed, parts: Sequence[_Part], user: User, is_repeated: boo
 class _Folder:
     """Where the bundle and its files are kept, and what says so."""
 
-    def __init__(self, bundle: Composed, user: User) -> None:
+    def __init__(self, bundle: Composed, user: User, written: list[S3Object]) -> None:
         self.at = timezone.now()
         self.day = objects.lagos_day(self.at)
         self.folder = f"{settings.S3_ARCHIVE_PREFIX}{self.day:%Y-%m-%d}/fhir-{uuid4().hex}/"
         self.delivered_to = f"{settings.S3_INPUT_PREFIX}fhir/{user.username}/{bundle.facility.state}/"
-        self.written: list[S3Object] = []
+        self.written = written
 
     def part(self, dataset: Dataset, lines: Sequence[Line]) -> _Part:
         body = _csv(dataset, lines)
@@ -275,12 +298,6 @@ class _Folder:
         kept = sources.put_new(key, body, sources.custody(origin, self.day, sha256, batch_id))
         self.written.append(kept)
         return kept
-
-    def forget(self) -> None:
-        """Of a bundle that was not stored nothing is kept; best effort."""
-        for kept in self.written:
-            with suppress(StorageError):
-                sources.delete(kept)
 
 
 def _csv(dataset: Dataset, lines: Sequence[Line]) -> bytes:

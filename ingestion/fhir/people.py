@@ -1,7 +1,7 @@
 """Patient resources as rows of patients; and references, as they are written. Pure."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from clinical.fhir.codes import OURS
@@ -18,7 +18,10 @@ NUMBER = re.compile(rf"{OURS}facility:(?P<facility>[0-9]{{1,18}}):(?P<what>[a-z-
 
 @dataclass(frozen=True)
 class Reference:
-    """To an entry of the bundle (`urn`), to a resource of ours (`id`), or to whoever bears an identifier."""
+    """To an entry of the bundle (`urn`), to a resource of ours (`id`), or to whoever bears an identifier.
+
+    `also` is the identifier beside an id or a urn; with `display` it says again who is meant, and must agree.
+    """
 
     kind: str
     at: str
@@ -26,6 +29,8 @@ class Reference:
     id: str = ""
     system: str = ""
     value: str = ""
+    display: str = ""
+    also: "Reference | None" = None
 
 
 @dataclass
@@ -37,11 +42,21 @@ class Person:
     facility: Reference | None
     if_none_exist: Reference | None = None
     numbered_at: set[str] = field(default_factory=set)  # facilities that its identifiers name
+    stored_as: Reference | None = None  # by our own id, where it bears one
+
+    def bears(self, named: Reference) -> bool:
+        """That it is of this identifier."""
+        if named.system == f"{OURS}patient":
+            return bool(self.stored_as and self.stored_as.id == named.value)
+        numbered = NUMBER.fullmatch(named.system)
+        at = numbered["facility"] if numbered and numbered["what"] == NUMBERED else ""
+        is_of_system = not named.system or (bool(at) and self.numbered_at <= {at})
+        return is_of_system and self.cells["patient_number"] == named.value
 
 
 def person(entry: Entry) -> Person:
     resource = entry.resource
-    number, numbered_at = numbers(resource, NUMBERED, "patient")
+    number, numbered_at, own = numbers(resource, NUMBERED, "patient")
     if resource.truth("active") is False:
         resource.refuse("NOT_CARRIED", "active", "Whoever is delivered is active.")
     cells = {
@@ -52,7 +67,8 @@ def person(entry: Entry) -> Person:
         "patient_number": number,
     }
     facility = reference(resource, "managingOrganization", *FACILITIES)
-    return Person(entry, cells, facility, _if_none_exist(entry), numbered_at)
+    stored_as = Reference("Patient", f"{resource.at}.identifier", id=own) if own else None
+    return Person(entry, cells, facility, _if_none_exist(entry), numbered_at, stored_as)
 
 
 def _names(resource: Element) -> dict[str, str]:
@@ -76,25 +92,27 @@ def _phone(resource: Element) -> str:
     return phone.text("value")
 
 
-def numbers(resource: Element, what: str, own: str) -> tuple[str, set[str]]:
-    """The facility's number, and the facilities that the systems of identifiers name. Our own ids are given anew."""
-    found, facilities = "", set()
+def numbers(resource: Element, what: str, own: str) -> tuple[str, set[str], str]:
+    """The facility's number, the facilities that the systems of identifiers name, and our own id."""
+    found, facilities, known = "", set(), ""
     for one in resource.many("identifier"):
         system, value = one.text("system"), one.text("value")
         one.leave("type", "use")
         named = NUMBER.fullmatch(system)
-        if system == f"{OURS}{own}":
-            continue
-        if system and not (named and named["what"] == what):
+        if not value:
+            one.refuse("REQUIRED_MISSING", "value")
+        elif system == f"{OURS}{own}":
+            if known not in ("", value):
+                one.refuse("NOT_CARRIED", says="There is one id of ours only.")
+            known = value
+        elif system and not (named and named["what"] == what):
             one.refuse("NOT_CARRIED", "system", f"Only {OURS}facility:ID:{what}, or none, can be stored.")
         elif found:
             one.refuse("NOT_CARRIED", says="There is room for one number only.")
-        elif not value:
-            one.refuse("REQUIRED_MISSING", "value")
         else:
             found = value
             facilities |= {named["facility"]} if named else set()
-    return found, facilities
+    return found, facilities, known
 
 
 def _if_none_exist(entry: Entry) -> Reference | None:
@@ -114,22 +132,22 @@ def reference(element: Element, name: str, *kinds: str) -> Reference | None:
     if one is None:
         return None
     text, identified = one.text("reference"), one.one("identifier")
-    named = one.code("type", *kinds)
-    one.leave("display")  # says again who is referred to
-    if text:
-        if identified:
-            identified.leave()
-        found = written_as(text, one.at)
-    elif identified:
-        system, value = identified.text("system"), identified.text("value")
-        identified.leave("type", "use")
-        found = Reference(named or kinds[0], one.at, system=system, value=value) if value else None
-    else:
-        found = None
+    named, display = one.code("type", *kinds), one.text("display")
+    also = _identified(identified, named or kinds[0]) if identified else None
+    found = written_as(text, one.at) if text else also and replace(also, at=one.at)
     if found is None or (found.kind and found.kind not in kinds):
         one.refuse("REFERENCE_UNKNOWN", says=f"Must refer to {' or '.join(kinds)}, by id, urn:uuid: or identifier.")
         return None
-    return found
+    return replace(found, display=display, also=also if text else None)
+
+
+def _identified(identifier: Element, kind: str) -> Reference | None:
+    system, value = identifier.text("system"), identifier.text("value")
+    identifier.leave("type", "use")
+    if not value:
+        identifier.refuse("REQUIRED_MISSING", "value")
+        return None
+    return Reference(kind, identifier.at, system=system, value=value)
 
 
 def written_as(text: str, at: str) -> Reference | None:

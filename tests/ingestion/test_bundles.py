@@ -94,6 +94,19 @@ def test_a_bundle_and_a_file_of_the_same_content_are_one_patient_and_one_visit(s
     assert not RejectedRow.objects.exists()
 
 
+@pytest.mark.parametrize("order", ["file, bundle", "bundle, file"])
+def test_a_day_without_a_time_is_the_same_instant_as_in_a_file(service, clinic, order):
+    for way in order.split(", "):
+        if way == "file":
+            deliver("patients-2026-11-20.csv", PATIENTS)
+            deliver("triage_visits-2026-11-20.csv", VISITS.replace(" 08:30", ""))
+            night()
+        else:
+            assert send(service, bundles.visit_of(clinic, period={"start": "2026-11-19"})).status_code == 200
+    visit = TriageVisit.objects.get()
+    assert (visit.visited_at.isoformat(), visit.time_is_estimated) == ("2026-11-18T23:00:00+00:00", False)
+
+
 def test_the_same_bundle_again_changes_nothing_and_is_answered_alike(service, clinic):
     first = send(service, bundles.visit_of(clinic))
     before, batches = digest(), IngestBatch.objects.count()
@@ -190,13 +203,13 @@ def test_a_stored_patient_is_referred_to_by_id_or_number(service, clinic):
 
 
 def test_if_none_exist_takes_the_stored_patient_instead(service, clinic):
-    known = rows.patient(clinic, patient_number="P7")
+    known = rows.patient(clinic, first_name="Amina", last_name="Bello", dob="1990-01-01", patient_number="P7")
     query = f"identifier=urn:medilink:facility:{clinic.pk}:patient-number|P7"
     response = send(service, events_of(clinic, urn(1), entry(1, patient(clinic), ifNoneExist=query)))
     assert (places(response)[0], statuses(response)[0]) == (f"Patient/{known.pk}", "200")
     assert TriageVisit.objects.get().patient == known
     query = query.replace("P7", "P8")
-    sent = events_of(clinic, urn(1), entry(1, patient(clinic), ifNoneExist=query))
+    sent = events_of(clinic, urn(1), entry(1, patient(clinic, birthDate="1991-01-01"), ifNoneExist=query))
     assert statuses(send(service, sent)) == ["201"] * 3
 
 
@@ -243,6 +256,37 @@ def at(number, *path):
 
 
 E = "Bundle.entry[{}].resource"
+TERMS = "http://terminology.hl7.org/CodeSystem/"
+VERIFIED, CLINICAL, CATEGORY = (
+    f"{TERMS}condition-ver-status",
+    f"{TERMS}condition-clinical",
+    f"{TERMS}condition-category",
+)
+
+
+def coded(system, code, **more):
+    return {"coding": [{"system": system, "code": code} | more]}
+
+
+STATUSES = [
+    ("clinicalStatus", coded(CLINICAL, "resolved")),
+    ("clinicalStatus", {"text": "resolved"}),
+    ("clinicalStatus", {"coding": [{"code": "active"}]}),
+    ("clinicalStatus", coded(VERIFIED, "active")),
+    ("clinicalStatus", {"coding": [{"system": CLINICAL, "display": "Active"}]}),
+    ("clinicalStatus", coded(CLINICAL, "active") | {"text": "resolved"}),
+    ("verificationStatus", {"text": "refuted"}),
+    ("verificationStatus", {"text": "confirmed"}),
+    ("verificationStatus", coded(VERIFIED, "refuted")),
+    ("verificationStatus", coded(VERIFIED, "entered-in-error")),
+    ("verificationStatus", coded(VERIFIED, "provisional")),
+    ("verificationStatus", coded("http://x", "confirmed")),
+    ("verificationStatus", coded(VERIFIED, "confirmed", display="Refuted")),
+    ("verificationStatus", {"coding": [{"system": VERIFIED, "display": "Refuted"}]}),
+    ("verificationStatus", {"coding": [*coded(VERIFIED, "confirmed")["coding"], {"system": "http://x", "code": "no"}]}),
+    ("category", [{"text": "family history"}]),
+    ("category", [coded("http://x", "encounter-diagnosis")]),
+]
 REFUSED = [
     (at(0, "name", 0, "family"), None, "REQUIRED_MISSING", E.format(0) + ".name[0].family"),
     (at(0, "birthDate"), "2090-01-01", "DATE_FUTURE", E.format(0) + ".birthDate"),
@@ -258,6 +302,17 @@ REFUSED = [
     (at(1, "period", "start"), None, "STRUCTURE", E.format(1) + ".period"),
     (at(1, "period", "end"), "2026-11-20", "NOT_CARRIED", E.format(1) + ".period.end"),
     (at(1, "status"), "cancelled", "NOT_CARRIED", E.format(1) + ".status"),
+    (at(1, "priority"), {"text": "Emergency"}, "NOT_CARRIED", E.format(1) + ".priority"),
+    (
+        at(1, "subject", "identifier"),
+        {"system": "http://x", "value": "1"},
+        "IDENTITY_CONFLICT",
+        E.format(1) + ".subject",
+    ),
+    (at(1, "subject", "reference"), "#p1", "REFERENCE_UNKNOWN", E.format(1) + ".subject"),
+    (at(1, "contained"), [{"resourceType": "Patient", "id": "p1"}], "NOT_CARRIED", E.format(1) + ".contained"),
+    (at(1, "subject", "display"), "Musa Ali", "IDENTITY_CONFLICT", E.format(1) + ".subject"),
+    (at(3, "encounter", "identifier"), {"value": "V1"}, "NOT_CARRIED", E.format(3) + ".encounter.identifier"),
     (at(1, "class", "code"), "IMP", "NOT_CARRIED", E.format(1) + ".class.code"),
     (at(1, "subject", "reference"), urn(9), "REFERENCE_UNKNOWN", E.format(1) + ".subject"),
     (at(1, "subject", "reference"), "Patient/999", "PATIENT_NOT_FOUND", E.format(1) + ".subject"),
@@ -269,7 +324,7 @@ REFUSED = [
     (at(2, "status"), "preliminary", "NOT_CARRIED", E.format(2) + ".status"),
     (at(3, "code"), {"coding": [{"system": "http://x", "code": "1"}]}, "REQUIRED_MISSING", E.format(3) + ".code.text"),
     (at(3, "code", "text"), "Malaria; Typhoid", "TYPE_INVALID", E.format(3) + ".code"),
-    (at(3, "clinicalStatus"), {"coding": [{"code": "resolved"}]}, "NOT_CARRIED", None),
+    *((at(3, name), value, "NOT_CARRIED", None) for name, value in STATUSES),
     (at(3, "encounter"), None, "REQUIRED_MISSING", E.format(3) + ".encounter"),
     (at(3, "encounter", "reference"), "Encounter/visit-1", "REFERENCE_UNKNOWN", E.format(3) + ".encounter"),
     (at(4, "component", 1), None, "REQUIRED_MISSING", E.format(4) + ".component"),
@@ -302,6 +357,23 @@ def test_what_cannot_be_stored_is_refused_by_its_entry(service, clinic, s3, path
     assert [model.objects.count() for model in (Patient, TriageVisit, IngestBatch)] == [0, 0, 0]
     assert s3.keys() == []
     assert AuditEvent.objects.latest("id").outcome == "failed"
+
+
+def test_a_status_that_is_the_only_one_there_is_or_is_in_the_words_is_taken(service, clinic):
+    said = {
+        "clinicalStatus": coded(CLINICAL, "active", display="Active"),
+        "category": [coded(CATEGORY, "encounter-diagnosis", display="Encounter Diagnosis")],
+    }
+    words = {"Malaria": "confirmed", "?malaria": "provisional", "Suspected typhoid": "provisional"}
+    sent = bundles.visit_of(clinic)
+    for number, (text, code) in enumerate(words.items(), 10):
+        status = {"verificationStatus": coded(VERIFIED, code)}
+        sent["entry"].append(entry(number, condition(urn(1), urn(2), text, **said, **status)))
+    assert send(service, sent).status_code == 200
+    assert TriageVisit.objects.get().conditions == ["Malaria", *words]
+    for text in ("?malaria", "Suspected malaria"):
+        later = changed(sent, at(5, "code", "text"), text)
+        assert told(send(service, later))[0][0] == "NOT_CARRIED"
 
 
 UNREADABLE = [

@@ -15,6 +15,7 @@ from clinical.models import AuditEvent, MedicalRecord, Patient, Revision, Triage
 from ingestion import backfill, derivation, erasure, fates, passport, reverting, rulemaking, runs
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.fates import Fate
+from ingestion.fhir import loading
 from ingestion.models import IngestBatch, Kind, RuleUse, Status
 from ingestion.rulemaking import Proposal
 from tests import rows
@@ -145,6 +146,25 @@ def test_where_the_archive_is_away_nothing_is_stored(service, clinic, settings):
     response = send(service, bundles.visit_of(clinic))
     assert (response.status_code, response.json()["issue"][0]["code"]) == (503, "transient")
     assert [model.objects.count() for model in (Patient, TriageVisit, IngestBatch)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("door", ["ingestion.fhir.answers.answer", "clinical.api.idempotency._keep"])
+def test_a_bundle_whose_answer_fails_is_in_no_table_and_not_in_the_archive(service, clinic, s3, monkeypatch, door):
+    def fails(*_):
+        assert len(s3.keys()) == 3
+        raise RuntimeError("the answer fails")
+
+    monkeypatch.setattr(door, fails)
+    assert send(service, bundles.visit_of(clinic), Idempotency_Key="k").status_code == 500
+    assert s3.keys() == []
+    assert [model.objects.count() for model in (Patient, TriageVisit, IngestBatch)] == [0, 0, 0]
+
+
+def test_what_is_kept_stays_where_nobody_knows_whether_it_was_stored(service, clinic, s3, monkeypatch):
+    monkeypatch.setattr(loading.connection, "is_usable", lambda: False)
+    monkeypatch.setattr("ingestion.fhir.answers.answer", lambda *_: 1 / 0)
+    assert send(service, bundles.visit_of(clinic)).status_code == 500
+    assert len(s3.keys()) == 3
 
 
 @pytest.mark.django_db(transaction=True)
