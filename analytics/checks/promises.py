@@ -321,11 +321,10 @@ PROMISES: tuple[Check, ...] = (
         Kind.RECONCILIATION,
         """
         SELECT owed.day::date AS day
-        FROM generate_series(
-            greatest((SELECT min(day) FROM publications), staging.lagos_today() - 30),
-            staging.lagos_today() - 1, interval '1 day'
+        FROM (SELECT min(day) AS first FROM publications) AS began CROSS JOIN generate_series(
+            greatest(began.first, staging.lagos_today() - 30), staging.lagos_today() - 1, interval '1 day'
         ) AS owed (day)
-        WHERE NOT EXISTS (SELECT FROM publications p WHERE p.day = owed.day::date)
+        WHERE began.first IS NOT NULL AND NOT EXISTS (SELECT FROM publications p WHERE p.day = owed.day::date)
         """,
         "Of such a day `?as_of=` has no figures, and nobody can say later what was known on it.",
         severity=Severity.WARNING,

@@ -66,7 +66,9 @@ def pages():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         yield reverse(f"{name}_changelist")
         first = model._default_manager.order_by("pk").first()
+        there = {pattern.name for pattern in desk.get_urls()}
         for kind in NAMES if first else NAMES[:1]:
-            yield reverse(f"{name}_{kind}", args=[first.pk] if kind != "add" else [])
+            if f"{name}_{kind}".removeprefix("admin:") in there:
+                yield reverse(f"{name}_{kind}", args=[first.pk] if kind != "add" else [])
         if first and hasattr(desk, "check_undo"):
             yield reverse(f"{name}_change", args=[first.pk]).replace("change/", "origin/")
