@@ -23,11 +23,14 @@ EXACT_UP_TO = 100_000
 REMEMBERED = 2_000
 SECONDS = 60.0  # row_changes keeps its rows for an hour: clinical/models and analytics/marts.py
 
+# A snapshot says nothing of its own transaction: that looks visible to it as soon as a later one has ended.
 HAS_CHANGED = """
 SELECT EXISTS (
     SELECT FROM row_changes
     WHERE table_name = ANY (%s) AND xid >= pg_snapshot_xmin(%s::pg_snapshot)
       AND NOT pg_visible_in_snapshot(xid, %s::pg_snapshot)
+) OR EXISTS (
+    SELECT FROM row_changes WHERE table_name = ANY (%s) AND xid = pg_current_xact_id_if_assigned()
 )
 """
 
@@ -72,7 +75,7 @@ def _remember(key: tuple[str, Hashable], found: Count) -> None:
 
 
 def _has_changed(tables: Sequence[str], snapshot: str) -> bool:
-    return bool(statements.fetch(HAS_CHANGED, [[*tables], snapshot, snapshot])[0][0])
+    return bool(statements.fetch(HAS_CHANGED, [[*tables], snapshot, snapshot, [*tables]])[0][0])
 
 
 def counted(rows: "QuerySet[Any]") -> Count:

@@ -1,8 +1,10 @@
 import base64
 import json
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs, urlparse
 
+import psycopg2
 import pytest
 import time_machine
 from django.db import connection
@@ -272,6 +274,15 @@ def test_a_count_follows_every_write(steward):
     assert steward.get("/api/facilities", {"per_page": "1"}).json()["count"] == 2
     facility()
     assert steward.get("/api/facilities", {"per_page": "1"}).json()["count"] == 3
+
+
+def test_a_count_follows_what_its_own_transaction_writes_though_a_later_one_has_ended(steward):
+    clinics = [facility() for _ in range(3)]
+    with closing(psycopg2.connect(**connection.get_connection_params())) as later, later, later.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()")
+    assert steward.get("/api/facilities", {"per_page": "1"}).json()["count"] == 3
+    Facility.objects.filter(pk=clinics[0].pk).update(deleted_at=datetime.now(UTC))
+    assert steward.get("/api/facilities", {"per_page": "1"}).json()["count"] == 2
 
 
 def test_a_count_beyond_the_exact_is_an_estimate_and_says_so(steward, monkeypatch):
