@@ -78,8 +78,8 @@ DELETE FROM term_counts c WHERE NOT EXISTS (
     SELECT FROM term_now n WHERE n.text_id = c.text_id AND n.facility_id = c.facility_id AND n.times = c.times
 );
 INSERT INTO term_counts (text_id, facility_id, times)
-SELECT text_id, facility_id, times FROM term_now n
-WHERE NOT EXISTS (SELECT FROM term_counts c WHERE c.text_id = n.text_id AND c.facility_id = n.facility_id);
+SELECT text_id, facility_id, times FROM term_now ORDER BY 1, 2
+ON CONFLICT (text_id, facility_id) DO NOTHING;
 DROP TABLE term_found, term_now
 """
 WORK_MEM = "256MB"  # one pass at a time
