@@ -12,12 +12,11 @@ from django.db.models.fields.json import KT
 from clinical import terms
 from clinical.fhir import asked
 from clinical.fhir.codes import HL7, Resource, Row, coding, concept, identifier, instant, reference, resource
-from clinical.fhir.encounters import CONTEXT, RECORD, VISIT
-from clinical.fhir.meanings import is_coded, may_name, worded
-from clinical.fhir.registry import Kind as ResourceKind
-from clinical.fhir.registry import Parameter, Part
+from clinical.fhir.encounters import CONTEXT, RECORD, VISIT, refers
+from clinical.fhir.meanings import CODE_OF_WORDS, is_coded, may_name, worded
+from clinical.fhir.registry import Kind, Parameter, Part
 from clinical.models import MedicalRecord, TriageVisit
-from clinical.terms import Kind, Meaning, Status
+from clinical.terms import Meaning, Status
 
 CATEGORIES = HL7 + "condition-category"
 VERIFICATIONS = HL7 + "condition-ver-status"
@@ -62,11 +61,11 @@ def of_visit(row: Row, known: Any) -> list[Resource]:
 
 
 def _of_records(rows: Sequence[Row]) -> Any:
-    return terms.meanings(Kind.DIAGNOSIS, {row["data"]["diagnosis"] for row in rows})
+    return terms.meanings(terms.Kind.DIAGNOSIS, {row["data"]["diagnosis"] for row in rows})
 
 
 def _of_visits(rows: Sequence[Row]) -> Any:
-    return terms.meanings(Kind.DIAGNOSIS, {text for row in rows for text in row["conditions"]})
+    return terms.meanings(terms.Kind.DIAGNOSIS, {text for row in rows for text in row["conditions"]})
 
 
 def _is_written(asked_for: Sequence[asked.Text]) -> Callable[[Resource], bool]:
@@ -93,7 +92,7 @@ RECORDS = Part(
     | {
         "encounter": asked.rows("pk", "Encounter", RECORD),
         "recorded-date": asked.moments("recorded_at"),
-        "code": may_name(Kind.DIAGNOSIS, "data__diagnosis__in"),
+        "code": may_name(terms.Kind.DIAGNOSIS, "data__diagnosis__in"),
         "code:text": asked.same(DIAGNOSIS),
     },
     matches={"code": is_coded("code")},
@@ -114,12 +113,12 @@ VISITS = Part(
     | {
         "encounter": asked.rows("pk", "Encounter", VISIT),
         "recorded-date": asked.moments("visited_at"),
-        "code": may_name(Kind.DIAGNOSIS, "conditions__overlap"),
+        "code": may_name(terms.Kind.DIAGNOSIS, "conditions__overlap"),
         "code:text": _in_list,
     },
     matches={"code": is_coded("code"), "code:text": _is_written},
 )
-KIND = ResourceKind(
+KIND = Kind(
     name="Condition",
     parts=(RECORDS, VISITS),
     parameters=(
@@ -127,16 +126,8 @@ KIND = ResourceKind(
         Parameter("subject", "reference", "Whose it is.", ("Patient",)),
         Parameter("encounter", "reference", "Where it was found.", ("Encounter",)),
         Parameter("category", "token", "Always encounter-diagnosis."),
-        Parameter(
-            "code",
-            "token",
-            "A code that our map has for its words; with :text, the beginning of the words.",
-        ),
+        Parameter("code", "token", CODE_OF_WORDS),
         Parameter("recorded-date", "date", "When the encounter began."),
     ),
-    includes={
-        "patient": lambda found: [found["subject"]["reference"]],
-        "subject": lambda found: [found["subject"]["reference"]],
-        "encounter": lambda found: [found["encounter"]["reference"]],
-    },
+    includes=refers("encounter"),
 )

@@ -3,7 +3,7 @@
 The source names no practitioner that could be referred to; whoever is named at a visit is told in its words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +33,15 @@ OF_LEVEL = {1: EMERGENT, 2: EMERGENT, 3: URGENT, 4: ROUTINE, 5: ROUTINE}
 DISPLAYS = {"EM": "emergency", "UR": "urgent", "R": "routine"}
 RECORD, VISIT = "record-", "visit-"
 CONTEXT = {"patient": asked.rows("patient_id", "Patient"), "subject": asked.rows("patient_id", "Patient")}
+
+
+def refers(*elements: str) -> dict[str, Callable[[Resource], list[str]]]:
+    """By the name of an _include: what that element refers to; `patient` is another name of the subject."""
+    return {"patient": _referred("subject")} | {element: _referred(element) for element in ("subject", *elements)}
+
+
+def _referred(element: str) -> Callable[[Resource], list[str]]:
+    return lambda found: [found[element]["reference"]]
 
 
 def of_record(row: Row, _known: object) -> list[Resource]:
@@ -129,9 +138,8 @@ KIND = Kind(
         Parameter("diagnosis", "reference", "A condition that was found.", ("Condition",)),
         Parameter("priority", "token", "Of a triage visit, by its level: EM (1, 2), UR (3) or R (4, 5)."),
     ),
-    includes={
-        "patient": lambda found: [found["subject"]["reference"]],
-        "subject": lambda found: [found["subject"]["reference"]],
+    includes=refers()
+    | {
         "location": lambda found: [one["location"]["reference"] for one in found["location"]],
         "service-provider": lambda found: [found["serviceProvider"]["reference"]],
         "diagnosis": lambda found: [one["condition"]["reference"] for one in found.get("diagnosis", ())],

@@ -14,6 +14,7 @@ from clinical.fhir.codes import OURS, Resource, coding, concept
 from clinical.fhir.registry import EVERYTHING
 from clinical.terms import Kind, Meaning, counting
 
+CODE_OF_WORDS = "A code that our map has for its words; with :text, the beginning of the words."
 NAMES = f"{OURS}extension:names"
 
 

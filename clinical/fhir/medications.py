@@ -9,8 +9,8 @@ from django.db.models.fields.json import KT
 from clinical import terms
 from clinical.fhir import asked
 from clinical.fhir.codes import Resource, Row, identifier, instant, reference, resource
-from clinical.fhir.encounters import CONTEXT, RECORD
-from clinical.fhir.meanings import is_coded, may_name, worded
+from clinical.fhir.encounters import CONTEXT, RECORD, refers
+from clinical.fhir.meanings import CODE_OF_WORDS, is_coded, may_name, worded
 from clinical.fhir.registry import Kind, Parameter, Part
 from clinical.models import MedicalRecord
 
@@ -66,15 +66,7 @@ KIND = Kind(
         Parameter("subject", "reference", "Who takes them.", ("Patient",)),
         Parameter("context", "reference", "Where they were written down.", ("Encounter",)),
         Parameter("status", "token", "Always unknown."),
-        Parameter(
-            "code",
-            "token",
-            "A code that our map has for its words; with :text, the beginning of the words.",
-        ),
+        Parameter("code", "token", CODE_OF_WORDS),
     ),
-    includes={
-        "patient": lambda found: [found["subject"]["reference"]],
-        "subject": lambda found: [found["subject"]["reference"]],
-        "context": lambda found: [found["context"]["reference"]],
-    },
+    includes=refers("context"),
 )

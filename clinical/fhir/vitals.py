@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from clinical.fhir import asked
 from clinical.fhir.codes import HL7, LOINC, OURS, UCUM, Resource, Row, coding, concept
-from clinical.fhir.encounters import VISIT
+from clinical.fhir.encounters import VISIT, refers
 from clinical.fhir.observations import EVENT, PARTS, observation, searches
 from clinical.fhir.registry import Kind, Matches, Parameter, Part
 from clinical.models import TriageVisit, VitalSign
@@ -197,9 +197,5 @@ KIND = Kind(
         Parameter("status", "token", "Always final."),
         Parameter("value-concept", "token", "A triage level, 1 to 5."),
     ),
-    includes={
-        "patient": lambda found: [found["subject"]["reference"]],
-        "subject": lambda found: [found["subject"]["reference"]],
-        "encounter": lambda found: [found["encounter"]["reference"]],
-    },
+    includes=refers("encounter"),
 )
