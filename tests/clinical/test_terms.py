@@ -211,3 +211,8 @@ def test_the_command_ranks_proposes_and_measures(capsys):
     assert "J03.9 Acute tonsillitis" in capsys.readouterr().out
     call_command("terms", "measure")
     assert "diagnosis: 33.3 % of 3 are understood, 1 are not, 1 are suspected" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("mapped", "unmapped", "pct"), [(99_999, 1, 99.9), (5, 0, 100.0), (0, 3, 0.0), (0, 0, None)])
+def test_all_is_understood_only_where_all_of_it_is(mapped, unmapped, pct):
+    assert ranking.Coverage("diagnosis", mapped, 0, unmapped).mapped_pct == pct
