@@ -197,7 +197,7 @@ resource "aws_flow_log" "main" {
   vpc_id               = aws_vpc.main.id
   traffic_type         = "ALL"
   log_destination_type = "s3"
-  log_destination      = "${aws_s3_bucket.logs.arn}/flow/"
+  log_destination      = aws_s3_bucket.logs.arn
   tags                 = { Name = local.name }
 
   depends_on = [aws_s3_bucket_policy.logs]

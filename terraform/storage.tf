@@ -207,7 +207,7 @@ data "aws_iam_policy_document" "logs" {
   statement {
     sid       = "FlowLogs"
     actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.logs.arn}/flow/AWSLogs/${local.account}/*"]
+    resources = ["${aws_s3_bucket.logs.arn}/AWSLogs/${local.account}/*"]
 
     principals {
       type        = "Service"

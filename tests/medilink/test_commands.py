@@ -1,9 +1,12 @@
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from ingestion.models import IngestRun, Kind
 
 pytestmark = pytest.mark.django_db
 
@@ -44,3 +47,17 @@ def test_check_beat_does_not_judge_nightly_tasks(every_five_minutes):
     nightly = CrontabSchedule.objects.create(minute="0", hour="2")
     ran(PeriodicTask.objects.create(name="nightly", task="nightly", crontab=nightly), timedelta(days=3))
     assert call_command("check_beat") is None
+
+
+def test_last_good_run_says_how_many_seconds_ago_a_run_ended_well():
+    ended = now() - timedelta(hours=3)
+    IngestRun.objects.create(kind=Kind.NIGHTLY, status=IngestRun.State.DONE, finished_at=ended)
+    IngestRun.objects.create(kind=Kind.NIGHTLY, status=IngestRun.State.BROKEN_OFF, finished_at=now())
+    said = StringIO()
+    call_command("last_good_run", stdout=said)
+    assert 3 * 3600 <= int(said.getvalue()) < 3 * 3600 + 60
+
+
+def test_last_good_run_fails_when_none_ever_ended_well():
+    with pytest.raises(CommandError, match="No run"):
+        call_command("last_good_run")
