@@ -1,4 +1,6 @@
 # Who the hosts are, and what they may do: by a role, so that no key lies on a disk. No statement allows a whole service.
+#
+# Where the web app's bucket is sealed with a KMS key, that key's owner has to let this role decrypt and make data keys.
 
 data "aws_iam_policy_document" "host_is_ec2" {
   statement {
@@ -226,7 +228,7 @@ data "aws_iam_policy_document" "key" {
 
     principals {
       type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]
+      identifiers = ["cloudwatch.amazonaws.com"]
     }
 
     condition {

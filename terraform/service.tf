@@ -57,7 +57,8 @@ resource "aws_acm_certificate" "site" {
   }
 }
 
-# Waits until whoever keeps the domain has made the record of the output dns_records.
+# Waits until whoever keeps the domain has made the record of the output dns_records. The first time that output comes
+# from `terraform apply -target=aws_acm_certificate.site -target=aws_lb.site`; then the whole.
 resource "aws_acm_certificate_validation" "site" {
   certificate_arn = aws_acm_certificate.site.arn
 }
