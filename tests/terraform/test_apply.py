@@ -49,6 +49,13 @@ resource "aws_secretsmanager_secret_version" "broker" {
   secret_string = "rediss://broker.example:6379/0"
 }
 
+# It lists a template's own tags among those of its machines.
+resource "aws_launch_template" "host" {
+  lifecycle {
+    ignore_changes = [tag_specifications]
+  }
+}
+
 # Taken by moto and forgotten: parameters, Performance Insights, what a rule between two groups is for.
 resource "aws_db_parameter_group" "main" {
   lifecycle {
@@ -282,7 +289,8 @@ def test_a_bucket_in_another_region_is_refused(terraform):
 def test_what_is_applied_is_found_unchanged_and_destroyed_without_the_apps_bucket(terraform, aws):
     planned(terraform, environment="dev")
     terraform("apply", "-no-color", "-input=false", "-parallelism=30", "planned")
-    assert terraform.plan("-detailed-exitcode", environment="dev").returncode == 0
+    again = terraform.plan("-detailed-exitcode", environment="dev")
+    assert again.returncode == 0, again.stdout[-4000:]
 
     said = {name: one["value"] for name, one in json.loads(terraform("output", "-json").stdout).items()}
     assert said["s3_bucket_name"] == APP_BUCKET
