@@ -35,7 +35,7 @@ provider "aws" {
   s3_use_path_style = true
 }
 
-# Not in moto: parameter groups of ElastiCache, and the members of a replication group.
+# Not in moto: parameter groups of ElastiCache, the members of a replication group, and an end of its subnet groups.
 resource "aws_elasticache_parameter_group" "broker" {
   count = 0
 }
@@ -43,6 +43,11 @@ resource "aws_elasticache_parameter_group" "broker" {
 resource "aws_elasticache_replication_group" "broker" {
   count                = 0
   parameter_group_name = null
+  subnet_group_name    = null
+}
+
+resource "aws_elasticache_subnet_group" "main" {
+  count = 0
 }
 
 resource "aws_secretsmanager_secret_version" "broker" {
