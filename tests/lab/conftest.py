@@ -1,6 +1,7 @@
 """One private cluster per test process, made when the first test of the lab asks for it."""
 
 import pytest
+from django.conf import settings
 
 from tests.lab import invariants
 from tests.lab.cluster import Cluster
@@ -8,8 +9,8 @@ from tests.lab.nights import one_night
 
 
 @pytest.fixture(scope="session")
-def _cluster():
-    cluster = Cluster()
+def _cluster(django_db_setup):
+    cluster = Cluster(like=f"postgresql://medilink@/migrated?host={settings.DATABASES['default']['HOST']}")
     yield cluster
     cluster.close()
 
