@@ -5,6 +5,7 @@ Nothing of the machine's environment or of a .env file is used: a test must neve
 
 import gc
 import os
+import random
 import uuid
 from contextlib import closing, contextmanager
 from functools import cache
@@ -31,6 +32,7 @@ MIGRATED = "migrated"  # a database; also tests/lab/conftest.py
 def _start_servers() -> embedded.Servers | None:
     """Once per run: the processes of pytest-xdist inherit the addresses, and get databases of their own."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "medilink.settings"
+    os.environ.setdefault("TEST_SEED", str(random.randrange(10**6)))
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
         os.environ["REDIS_URL"] = os.environ["REDIS_URL"].rpartition("/")[0] + f"/{1 + int(worker[2:]) % 15}"
@@ -72,6 +74,10 @@ WHERE relkind = 'r' AND relnamespace IN ('public'::regnamespace, 'published'::re
 AND relname <> 'django_migrations' AND relpersistence = 'p' AND pg_relation_size(oid) > 0
 """
 DatabaseOperations.execute_sql_flush = _flush
+
+
+def pytest_report_header():
+    return f"tried of what is too much for every run: TEST_SEED={os.environ['TEST_SEED']}"
 
 
 def pytest_collection_finish():

@@ -3,6 +3,8 @@
 A word of another place in an answer is a leak; so is VEIL, which stands in all that is masked, for who sees masks.
 """
 
+import os
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -214,6 +216,12 @@ def leaks(role: str, scope: str, home: Place, places: dict[str, Place], text: st
 
 def as_text(answer: Any) -> str:
     return (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode(errors="replace")
+
+
+def some(tried: list[Any], one_in: int, what: str) -> list[Any]:
+    """One in so many, others in each run: the run says at its head with which TEST_SEED it is had again."""
+    chance = random.Random(f"{os.environ['TEST_SEED']} {what}")
+    return chance.sample(tried, -(-len(tried) // one_in))
 
 
 # Every list of the API but that of the audit, which is the nation's; `facility-stats` is no resource of the router.
