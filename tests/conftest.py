@@ -9,8 +9,8 @@ import random
 import uuid
 from contextlib import closing, contextmanager
 from functools import cache
+from unittest.mock import patch
 
-import boto3
 import django
 import environ
 import psycopg2
@@ -18,12 +18,14 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
+from django.core.management.commands import flush
 from django.db import OperationalError, connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test.client import ClientHandler
 
 from clinical import row_security
 from medilink import embedded
+from tests import scenes
 
 OURS = ("DATABASE_URL", "POSTGRES_HOST", "REDIS_URL", "SECRET_KEY", "DATA_KEYS", "DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY")
 MIGRATED = "migrated"  # a database; also tests/lab/conftest.py
@@ -76,6 +78,15 @@ AND relname <> 'django_migrations' AND relpersistence = 'p' AND pg_relation_size
 DatabaseOperations.execute_sql_flush = _flush
 
 
+def _fill_again(*args, _emit=flush.emit_post_migrate_signal, **options):
+    """What a flush has deleted of what migrations leave. Grants are there still; to give them anew takes longest."""
+    with patch("medilink.web_role._shape"):
+        _emit(*args, **options)
+
+
+flush.emit_post_migrate_signal = _fill_again
+
+
 def pytest_report_header():
     return f"tried of what is too much for every run: TEST_SEED={os.environ['TEST_SEED']}"
 
@@ -111,9 +122,7 @@ def django_db_setup(_turn, django_db_setup):
 def bucket(settings):
     """An empty bucket of this test's own."""
     settings.S3_BUCKET_NAME = f"test-{uuid.uuid4()}"
-    boto3.client("s3", endpoint_url=settings.S3_ENDPOINT_URL, region_name="us-east-1").create_bucket(
-        Bucket=settings.S3_BUCKET_NAME
-    )
+    scenes.store(settings.S3_ENDPOINT_URL).create_bucket(Bucket=settings.S3_BUCKET_NAME)
     return settings.S3_BUCKET_NAME
 
 

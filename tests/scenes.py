@@ -6,6 +6,7 @@ A test changes its own: the rows are taken back after it, and the objects lie in
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import boto3
@@ -27,16 +28,18 @@ def delivered(blocker: Any, make: Callable[[], Any]) -> Iterator[str]:
     """The same with a bucket, whose name it gives; see `copied`."""
     bucket = f"test-{uuid.uuid4()}"
     with override_settings(S3_BUCKET_NAME=bucket):
-        _client().create_bucket(Bucket=bucket)
+        store(settings.S3_ENDPOINT_URL).create_bucket(Bucket=bucket)
         with kept(blocker, make):
             yield bucket
 
 
 def copied(source: str, target: str) -> None:
-    client = _client()
+    client = store(settings.S3_ENDPOINT_URL)
     for found in client.list_objects_v2(Bucket=source).get("Contents", ()):
         client.copy_object(Bucket=target, Key=found["Key"], CopySource={"Bucket": source, "Key": found["Key"]})
 
 
-def _client() -> Any:
-    return boto3.client("s3", endpoint_url=settings.S3_ENDPOINT_URL, region_name="us-east-1")
+@cache
+def store(endpoint_url: str) -> Any:
+    """A client of S3 as anybody has it; making one takes longer than most tests."""
+    return boto3.client("s3", endpoint_url=endpoint_url, region_name="us-east-1")
