@@ -8,7 +8,7 @@ from ingestion.models import RejectedRow
 from tests import scenes
 from tests.deliveries import deliver, deliver_all, night
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("parked")]
 PATIENTS = "facility_name,first_name,last_name,sex,dob,phone,facility_state\n"
 VISITS = "facility_name,patient_first_name,patient_last_name,triage_level,chief_complaint,vital_signs,conditions,"
 VISITS += "recommendations\n"

@@ -19,7 +19,7 @@ from tests.deliveries import PATIENTS, night
 from tests.ingestion.correction_files import KUJE, deliver_refused, give_back, is_line, put, written
 from tests.ingestion.spreadsheet import table, text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("refused")]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.deliveries import PATIENTS, VISITS, deliver, digest, night
 from tests.ingestion.correction_files import KUJE, deliver_refused, give_back, is_line, put, written
 from tests.ingestion.spreadsheet import EXCEL_UK, EXCEL_US, LIBREOFFICE, MANGLERS, table, text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("refused")]
 
 
 @pytest.fixture(scope="module")

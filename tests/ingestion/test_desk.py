@@ -10,7 +10,7 @@ from ingestion.models import Cause, RejectedRow, Rule
 from tests import scenes
 from tests.deliveries import deliver, deliver_all, last_batch, night
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("kuje")]
 PATIENTS = "facility_name,first_name,last_name,sex,dob,phone\n"
 CAUSES = "admin:ingestion_cause_list"
 

@@ -6,8 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingestion.models import STOPPED, IngestBatch, Status
-from tests import scenes
-from tests.deliveries import FILES, counts, deliver, deliver_all, digest, night
+from tests.deliveries import FILES, counts, deliver, digest, night
 
 pytestmark = pytest.mark.django_db
 PIECES = st.sampled_from(
@@ -23,26 +22,10 @@ def mutated(text: str, changes: list[tuple[int, int, bytes]]) -> bytes:
     return data
 
 
-def deliver_first():
-    deliver_all()
-    night()
-
-
-@pytest.fixture(scope="module")
-def kept_first(django_db_setup, django_db_blocker):
-    with scenes.delivered(django_db_blocker, deliver_first) as bucket:
-        yield bucket
-
-
-@pytest.fixture
-def first(kept_first, bucket):
-    scenes.copied(kept_first, bucket)
-
-
 @pytest.mark.parametrize("dataset", FILES)
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=CHANGES)
-def test_a_mutated_file_never_crashes_and_its_counts_add_up(first, dataset, changes):
+def test_a_mutated_file_never_crashes_and_its_counts_add_up(a_night, dataset, changes):
     with transaction.atomic():
         deliver(f"{dataset}-2026-11-20x.csv", mutated(FILES[dataset], changes))
         night()

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from clinical.models import Facility, Patient
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import IngestBatch, RejectedRow, Status
-from tests import scenes
-from tests.deliveries import counts, deliver, deliver_all, digest, night
+from tests.deliveries import counts, deliver, digest, night
 
 pytestmark = pytest.mark.django_db
 NAMES = ("Kuje General Hospital", *("ikeja clinic", "Ikeja Clinic") * 3, "Health Post", "Ikeja General", "Nowhere")
@@ -87,27 +86,10 @@ def people_at_work():
     Patient.objects.filter(first_name="Musa").update(facility=Facility.objects.get(state="KANO"))
 
 
-def deliver_first():
-    deliver_all()
-    night()
-
-
-@pytest.fixture(scope="module")
-def kept_first(django_db_setup, django_db_blocker):
-    with scenes.delivered(django_db_blocker, deliver_first) as bucket:
-        yield bucket
-
-
-@pytest.fixture
-def first(kept_first, bucket):
-    """What every example meets, as one clean night leaves it."""
-    scenes.copied(kept_first, bucket)
-
-
 @pytest.mark.parametrize("dataset", Dataset)
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), is_edited=st.booleans())
-def test_any_rows_load_or_are_refused_and_again_change_nothing(first, dataset, data, is_edited):
+def test_any_rows_load_or_are_refused_and_again_change_nothing(a_night, dataset, data, is_edited):
     text = file_of(dataset, data.draw(rows_of(dataset)))
     with transaction.atomic():
         if is_edited:
