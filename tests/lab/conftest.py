@@ -1,7 +1,7 @@
 """One private cluster per test process, made when the first test of the lab asks for it."""
 
 import pytest
-from django.conf import settings
+from django.db import connection
 
 from tests.lab import invariants
 from tests.lab.cluster import Cluster
@@ -10,7 +10,8 @@ from tests.lab.nights import one_night
 
 @pytest.fixture(scope="session")
 def _cluster(django_db_setup):
-    cluster = Cluster(like=f"postgresql://medilink@/migrated?host={settings.DATABASES['default']['HOST']}")
+    server = connection.get_connection_params()
+    cluster = Cluster(like=f"postgresql://{server['user']}@/migrated?host={server['host']}")
     yield cluster
     cluster.close()
 
