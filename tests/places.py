@@ -5,13 +5,11 @@ A word of another place in an answer is a leak; so is VEIL, which stands in all 
 
 import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
@@ -39,7 +37,7 @@ from clinical.models import (
 from ingestion.models import IngestRun, Rule, RuleUse, Source
 from medilink.models import Alert
 from medilink.urls import api
-from tests import rows
+from tests import rows, scenes
 from tests.callers import Caller
 from tests.ingestion.factories import batch
 
@@ -121,12 +119,9 @@ def country() -> dict[str, Place]:
     return places
 
 
-@contextmanager
-def kept(blocker: Any) -> Iterator[dict[str, Place]]:
+def kept(blocker: Any) -> AbstractContextManager[dict[str, Place]]:
     """The country, made once for all tests of a module: what each of them changes is taken back."""
-    with blocker.unblock(), transaction.atomic():
-        yield country()
-        transaction.set_rollback(True)
+    return scenes.kept(blocker, country)
 
 
 def _settle(place: Place, number: int) -> None:
