@@ -3,31 +3,38 @@
 Nothing of the machine's environment or of a .env file is used: a test must never reach a real server.
 """
 
+import gc
 import os
+import random
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
+from unittest.mock import patch
 
-import boto3
 import django
 import environ
+import psycopg2
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
+from django.core.management.commands import flush
 from django.db import OperationalError, connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test.client import ClientHandler
 
 from clinical import row_security
 from medilink import embedded
+from tests import scenes
 
 OURS = ("DATABASE_URL", "POSTGRES_HOST", "REDIS_URL", "SECRET_KEY", "DATA_KEYS", "DEBUG", "ALLOWED_HOSTS", "HTTPS_ONLY")
+MIGRATED = "migrated"  # a database; also tests/lab/conftest.py
 
 
 def _start_servers() -> embedded.Servers | None:
     """Once per run: the processes of pytest-xdist inherit the addresses, and get databases of their own."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "medilink.settings"
+    os.environ.setdefault("TEST_SEED", str(random.randrange(10**6)))
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
         os.environ["REDIS_URL"] = os.environ["REDIS_URL"].rpartition("/")[0] + f"/{1 + int(worker[2:]) % 15}"
@@ -71,13 +78,51 @@ AND relname <> 'django_migrations' AND relpersistence = 'p' AND pg_relation_size
 DatabaseOperations.execute_sql_flush = _flush
 
 
+def _fill_again(*args, _emit=flush.emit_post_migrate_signal, **options):
+    """What a flush has deleted of what migrations leave. Grants are there still; to give them anew takes longest."""
+    with patch("medilink.web_role._shape"):
+        _emit(*args, **options)
+
+
+flush.emit_post_migrate_signal = _fill_again
+
+
+def pytest_report_header():
+    return f"tried of what is too much for every run: TEST_SEED={os.environ['TEST_SEED']}"
+
+
+def pytest_collection_finish():
+    """What is imported and collected stays: a million objects that need not be looked through again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _turn(django_db_modify_db_settings):
+    """A cursor of the server's own database, and no other process of the run sets up its databases meanwhile."""
+    session = psycopg2.connect(**connection.get_connection_params() | {"dbname": "postgres"})
+    session.autocommit = True
+    with closing(session), session.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(1)")
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", [MIGRATED])
+        connection.settings_dict["TEST"]["TEMPLATE"] = MIGRATED if cursor.rowcount else None
+        yield cursor
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(_turn, django_db_setup):
+    """Migrations take ten seconds of a core: the first process runs them, and the others copy what it has then."""
+    if connection.settings_dict["TEST"]["TEMPLATE"] is None:
+        connection.close()
+        _turn.execute(f"CREATE DATABASE {MIGRATED} TEMPLATE {connection.settings_dict['NAME']}")
+    _turn.execute("SELECT pg_advisory_unlock(1)")
+
+
 @pytest.fixture
 def bucket(settings):
     """An empty bucket of this test's own."""
     settings.S3_BUCKET_NAME = f"test-{uuid.uuid4()}"
-    boto3.client("s3", endpoint_url=settings.S3_ENDPOINT_URL, region_name="us-east-1").create_bucket(
-        Bucket=settings.S3_BUCKET_NAME
-    )
+    scenes.store(settings.S3_ENDPOINT_URL).create_bucket(Bucket=settings.S3_BUCKET_NAME)
     return settings.S3_BUCKET_NAME
 
 

@@ -3,13 +3,13 @@
 A word of another place in an answer is a leak; so is VEIL, which stands in all that is masked, for who sees masks.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import random
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
@@ -37,7 +37,7 @@ from clinical.models import (
 from ingestion.models import IngestRun, Rule, RuleUse, Source
 from medilink.models import Alert
 from medilink.urls import api
-from tests import rows
+from tests import rows, scenes
 from tests.callers import Caller
 from tests.ingestion.factories import batch
 
@@ -119,12 +119,9 @@ def country() -> dict[str, Place]:
     return places
 
 
-@contextmanager
-def kept(blocker: Any) -> Iterator[dict[str, Place]]:
+def kept(blocker: Any) -> AbstractContextManager[dict[str, Place]]:
     """The country, made once for all tests of a module: what each of them changes is taken back."""
-    with blocker.unblock(), transaction.atomic():
-        yield country()
-        transaction.set_rollback(True)
+    return scenes.kept(blocker, country)
 
 
 def _settle(place: Place, number: int) -> None:
@@ -214,6 +211,12 @@ def leaks(role: str, scope: str, home: Place, places: dict[str, Place], text: st
 
 def as_text(answer: Any) -> str:
     return (b"".join(answer.streaming_content) if answer.streaming else answer.content).decode(errors="replace")
+
+
+def some(tried: list[Any], one_in: int, what: str) -> list[Any]:
+    """One in so many, others in each run: the run says at its head with which TEST_SEED it is had again."""
+    chance = random.Random(f"{os.environ['TEST_SEED']} {what}")
+    return chance.sample(tried, -(-len(tried) // one_in))
 
 
 # Every list of the API but that of the audit, which is the nation's; `facility-stats` is no resource of the router.

@@ -1,9 +1,9 @@
 """From the bucket to the tables: whole nights, in every order, twice, and only in thought."""
 
 from datetime import date, timedelta
-from itertools import permutations
 
 import pytest
+from django.db import transaction
 from django.db.models import F
 
 from clinical.models import Facility, MedicalRecord, Patient, TriageVisit
@@ -17,7 +17,6 @@ from tests.deliveries import (
     deliver,
     deliver_all,
     digest,
-    empty_tables,
     last_batch,
     night,
 )
@@ -60,15 +59,23 @@ def test_a_grown_and_shuffled_file_of_the_same_day_adds_only_what_is_new(bucket)
     assert counts(last_batch("medical_records")) == (4, 1, 0, 3, 0, 0)
 
 
-def test_the_four_files_end_in_the_same_tables_in_whatever_order_the_nights_bring_them(bucket):
-    ends = []
-    for order in permutations(FILES):
-        empty_tables()
-        for dataset in order:
+def ends_of(datasets):
+    """What the tables say after the nights that bring these, in each order: nights that orders begin alike run once."""
+    if not datasets:
+        assert not RejectedRow.objects.filter(state=RejectedRow.State.OPEN).exists()
+        return [digest()]
+    found = []
+    for dataset in datasets:
+        with transaction.atomic():
             deliver(f"{dataset}-2026-11-20.csv", FILES[dataset])
             night()
-        ends.append(digest())
-        assert not RejectedRow.objects.filter(state=RejectedRow.State.OPEN).exists()
+            found += ends_of([other for other in datasets if other != dataset])
+            transaction.set_rollback(True)
+    return found
+
+
+def test_the_four_files_end_in_the_same_tables_in_whatever_order_the_nights_bring_them(bucket):
+    ends = ends_of([*FILES])
     assert len(ends) == 24
     assert all(end == ends[0] for end in ends)
     assert all(ends[0])

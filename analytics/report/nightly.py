@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from analytics import marts
 from analytics.nightly_reports import NightlyReport, ReportAddressee, ReportMail
-from analytics.report import page, paper, words
+from analytics.report import page, words
 from analytics.report.facts import RELATIONS, Facts, Night, NotReady, of
 from clinical.locks import alone
 from clinical.models import Facility
@@ -76,6 +76,8 @@ def _states() -> list[str]:
 
 
 def _made(night: Night, state: str) -> NightlyReport:
+    from analytics.report import paper  # what draws costs every process a third of its start, and few ever draw
+
     facts = of(night, state)
     pdf = paper.pdf(facts)
     report = NightlyReport.objects.create(

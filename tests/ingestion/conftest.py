@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests import scenes
+from tests.deliveries import deliver_all, night
 from tests.ingestion import factories
 from tests.lab import store
 
@@ -24,3 +26,19 @@ def faults(s3, settings, proxy):
     proxy.begin(settings.S3_ENDPOINT_URL)
     settings.S3_ENDPOINT_URL = proxy.url
     return proxy
+
+
+@pytest.fixture(scope="module")
+def _night(django_db_setup, django_db_blocker):
+    def make():
+        deliver_all()
+        night()
+
+    with scenes.delivered(django_db_blocker, make) as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def a_night(_night, bucket):
+    """A clean night has been. Its rows are there for every test of a module, so all of them have to ask for it."""
+    scenes.copied(_night, bucket)

@@ -1,6 +1,5 @@
 """What the tests of ingestion stand on: plain stored batches, and the bucket as it is seen from outside."""
 
-import functools
 import itertools
 from collections.abc import Iterable
 from contextlib import closing
@@ -8,10 +7,10 @@ from datetime import UTC, date, datetime
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-import boto3
 from django.conf import settings
 
 from ingestion.models import IngestBatch
+from tests import scenes
 
 NUMBERS = itertools.count(1)
 
@@ -31,18 +30,12 @@ def batch(**kwargs) -> IngestBatch:
     return IngestBatch.objects.create(**values | kwargs)
 
 
-@functools.cache
-def _client(endpoint_url: str):
-    """Making one takes longer than most tests."""
-    return boto3.client("s3", endpoint_url=endpoint_url, region_name="us-east-1")
-
-
 class Bucket:
     """The bucket of this test as the web app, or a curious person, sees it; nothing here is our own code."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.client = _client(settings.S3_ENDPOINT_URL)
+        self.client = scenes.store(settings.S3_ENDPOINT_URL)
 
     def put(self, key: str, body: bytes = b"name,state\n", **options) -> str | None:
         """The version id, where the bucket has versions."""

@@ -5,16 +5,16 @@ import pytest
 from clinical.models import User
 from ingestion import causes, stewards
 from ingestion.models import RejectedRow
+from tests import scenes
 from tests.deliveries import deliver, deliver_all, night
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("parked")]
 PATIENTS = "facility_name,first_name,last_name,sex,dob,phone,facility_state\n"
 VISITS = "facility_name,patient_first_name,patient_last_name,triage_level,chief_complaint,vital_signs,conditions,"
 VISITS += "recommendations\n"
 
 
-@pytest.fixture
-def parked():
+def deliver_parked():
     deliver_all()
     rows = "".join(
         f"{name},Zainab,Umar{n},F,1990-01-01,,\n"
@@ -24,6 +24,17 @@ def parked():
     deliver("patients-more-2026-11-20.csv", PATIENTS + rows)
     deliver("triage_visits-more-2026-11-20.csv", VISITS + "Kuje General Hospital,No,Body,3,x,,,\n")
     night()
+
+
+@pytest.fixture(scope="module")
+def kept_parked(django_db_setup, django_db_blocker):
+    with scenes.delivered(django_db_blocker, deliver_parked) as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def parked(kept_parked, bucket):
+    scenes.copied(kept_parked, bucket)
     return RejectedRow.objects.all()
 
 

@@ -14,16 +14,23 @@ import medilink.tasks
 from clinical import logins
 from clinical.models import AuditEvent, Facility, TriageVisit, User
 from ingestion.models import IngestBatch, RejectedRow
+from tests import scenes
 from tests.deliveries import PATIENTS, night
 from tests.ingestion.correction_files import KUJE, deliver_refused, give_back, is_line, put, written
 from tests.ingestion.spreadsheet import table, text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("refused")]
+
+
+@pytest.fixture(scope="module")
+def kept_refused(django_db_setup, django_db_blocker):
+    with scenes.delivered(django_db_blocker, deliver_refused) as bucket:
+        yield bucket
 
 
 @pytest.fixture
-def refused(s3):
-    deliver_refused()
+def refused(kept_refused, s3):
+    scenes.copied(kept_refused, s3.name)
 
 
 def ended(*words):

@@ -16,16 +16,23 @@ from ingestion import reader
 from ingestion.corrections import lists, returned, tokens
 from ingestion.models import IngestBatch, Kind, RejectedRow
 from ingestion.spreadsheets import protected, restored
+from tests import scenes
 from tests.deliveries import PATIENTS, VISITS, deliver, digest, night
 from tests.ingestion.correction_files import KUJE, deliver_refused, give_back, is_line, put, written
 from tests.ingestion.spreadsheet import EXCEL_UK, EXCEL_US, LIBREOFFICE, MANGLERS, table, text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("refused")]
+
+
+@pytest.fixture(scope="module")
+def kept_refused(django_db_setup, django_db_blocker):
+    with scenes.delivered(django_db_blocker, deliver_refused) as bucket:
+        yield bucket
 
 
 @pytest.fixture
-def refused(s3):
-    deliver_refused()
+def refused(kept_refused, s3):
+    scenes.copied(kept_refused, s3.name)
 
 
 def store():

@@ -7,19 +7,30 @@ from clinical.models import AuditEvent, Facility, User
 from ingestion import queue
 from ingestion.admin import rules
 from ingestion.models import Cause, RejectedRow, Rule
+from tests import scenes
 from tests.deliveries import deliver, deliver_all, last_batch, night
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("kuje")]
 PATIENTS = "facility_name,first_name,last_name,sex,dob,phone\n"
 CAUSES = "admin:ingestion_cause_list"
 
 
-@pytest.fixture
-def kuje():
+def deliver_causes():
     deliver_all()
     rows = "".join(f"Kuje Gen. Hospital,Zainab,Umar{n},F,1990-01-01,\n" for n in range(3))
     deliver("patients-more-2026-11-20.csv", PATIENTS + rows + "Kuje General Hospital,A,B,woman,1990-01-01,\n")
     night()
+
+
+@pytest.fixture(scope="module")
+def kept_causes(django_db_setup, django_db_blocker):
+    with scenes.delivered(django_db_blocker, deliver_causes) as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def kuje(kept_causes, bucket):
+    scenes.copied(kept_causes, bucket)
     return Facility.objects.get(name="Kuje General Hospital")
 
 

@@ -8,10 +8,10 @@ from ingestion import passport, rulemaking, stewards
 from ingestion.models import RejectedRow
 from ingestion.rulemaking import Proposal
 from tests.callers import Caller
-from tests.deliveries import PATIENTS, deliver, deliver_all, last_batch, night
+from tests.deliveries import PATIENTS, deliver, last_batch, night
 from tests.rows import patient
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("a_night")]
 VISITS = (
     "facility_name,patient_first_name,patient_last_name,triage_level,chief_complaint,vital_signs,conditions,"
     "recommendations\n"
@@ -19,10 +19,8 @@ VISITS = (
 
 
 @pytest.fixture
-def musa():
+def musa(a_night):
     """A patient of a first night."""
-    deliver_all()
-    night()
     return Patient.objects.get(first_name="Musa")
 
 

@@ -8,16 +8,14 @@ from clinical.models import AuditEvent, Facility, MedicalRecord, Patient, Triage
 from ingestion import stewards
 from ingestion.models import RejectedRow
 from tests.callers import Caller
-from tests.deliveries import PATIENTS, deliver, deliver_all, last_batch, night
+from tests.deliveries import PATIENTS, deliver, last_batch, night
 from tests.rows import facility, patient
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("a_night")]
 
 
 @pytest.fixture
-def musa():
-    deliver_all()
-    night()
+def musa(a_night):
     return Patient.objects.get(first_name="Musa")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from clinical.models import Facility, Patient
 from ingestion.datasets import COLUMNS, Dataset
 from ingestion.models import IngestBatch, RejectedRow, Status
-from tests.deliveries import counts, deliver, deliver_all, digest, night
+from tests.deliveries import counts, deliver, digest, night
 
 pytestmark = pytest.mark.django_db
 NAMES = ("Kuje General Hospital", *("ikeja clinic", "Ikeja Clinic") * 3, "Health Post", "Ikeja General", "Nowhere")
@@ -89,11 +89,9 @@ def people_at_work():
 @pytest.mark.parametrize("dataset", Dataset)
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), is_edited=st.booleans())
-def test_any_rows_load_or_are_refused_and_again_change_nothing(bucket, dataset, data, is_edited):
+def test_any_rows_load_or_are_refused_and_again_change_nothing(a_night, dataset, data, is_edited):
     text = file_of(dataset, data.draw(rows_of(dataset)))
     with transaction.atomic():
-        deliver_all()
-        night()
         if is_edited:
             people_at_work()
         batch = load(dataset, text, 1)

@@ -12,18 +12,16 @@ from ingestion import reverting, stewards
 from ingestion.models import IngestBatch, RejectedRow, Sighting
 from ingestion.stewards import NotPossible
 from tests import rows
-from tests.deliveries import FILES, PATIENTS, VISITS, counts, deliver, deliver_all, digest, last_batch, night
+from tests.deliveries import FILES, PATIENTS, VISITS, counts, deliver, digest, last_batch, night
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("a_night")]
 WITH_IDS = (
     "facility_name,patient_first_name,patient_last_name,record_type,diagnosis,treatment,medications,notes,record_id\n"
 )
 
 
 @pytest.fixture
-def first_night():
-    deliver_all()
-    night()
+def first_night(a_night):
     return digest()
 
 

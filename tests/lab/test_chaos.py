@@ -122,7 +122,7 @@ def test_after_any_chaos_all_is_as_after_one_clean_night(cluster, request, seed)
     eventually(lambda: cluster.waiting_messages() == 0)
     eventually(lambda: invariants.nothing_is_left_behind(cluster) == [])
     retry_stopped(cluster)
-    eventually(lambda: invariants.archived_means_loaded(cluster) == [])  # the worker may still be moving them
+    swept_until(cluster, lambda: cluster.is_settled() and invariants.archived_means_loaded(cluster) == [])
     assert invariants.digest(cluster) == clean, plan
     assert invariants.violations(cluster, delivered) == [], plan
     assert invariants.marts_are_honest(cluster) == []
@@ -131,5 +131,16 @@ def test_after_any_chaos_all_is_as_after_one_clean_night(cluster, request, seed)
 def retry_stopped(cluster):
     """A file whose attempts were used up, or whose bytes came damaged five times, waits for a person."""
     for (batch,) in cluster.sql("SELECT id FROM ingest_batches WHERE status IN ('failed', 'rejected') ORDER BY id"):
-        assert cluster.run("batch", "retry", batch).returncode in (0, 1, 3)
+        assert cluster.run("batch", "retry", batch).returncode in (0, 1, 3, 75)  # 75: a sweep is at work; it is due now
     cluster.ingest()
+
+
+def swept_until(cluster, is_true):
+    """As beat would: the worker's last sweep may have locked what a retry had to move, and leaves that to the next."""
+
+    def look():
+        if not (found := is_true()) and cluster.waiting_messages() == 0:
+            cluster.queue("ingestion.tasks.sweep")
+        return found
+
+    eventually(look, every=2)
