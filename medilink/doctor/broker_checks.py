@@ -94,6 +94,8 @@ def _reason(error: Exception) -> str:
         return "its name is not known"
     if isinstance(error, TimeoutError):
         return f"no answer within {QUICK} s"
+    if "unreachable" in str(error):
+        return "no way leads there"
     if "refused" in str(error):
         return "nobody listens there"
     return "it is still reading its data" if "LOADING" in str(error) else "the connection broke off"

@@ -71,7 +71,9 @@ def chosen(only: Collection[str]) -> list[Check]:
     lanes = {lane for lane, server in NEEDS.items() if server in opening.state.unconfigured}
     asked = [one for one in CHECKS if not only or one.subject in only or any(kind.code in only for kind in one.kinds)]
     needed = {one.lane for one in asked}
-    return [one for one in CHECKS if one.lane not in lanes and (one in asked or (one.is_first and one.lane in needed))]
+    found = [one for one in CHECKS if one.lane not in lanes and (one in asked or (one.is_first and one.lane in needed))]
+    order = [*dict.fromkeys(LANES.values())]
+    return sorted(found, key=lambda one: (order.index(one.lane), not one.is_first))
 
 
 def is_known(name: str) -> bool:
@@ -81,4 +83,4 @@ def is_known(name: str) -> bool:
 
 def is_one_machine() -> bool:
     """Embedded servers, for one person: there the rules for production would only be in the way."""
-    return bool(settings.EMBEDDED) and not opening.state.refusal
+    return bool(settings.EMBEDDED) and not opening.state.refusals

@@ -1,16 +1,17 @@
 """An examination in words for a terminal, or as JSON for a program."""
 
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 
 from django.utils import timezone
+from rich.cells import cell_len
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from medilink.doctor.examination import Examination
-from medilink.doctor.findings import KINDS, Finding, Gravity, Kind
+from medilink.doctor.findings import KINDS, RUNBOOK, Finding, Gravity, Kind
 
 SIGNS = {Gravity.ERROR: ("✗", "bold red"), Gravity.WARNING: ("!", "bold yellow"), Gravity.NOTE: ("·", "bold cyan")}
 WIDEST = 96  # longer lines are hard to read
@@ -18,26 +19,42 @@ WIDEST = 96  # longer lines are hard to read
 
 def tell(result: Examination, console: Console) -> None:
     console.width = min(console.width, WIDEST)
-    console.print(Text.assemble(("Medilink doctor", "bold"), (f"  {timezone.localtime():%d %B %Y, %H:%M}", "dim")))
+    _line(console, ("Medilink doctor", "bold"), (f"{timezone.localtime():%d %B %Y, %H:%M}", "dim"))
     console.print()
     for kind, findings in _by_kind(result.findings):
         sign, style = SIGNS[kind.gravity]
-        console.print(Text.assemble((f"{sign} ", style), (kind.title, "bold"), "  ", (kind.code, "dim")))
+        _line(console, (f"{sign} {kind.title}", style), (kind.code, "dim"))
         for finding in findings:
             _indented(console, finding.seen)
         _indented(console, kind.means, "dim")
-        _indented(console, kind.do)
+        _indented(console, f"→ {kind.do}")
         for command in dict.fromkeys(finding.command for finding in findings if finding.command):
-            _indented(console, f"$ {command}" if not command.endswith(";") else f"sql> {command}", "green")
-        _indented(console, findings[0].runbook, "dim")
+            _indented(console, f"  {'SQL:' if command.endswith(';') else '$'} {command}", "cyan")
         console.print()
     if result.well.total():
-        told = " · ".join(f"{subject} {count}" for subject, count in result.well.items() if count)
-        console.print(Text.assemble(("✓ ", "bold green"), ("Found well  ", "bold"), told))
+        _indented(console, "Found well: " + _counted(result.well), "green", sign="✓ ")
     if result.unseen:
-        console.print(Text.assemble("  ", ("Not seen    ", "bold"), " · ".join(sorted(result.unseen))))
+        _indented(console, "Not looked at: " + ", ".join(sorted(result.unseen)))
+    if result.findings:
+        _indented(console, f"More on each word at the right: {RUNBOOK}", "dim")
     console.print()
-    console.print(Text.assemble((_verdict(result.findings), "bold"), (f"  {result.seconds:.1f} s", "dim")))
+    _line(console, (_verdict(result.findings), "bold"), (f"{result.seconds:.1f} s", "dim"))
+
+
+def _line(console: Console, left: tuple[str, str], right: tuple[str, str]) -> None:
+    gap = " " * max(2, console.width - cell_len(left[0]) - cell_len(right[0]))
+    console.print(Text.assemble(left, gap, right), soft_wrap=True)
+
+
+def _indented(console: Console, text: str, style: str = "", *, sign: str = "  ") -> None:
+    within = " " * (len(text) - len(text.lstrip(" →$")))
+    for line in textwrap.wrap(text, console.width - 2, subsequent_indent=within, break_on_hyphens=False):
+        console.print(Text(sign + line, style), soft_wrap=True)
+        sign = "  "
+
+
+def _counted(well: Counter[str]) -> str:
+    return ", ".join(f"{subject} {count}" for subject, count in well.items() if count)
 
 
 def _by_kind(findings: Iterable[Finding]) -> list[tuple[Kind, list[Finding]]]:
@@ -45,10 +62,6 @@ def _by_kind(findings: Iterable[Finding]) -> list[tuple[Kind, list[Finding]]]:
     for finding in findings:
         found.setdefault(finding.kind.code, []).append(finding)
     return [(KINDS[code], same) for code, same in found.items()]
-
-
-def _indented(console: Console, text: str, style: str = "") -> None:
-    console.print(Padding(Text(text, style), (0, 0, 0, 2), expand=False))
 
 
 def _verdict(findings: list[Finding]) -> str:

@@ -83,11 +83,10 @@ VARIABLES = {
 
 @check("settings", REFUSED)
 def start() -> Iterator[Finding]:
-    refusal = opening.state.refusal
-    if refusal:
-        yield REFUSED.seen(refusal)
+    refusals = opening.state.refusals
+    if refusals:
         read = {name: getattr(settings, name) for name in dir(settings)}
-        yield from (REFUSED.seen(reason) for reason in weaknesses(read) if reason != refusal)
+        yield from map(REFUSED.seen, dict.fromkeys([*refusals, *weaknesses(read)]))
 
 
 @check("settings", HALF, NOTHING)
@@ -101,7 +100,7 @@ def servers_are_named() -> Iterator[Finding]:
 
 @check("settings", WEAK)
 def are_strong() -> Iterator[Finding]:
-    if not is_one_machine():
+    if not is_one_machine() and not opening.state.refusals:
         of_django = (one for one in registry.get_checks(include_deployment_checks=True) if _is_of_django(one))
         found = (
             message
@@ -118,7 +117,8 @@ def _is_of_django(look: Any) -> bool:
 
 
 def told(message: CheckMessage) -> str:
-    return f"{message.id}: {' '.join(str(message.msg).split())}"
+    """Its first sentence."""
+    return f"{message.id}: {' '.join(str(message.msg).split()).partition('. ')[0].rstrip('.')}."
 
 
 @check("settings", NOBODY)

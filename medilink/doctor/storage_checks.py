@@ -41,6 +41,14 @@ MISSING = Kind(
     "Check S3_BUCKET_NAME and AWS_REGION.",
     ends=True,
 )
+CREDENTIALS = Kind(
+    "storage-credentials",
+    Gravity.ERROR,
+    "S3 does not know us",
+    "No file is found, loaded or archived.",
+    "On EC2 see that the instance has its profile; elsewhere renew AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    ends=True,
+)
 REFUSED = Kind(
     "storage-denied",
     Gravity.ERROR,
@@ -65,12 +73,13 @@ UNVERSIONED = Kind(
 )
 
 
-@check("storage", AWAY, MISSING, REFUSED, is_first=True)
+@check("storage", AWAY, MISSING, CREDENTIALS, REFUSED, is_first=True)
 def bucket_answers() -> Iterator[Finding]:
     try:
         sources.is_anything_under(settings.S3_INPUT_PREFIX)
     except sources.StorageDenied as error:
-        yield REFUSED.seen(f"Listing s3://{settings.S3_BUCKET_NAME}/{settings.S3_INPUT_PREFIX}: {_code(error)}.")
+        kind = REFUSED if _code(error) in DENIED else CREDENTIALS
+        yield kind.seen(f"Listing s3://{settings.S3_BUCKET_NAME}/{settings.S3_INPUT_PREFIX}: {_code(error)}.")
     except sources.StorageError as error:
         where = settings.S3_ENDPOINT_URL or f"S3 in {settings.AWS_REGION or 'no region'}"
         if _code(error) in ("NoSuchBucket", "404"):
@@ -125,11 +134,15 @@ def _is_denied(error: ClientError) -> bool:
     return error.response.get("Error", {}).get("Code") in DENIED
 
 
-@check("storage", WAITS)
+@check("storage", WAITS, REFUSED)
 def input_is_taken() -> Iterator[Finding]:
     oldest = timezone.now() - WAITING
     listed = islice(sources.due_candidates(settings.S3_INPUT_PREFIX), LOOKED_AT)
-    waiting = [one for one in listed if one.is_current and one.last_modified < oldest]
+    try:
+        waiting = [one for one in listed if one.is_current and one.last_modified < oldest]
+    except sources.StorageDenied as error:
+        yield REFUSED.seen(f"Listing below {settings.S3_INPUT_PREFIX}: {_code(error)}.")
+        return
     if waiting:
         since = min(one.last_modified for one in waiting)
         count = f"{len(waiting)}{' or more' if len(waiting) == LOOKED_AT else ''}"
