@@ -161,8 +161,9 @@ def connections_are_left() -> Iterator[Finding]:
 
 
 IDLERS = """
-SELECT pid, coalesce(usename, '?'), round(extract(epoch FROM clock_timestamp() - state_change) / 60) FROM pg_stat_activity
-WHERE state LIKE 'idle in transaction%%' AND state_change < clock_timestamp() - make_interval(mins => %s) ORDER BY state_change
+SELECT pid, coalesce(usename, '?'), round(extract(epoch FROM clock_timestamp() - state_change) / 60)
+FROM pg_stat_activity WHERE state LIKE 'idle in transaction%%'
+    AND state_change < clock_timestamp() - make_interval(mins => %s) ORDER BY state_change
 """
 
 
