@@ -54,7 +54,7 @@ def _indented(console: Console, text: str, style: str = "", *, sign: str = "  ")
 
 
 def _counted(well: Counter[str]) -> str:
-    return ", ".join(f"{subject} {count}" for subject, count in well.items() if count)
+    return ", ".join(f"{subject}\N{NO-BREAK SPACE}{count}" for subject, count in well.items() if count)
 
 
 def _by_kind(findings: Iterable[Finding]) -> list[tuple[Kind, list[Finding]]]:
