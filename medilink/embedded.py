@@ -144,6 +144,16 @@ def provide(
     return _start(folder, owner_lock, is_throwaway=is_throwaway, meanwhile=meanwhile)
 
 
+def join(folder: Path = RUN_FOLDER) -> list[str]:
+    """Takes the servers of a command that runs, where there is one, and starts none. What is configured nowhere."""
+    if (PROJECT / ".env").is_file():
+        environ.Env.read_env(PROJECT / ".env")
+    if _missing() and folder.is_dir():
+        with suppress(OSError, EmbeddedError):
+            _use_servers_of_owner(folder)
+    return _missing()
+
+
 def _missing() -> list[str]:
     return [name for name, signs in CONFIGURED.items() if not any(all(map(os.environ.get, sign)) for sign in signs)]
 

@@ -1,0 +1,52 @@
+"""Backups: whether they are made, and could be. That none was made for 26 hours is among the causes of alerts."""
+
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db import connection
+
+from medilink.backups import postgres
+from medilink.doctor.checks import check, is_one_machine
+from medilink.doctor.findings import Finding, Gravity, Kind
+from medilink.models import Backup
+
+UNSET = Kind(
+    "backup-unset",
+    Gravity.NOTE,
+    "Medilink makes no backup of its own",
+    "All there is are the database server's snapshots, if somebody has switched them on.",
+    "Set BACKUP_URL, or be sure of the snapshots: restore one into a new server now and then.",
+)
+FAILED = Kind(
+    "backup-failed",
+    Gravity.WARNING,
+    "The last backup went wrong",
+    "The one before it is all there is.",
+    "Make one by hand: its error is told.",
+    "manage.py backup s3://BUCKET/KEY",
+)
+PROGRAM = Kind(
+    "backup-program",
+    Gravity.ERROR,
+    "pg_dump of the server's version is not here",
+    "No backup can be made here, and none restored.",
+    "Install PostgreSQL's client programs of the server's major version. The image has those of 18.",
+)
+
+
+@check("backups", UNSET, FAILED, PROGRAM)
+def backups_are_made() -> Iterator[Finding]:
+    if not settings.BACKUP_URL:
+        if not is_one_machine():
+            yield UNSET.seen("BACKUP_URL is not set.")
+        return
+    last = Backup.objects.exclude(finished_at=None).first()
+    if last and last.error:
+        yield FAILED.seen(f"It ended with {last.error}.")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version_num')::int")
+        (version,) = cursor.fetchone()
+    try:
+        postgres.program("pg_dump", version)
+    except postgres.NoProgram as error:
+        yield PROGRAM.seen(str(error))

@@ -1,0 +1,86 @@
+"""The register of checks. A module by subject declares its own; those of a lane run one after the other."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+
+from django.conf import settings
+from django.db import transaction
+
+from medilink.doctor import opening
+from medilink.doctor.findings import KINDS, Finding, Kind
+
+# In the order in which they are told. What needs the database shares its lane, behind what looks whether it is there.
+LANES = {
+    "settings": "settings",
+    "database": "database",
+    "schedule": "database",
+    "work": "database",
+    "backups": "database",
+    "broker": "broker",
+    "storage": "storage",
+    "machine": "machine",
+    "site": "site",
+}
+NEEDS = {"database": "postgres", "broker": "valkey", "storage": "s3"}  # lanes, and what is configured for them
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    subject: str
+    kinds: tuple[Kind, ...]
+    look: Callable[[], Iterable[Finding]]
+    is_first: bool
+
+    @property
+    def lane(self) -> str:
+        return LANES[self.subject]
+
+    def findings(self) -> list[Finding]:
+        """In a transaction where it asks the database: one statement that fails spoils no other check."""
+        is_plain = self.is_first or self.lane != "database"
+        with nullcontext() if is_plain else transaction.atomic():
+            return [*self.look()]
+
+
+CHECKS: list[Check] = []
+Look = Callable[[], Iterator[Finding]]
+
+
+def check(subject: str, *kinds: Kind, is_first: bool = False) -> Callable[[Look], Look]:
+    """`is_first`: finds out whether its lane can be looked at at all; runs whatever was asked for of the lane."""
+
+    def register(look: Look) -> Look:
+        CHECKS.append(Check(look.__name__, subject, kinds, look, is_first))
+        return look
+
+    return register
+
+
+def load() -> None:
+    """Once Django is set up."""
+    for subject in LANES:
+        import_module(f"medilink.doctor.{subject}_checks")
+
+
+def chosen(only: Collection[str]) -> list[Check]:
+    """By subject or code, all where nothing is named; none of a lane that nothing is configured for."""
+    load()
+    lanes = {lane for lane, server in NEEDS.items() if server in opening.state.unconfigured}
+    asked = [one for one in CHECKS if not only or one.subject in only or any(kind.code in only for kind in one.kinds)]
+    needed = {one.lane for one in asked}
+    found = [one for one in CHECKS if one.lane not in lanes and (one in asked or (one.is_first and one.lane in needed))]
+    order = [*dict.fromkeys(LANES.values())]
+    return sorted(found, key=lambda one: (order.index(one.lane), not one.is_first))
+
+
+def is_known(name: str) -> bool:
+    load()
+    return name in LANES or name in KINDS
+
+
+def is_one_machine() -> bool:
+    """Embedded servers, for one person: there the rules for production would only be in the way."""
+    return bool(settings.EMBEDDED) and not opening.state.refusals
