@@ -9,7 +9,8 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-PUBLIC_KEY = "for-development-on-loopback-only"  # how docker-compose.yml's begins
+PUBLIC_KEY = "for-development-on-loopback-only"  # how docker-compose.yml's begins; its key of DATA_KEYS whole
+PUBLIC_PASSWORD = "medilink"  # noqa: S105  # its database's
 ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 
@@ -21,6 +22,10 @@ def weaknesses(said: Mapping[str, Any]) -> Iterator[str]:
         yield "ALLOWED_HOSTS must name the hosts that this site answers for; '*' is refused."
     if said["SECRET_KEY"].startswith(PUBLIC_KEY) and not all(map(is_loopback, said["ALLOWED_HOSTS"])):
         yield "SECRET_KEY is the one that stands in docker-compose.yml for all to read; set your own."
+    if PUBLIC_KEY.encode() in said["DATA_KEYS"].values() and not all(map(is_loopback, said["ALLOWED_HOSTS"])):
+        yield "DATA_KEYS holds the key that stands in docker-compose.yml for all to read; set your own."
+    if said["DATABASES"]["default"]["PASSWORD"] == PUBLIC_PASSWORD and not all(map(is_loopback, said["ALLOWED_HOSTS"])):
+        yield "The database's password is the one that stands in docker-compose.yml for all to read; set your own."
     if "*" in said["CORS_ALLOWED_ORIGINS"]:
         yield "CORS_ALLOWED_ORIGINS must name each site, as https://app.example.org; '*' is refused."
     if said["HTTPS_ONLY"]:
