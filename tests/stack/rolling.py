@@ -35,7 +35,8 @@ class Rolled:
 
     def told(self) -> str:
         lines = [
-            f"{self.restarts} restarts under {sum(self.statuses.values())} requests: {self.statuses}; errors {self.errors}",
+            f"{self.restarts} restarts under {sum(self.statuses.values())} requests: {self.statuses}",
+            f"errors: {self.errors or 'none'}",
             f"p50/p95/max steady {_told(self.steady)}, during the restarts {_told(self.during)}",
             "seconds to stop: " + ", ".join(f"{kind} {max(took):.1f} at most" for kind, took in self.stops.items()),
             f"{self.batches} batches loaded meanwhile; wrong: {self.wrong or 'nothing'}",
