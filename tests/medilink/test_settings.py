@@ -128,8 +128,13 @@ def test_what_compose_starts_with_is_enough_for_loopback(settings_with):
 
 def test_what_compose_starts_with_is_refused_in_production(settings_with):
     own = {}
-    for name, value in (("SECRET_KEY", STRONG), ("DATA_KEYS", PRODUCTION["DATA_KEYS"]), ("POSTGRES_PASSWORD", "own")):
-        with pytest.raises(ImproperlyConfigured, match="for all to read"):
+    for name, value, told in (
+        ("SECRET_KEY", STRONG, "SECRET_KEY is the one"),
+        ("DATA_KEYS", PRODUCTION["DATA_KEYS"], "of DATA_KEYS is the one"),
+        ("POSTGRES_PASSWORD", "own", "password is the one"),
+        ("AWS_ENDPOINT_URL_S3", "", "keeps nothing"),
+    ):
+        with pytest.raises(ImproperlyConfigured, match=told):
             settings_with(**_of_compose({"SITE_HOST": "medilink.example"} | own))
         own[name] = value
     read = settings_with(**_of_compose({"SITE_HOST": "medilink.example"} | own))

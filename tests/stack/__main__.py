@@ -35,9 +35,7 @@ def main() -> int:
             print(rolled.told())
             return 1 if rolled.errors or rolled.wrong else 0
         if said.stay:
-            print(
-                f"https://{production.HOST}:{stack.port} at 127.0.0.1, trusted by {stack.authority}; logs: {stack.folder}"
-            )
+            print(f"https://{production.HOST}:{stack.port} at 127.0.0.1, trusted by {stack.authority}")
             signal.pause()
     except KeyboardInterrupt:
         pass
