@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from tests.lab import invariants
 from tests.lab.cluster import eventually
 from tests.lab.crowds import many_files
+from tests.stack import smoke
 from tests.stack.compose import PROJECT
 from tests.stack.production import HOST, Stack
 
@@ -60,6 +61,8 @@ def restart_each(
         began = time.time()
         before = {row[0] for row in stack.sql("SELECT id FROM ingest_batches")}
         stack.deliver(delivered)
+        site = smoke.authorised(stack)
+        assert site.post("/api/batches", {}, **site.named).status in (202, 409)  # or it is watched already
         stops: dict[str, list[float]] = {"web": [], "worker": [], "beat": []}
         for _ in range(rounds):
             for name in _order(stack):
