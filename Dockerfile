@@ -13,7 +13,9 @@ COPY pyproject.toml requirements.lock ./
 # Without the extras: neither embedded servers nor tests; the lock says which versions, and their hashes.
 RUN uv venv --quiet /opt/venv \
     && uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode --require-hashes \
-        -r pyproject.toml -c requirements.lock
+        -r pyproject.toml -c requirements.lock \
+    && find /opt/venv/lib/python3.11/site-packages/pandas /opt/venv/lib/python3.11/site-packages/numpy \
+        -type d -name tests -prune -exec rm -r {} +
 COPY . .
 RUN /opt/venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
     && /opt/venv/bin/python -m compileall -q .

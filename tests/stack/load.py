@@ -41,14 +41,14 @@ class Load:
         try:
             if is_write:
                 told = {
-                    "name": f"Load {number}",
+                    "name": f"Load {self.orders['run']}-{number}",
                     "state": "KANO",
                     "lga": "Dala",
                     "type": "Clinic",
                     "lat": None,
                     "lon": None,
                 }
-                answer = site.post("/api/facilities", told, Idempotency_Key=f"load-{number}", **named)
+                answer = site.post("/api/facilities", told, Idempotency_Key=told["name"].replace(" ", "-"), **named)
             else:
                 answer = site.get(READS[number % len(READS)], **named)
         except Exception as error:

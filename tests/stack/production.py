@@ -52,6 +52,7 @@ class Stack(Outside):
         self.webs, self.workers, self.bucket = webs, workers, "medilink"
         self.database_name = "medilink"
         self.earlier: dict[str, bytes] = {}
+        self._loads = 0
         try:
             self._start_servers()
             self.variables = self._variables() | settings
@@ -327,6 +328,17 @@ class Stack(Outside):
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def next_load(self) -> int:
+        """Its number: what each load writes has names of its own."""
+        self._loads += 1
+        return self._loads
+
+    def kill(self, name: str) -> None:
+        """As a crash would, with all its processes; it is not started again."""
+        process = self._ours.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     def close(self) -> None:
         for process in [*self._ours.values()]:

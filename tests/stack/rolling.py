@@ -8,7 +8,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.lab import invariants
@@ -18,7 +19,7 @@ from tests.stack import smoke
 from tests.stack.compose import PROJECT
 from tests.stack.production import HOST, Stack
 
-SETTLING = 8.0
+WARMING, SETTLED = 8.0, 15.0
 
 
 @dataclass
@@ -51,39 +52,69 @@ def _told(times: list[float]) -> str:
     return "/".join(f"{took * 1000:.0f}" for took in at) + " ms"
 
 
+@dataclass
+class Seen:
+    """By the callers of `under_load`, once it is over; times are (when it began, how long it took)."""
+
+    statuses: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    times: list[tuple[float, float]] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def under_load(stack: Stack, callers: int = 8) -> Iterator[Seen]:
+    """Meanwhile programs read and write through the proxy, each request and its answer counted."""
+    seen = Seen()
+    load = subprocess.Popen(
+        [sys.executable, "-m", "tests.stack.load"],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    orders = {"host": HOST, "port": stack.port, "authority": str(stack.authority), "token": stack.token}
+    try:
+        load.stdin.write(json.dumps(orders | {"callers": callers, "pause": 0.15, "run": stack.next_load()}) + "\n")
+        load.stdin.flush()
+        yield seen
+        out, _ = load.communicate(timeout=120)
+        vars(seen).update(json.loads(out))
+    finally:
+        load.kill()
+        load.wait()
+
+
 def restart_each(
     stack: Stack, *, rounds: int, files: int, callers: int = 8, say: Callable[[str], None] = lambda _: None
 ) -> Rolled:
     delivered = many_files(9, folders=max(files // 3, 1), people=40)
-    load = _begin_load(stack, callers)
-    try:
-        time.sleep(SETTLING)  # measured without a restart, for comparison
+    before = {row[0] for row in stack.sql("SELECT id FROM ingest_batches")}
+    stops: dict[str, list[float]] = {"web": [], "worker": [], "beat": []}
+    with under_load(stack, callers) as seen:
+        time.sleep(WARMING)
+        steady = time.time()
+        time.sleep(SETTLED)  # measured without a restart, for comparison
         began = time.time()
-        before = {row[0] for row in stack.sql("SELECT id FROM ingest_batches")}
         stack.deliver(delivered)
         site = smoke.authorised(stack)
         assert site.post("/api/batches", {}, **site.named).status in (202, 409)  # or it is watched already
-        stops: dict[str, list[float]] = {"web": [], "worker": [], "beat": []}
         for _ in range(rounds):
             for name in _order(stack):
                 _restart(stack, name, stops)
                 say(f"{name} restarted, stopped in {stops[name.rstrip('0123456789')][-1]:.1f} s")
         ended = time.time()
-    finally:
-        out, _ = load.communicate(timeout=60)
-    seen = json.loads(out)
     _await_loaded(stack, delivered)
-    rolled = Rolled(
-        statuses=seen["statuses"],
-        errors=seen["errors"],
-        steady=[took for at, took in seen["times"] if at < began],
-        during=[took for at, took in seen["times"] if began <= at < ended],
+    return Rolled(
+        statuses=seen.statuses,
+        errors=seen.errors,
+        steady=[took for at, took in seen.times if steady <= at < began],
+        during=[took for at, took in seen.times if began <= at < ended],
         stops=stops,
         batches=len({row[0] for row in stack.sql("SELECT id FROM ingest_batches")} - before),
         restarts=sum(map(len, stops.values())),
+        wrong=wrong(stack, seen.made),
     )
-    rolled.wrong = _wrong(stack, seen["made"])
-    return rolled
 
 
 def _order(stack: Stack) -> list[str]:
@@ -104,26 +135,12 @@ def _restart(stack: Stack, name: str, stops: dict[str, list[float]]) -> None:
         stack.start_beat()
 
 
-def _begin_load(stack: Stack, callers: int) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.stack.load"],
-        cwd=PROJECT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    orders = {"host": HOST, "port": stack.port, "authority": str(stack.authority), "token": stack.token}
-    process.stdin.write(json.dumps(orders | {"callers": callers, "pause": 0.15}) + "\n")
-    process.stdin.flush()
-    return process
-
-
 def _await_loaded(stack: Stack, delivered: dict[str, bytes]) -> None:
     eventually(lambda: delivered.keys() <= stack.statuses().keys() and stack.is_settled(), patience=300, every=0.5)
     eventually(lambda: {*stack.statuses().values()} == {"archived"}, patience=120, every=0.5)
 
 
-def _wrong(stack: Stack, made: list[str]) -> list[str]:
+def wrong(stack: Stack, made: list[str]) -> list[str]:
     """Of the night: each file once, each row accounted for. Of the writes: what was answered is there, and once."""
     stored = dict(stack.sql("SELECT name, count(*) FROM facilities WHERE name LIKE 'Load %%' GROUP BY name"))
     attempts = stack.sql("SELECT object_key, attempts FROM ingest_batches WHERE attempts > 1")

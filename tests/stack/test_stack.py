@@ -1,7 +1,10 @@
 """The production stack without embedded parts, started whole: drills, since each takes minutes."""
 
+import time
+
 import pytest
 
+from tests.lab.cluster import eventually
 from tests.stack import production, rolling, smoke
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(1200)]
@@ -26,3 +29,16 @@ def test_each_is_restarted_under_load_and_nobody_notices(stack):
     print(rolled.told())
     assert rolled.errors == {}
     assert rolled.wrong == []
+
+
+def test_a_web_that_crashes_is_not_noticed_by_who_reads_or_names_a_key(stack):
+    with rolling.under_load(stack) as seen:
+        for _ in range(2):
+            time.sleep(3)  # how long they are under load before it happens
+            stack.kill("web2")
+            time.sleep(3)
+            stack.start_web(2)
+            eventually(lambda: stack.is_ready(2), patience=120)
+    assert seen.errors == {}
+    assert len(seen.times) > 100
+    assert rolling.wrong(stack, seen.made) == []
