@@ -52,7 +52,7 @@ class Stack(Outside):
         self.webs, self.workers, self.bucket = webs, workers, "medilink"
         self.database_name = "medilink"
         self.earlier: dict[str, bytes] = {}
-        self._loads = 0
+        self._loads, self._sites = 0, list[Site]()
         try:
             self._start_servers()
             self.variables = self._variables() | settings
@@ -324,7 +324,9 @@ class Stack(Outside):
         super().deliver(files)
 
     def site(self) -> Site:
-        return Site(HOST, self.port, self.authority)
+        """A new caller; its connection is closed with the stack."""
+        self._sites.append(Site(HOST, self.port, self.authority))
+        return self._sites[-1]
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -341,6 +343,8 @@ class Stack(Outside):
         process.wait()
 
     def close(self) -> None:
+        for site in self._sites:
+            site.close()
         for process in [*self._ours.values()]:
             process.terminate()
         for process in [*self._ours.values(), *reversed(self._servers)]:
