@@ -53,12 +53,17 @@ def test_each_service_is_hardened_and_limited(file):
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert {"/tmp"} <= {*service["tmpfs"]}, name
+        assert "/tmp:size=128m" in service["tmpfs"] or name == "worker", name
         assert service["pids_limit"], name
         assert service["mem_limit"], name
         assert float(service["cpus"]), name
         assert {"max-size", "max-file"} <= service["logging"]["options"].keys(), name
         assert service["restart"] == ("no" if name == "migrate" else "unless-stopped"), name
+
+
+def test_a_nights_files_pass_through_a_workers_disk_not_its_memory(file):
+    assert file["services"]["worker"]["tmpfs"] == []
+    assert "/tmp" in file["services"]["worker"]["volumes"]
 
 
 def test_nothing_is_open_to_other_machines_but_the_proxy(file):
