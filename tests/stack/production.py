@@ -29,7 +29,6 @@ from tests.stack.client import Site, plain
 HOST = "medilink.test"
 NEEDED = {"redis-server": "Debian's redis-server", "stunnel4": "Debian's stunnel4"}
 IN_IMAGE = ("medilink", "analytics", "ingestion", "clinical", "manage.py", "pyproject.toml")
-NOBODYS = "127.0.0.1/32"  # whose X-Forwarded-For the drill's proxy would believe
 
 
 def missing() -> list[str]:
