@@ -23,6 +23,7 @@ lint: .venv/synced
 	.venv/bin/python -m bandit -q -ll -c pyproject.toml -r medilink analytics ingestion clinical
 	git ls-files | grep -vE '^requirements.lock$$|/alpine.js$$|/echarts.common.min.js$$|vendor/README.md$$' | xargs .venv/bin/detect-secrets-hook --no-verify \
 		--disable-plugin KeywordDetector --exclude-lines ':password@'
+	.venv/bin/hadolint Dockerfile
 	.venv/bin/python manage.py makemigrations --check --dry-run
 	.venv/bin/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 

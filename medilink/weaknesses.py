@@ -9,7 +9,9 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-PUBLIC_KEY = "for-development-on-loopback-only"  # how docker-compose.yml's begins
+PUBLIC_KEY = "for-development-on-loopback-only"  # how docker-compose.yml's begins; its key of DATA_KEYS whole
+FORGETFUL_STORE = "http://s3:5000"
+PUBLIC_PASSWORD = "medilink"  # noqa: S105  # its database's
 ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 
@@ -19,12 +21,25 @@ def weaknesses(said: Mapping[str, Any]) -> Iterator[str]:
         yield "DEBUG is for the embedded mode only: error pages would show patients' data."
     if "*" in said["ALLOWED_HOSTS"]:
         yield "ALLOWED_HOSTS must name the hosts that this site answers for; '*' is refused."
-    if said["SECRET_KEY"].startswith(PUBLIC_KEY) and not all(map(is_loopback, said["ALLOWED_HOSTS"])):
-        yield "SECRET_KEY is the one that stands in docker-compose.yml for all to read; set your own."
+    if not all(map(is_loopback, said["ALLOWED_HOSTS"])):
+        yield from _left_from_compose(said)
     if "*" in said["CORS_ALLOWED_ORIGINS"]:
         yield "CORS_ALLOWED_ORIGINS must name each site, as https://app.example.org; '*' is refused."
     if said["HTTPS_ONLY"]:
         yield from _in_the_clear(said)
+
+
+def _left_from_compose(said: Mapping[str, Any]) -> Iterator[str]:
+    """What stands in docker-compose.yml for all to read, where not only this machine is served."""
+    own = "is the one that stands in docker-compose.yml for all to read; set your own."
+    if said["SECRET_KEY"].startswith(PUBLIC_KEY):
+        yield f"SECRET_KEY {own}"
+    if PUBLIC_KEY.encode() in said["DATA_KEYS"].values():
+        yield f"A key of DATA_KEYS {own}"
+    if said["DATABASES"]["default"]["PASSWORD"] == PUBLIC_PASSWORD:
+        yield f"The database's password {own}"
+    if said["S3_ENDPOINT_URL"] == FORGETFUL_STORE:
+        yield "AWS_ENDPOINT_URL_S3 is compose's stand-in, which keeps nothing; set it empty for AWS, or your own."
 
 
 def _in_the_clear(said: Mapping[str, Any]) -> Iterator[str]:

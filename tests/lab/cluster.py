@@ -39,7 +39,64 @@ def eventually(is_true: Callable[[], Any], patience: float = PATIENCE, every: fl
     return found
 
 
-class Cluster:
+class Outside:
+    """What a deployment looks like from outside: its database, its bucket, its queue. Whoever has one says where."""
+
+    s3: Any
+    bucket: str
+    database_name: str
+
+    def _connect(self, name: str) -> Any:
+        raise NotImplementedError
+
+    def valkey(self) -> Any:
+        raise NotImplementedError
+
+    def waiting_messages(self) -> int:
+        """In the queue. Those of workers that were killed come again after hours, and find nothing to do."""
+        return int(self.valkey().llen("celery"))
+
+    def deliver(self, files: dict[str, str | bytes]) -> None:
+        for name, text in files.items():
+            body = text if isinstance(text, bytes) else text.encode()
+            self.s3.put_object(Bucket=self.bucket, Key=INPUT + name, Body=body)
+
+    def objects(self, prefix: str = "") -> dict[str, bytes]:
+        """Every object's bytes by its key."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+        return {key: self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
+
+    def sql(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with self.session() as cursor:
+            cursor.execute(query, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def session(self, name: str | None = None) -> Iterator[Any]:
+        """A cursor past the wire, each statement for itself."""
+        connection = self._connect(name or self.database_name)
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def statuses(self) -> dict[str, str]:
+        """What became of each object, by the name that it was delivered under."""
+        rows = self.sql("SELECT object_key, status FROM ingest_batches WHERE parent_id IS NULL ORDER BY id")
+        return {key.removeprefix(INPUT): status for key, status in rows}
+
+    def is_settled(self) -> bool:
+        """That nothing is left to do, and there was something."""
+        (counted,) = self.sql(
+            "SELECT count(*), count(*) FILTER (WHERE status IN ('discovered', 'loading', 'loaded')) FROM ingest_batches"
+        )
+        return counted[0] > 0 and counted[1] == 0
+
+
+class Cluster(Outside):
     """Servers for one session; `fresh()` gives each test an empty, migrated database, broker and bucket."""
 
     def __init__(self, like: str = "") -> None:
@@ -220,10 +277,6 @@ class Cluster:
         with Celery(broker=broker, set_as_current=False) as app:
             app.send_task(task, arguments)
 
-    def waiting_messages(self) -> int:
-        """In the queue. Those of workers that were killed come again after hours, and find nothing to do."""
-        return int(self.valkey().llen("celery"))
-
     def await_log(self, name: str, text: str) -> None:
         eventually(lambda: text in self.log(name))
 
@@ -244,48 +297,8 @@ class Cluster:
         for name in [*self._processes]:
             self.kill(name)
 
-    # --- What it looks like from outside
-
-    def deliver(self, files: dict[str, str | bytes]) -> None:
-        for name, text in files.items():
-            body = text if isinstance(text, bytes) else text.encode()
-            self.s3.put_object(Bucket=self.bucket, Key=INPUT + name, Body=body)
-
-    def objects(self, prefix: str = "") -> dict[str, bytes]:
-        """Every object's bytes by its key."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        return {key: self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
-
-    def sql(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        with self.session() as cursor:
-            cursor.execute(query, parameters or None)
-            return cursor.fetchall() if cursor.description else []
-
-    @contextmanager
-    def session(self, name: str | None = None) -> Iterator[Any]:
-        """A cursor past the wire, each statement for itself."""
-        connection = psycopg2.connect(
-            host=str(self._servers.socket_folder), user="medilink", dbname=name or self.database_name
-        )
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                yield cursor
-        finally:
-            connection.close()
-
-    def statuses(self) -> dict[str, str]:
-        """What became of each object, by the name that it was delivered under."""
-        rows = self.sql("SELECT object_key, status FROM ingest_batches WHERE parent_id IS NULL ORDER BY id")
-        return {key.removeprefix(INPUT): status for key, status in rows}
-
-    def is_settled(self) -> bool:
-        """That nothing is left to do, and there was something."""
-        (counted,) = self.sql(
-            "SELECT count(*), count(*) FILTER (WHERE status IN ('discovered', 'loading', 'loaded')) FROM ingest_batches"
-        )
-        return counted[0] > 0 and counted[1] == 0
+    def _connect(self, name: str) -> Any:
+        return psycopg2.connect(host=str(self._servers.socket_folder), user="medilink", dbname=name)
 
     def lose_database(self) -> None:
         """The bucket stays; in place of the database there is an empty one."""

@@ -5,7 +5,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
+
+from tests.stack import compose
 
 PROJECT = Path(__file__).resolve().parents[2]
 INTERNAL = {"DEBUG_FAILPOINTS", "MEDILINK_EMBEDDED"}  # set by medilink/embedded.py, by nobody else
@@ -13,7 +14,7 @@ INTERNAL = {"DEBUG_FAILPOINTS", "MEDILINK_EMBEDDED"}  # set by medilink/embedded
 
 @pytest.fixture
 def services():
-    return yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
+    return compose.read({})["services"]
 
 
 def example_names():

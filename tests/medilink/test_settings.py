@@ -1,14 +1,14 @@
 import base64
 import os
-import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from django.core.exceptions import ImproperlyConfigured
+
+from tests.stack import compose
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = PROJECT / "medilink" / "settings.py"
@@ -36,6 +36,8 @@ CONFIGURING = (
     "AWS_ENDPOINT_URL_S3",
     "ALERT_WEBHOOK_URL",
     "PGSSLMODE",
+    "NUM_PROXIES",
+    "SITE_URL",
 )
 
 
@@ -120,11 +122,29 @@ def test_another_machines_database_is_reached_encrypted(settings_with, variables
 
 
 def test_what_compose_starts_with_is_enough_for_loopback(settings_with):
-    services = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
-    given = {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in services["web"]["environment"].items()}
-    assert not settings_with(**given)["HTTPS_ONLY"]
-    with pytest.raises(ImproperlyConfigured, match="for all to read"):
-        settings_with(**given | {"ALLOWED_HOSTS": "medilink.example"})
+    assert not settings_with(**_of_compose({}))["HTTPS_ONLY"]
+    assert settings_with(**_of_compose({"SITE_HOST": "localhost"}))["HTTPS_ONLY"]
+
+
+def test_what_compose_starts_with_is_refused_in_production(settings_with):
+    own = {}
+    for name, value, told in (
+        ("SECRET_KEY", STRONG, "SECRET_KEY is the one"),
+        ("DATA_KEYS", PRODUCTION["DATA_KEYS"], "of DATA_KEYS is the one"),
+        ("POSTGRES_PASSWORD", "own", "password is the one"),
+        ("AWS_ENDPOINT_URL_S3", "", "keeps nothing"),
+    ):
+        with pytest.raises(ImproperlyConfigured, match=told):
+            settings_with(**_of_compose({"SITE_HOST": "medilink.example"} | own))
+        own[name] = value
+    read = settings_with(**_of_compose({"SITE_HOST": "medilink.example"} | own))
+    assert (read["ALLOWED_HOSTS"], read["NUM_PROXIES"], read["SITE_URL"]) == (
+        ["medilink.example"], 1, "https://medilink.example"
+    )  # fmt: skip
+
+
+def _of_compose(variables):
+    return compose.read(variables)["services"]["web"]["environment"]
 
 
 def test_the_checks_for_deployment_find_nothing():
