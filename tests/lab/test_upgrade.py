@@ -1,0 +1,151 @@
+"""A new release beside the one before: it migrates while people work, and both are right on its schema. F59.
+
+python -m pytest -m drill tests/lab/test_upgrade.py -s         MEDILINK_PREVIOUS=COMMIT, MEDILINK_DRILL_PATIENTS=100000
+"""
+
+import os
+import time
+
+import pytest
+import requests
+
+from tests import bench_load
+from tests.deliveries import DIGESTS
+from tests.lab import invariants, load, releases
+from tests.lab.cluster import eventually
+from tests.lab.crowds import many_files
+
+DAY = "2026-11-20"
+PATIENTS = int(os.environ.get("MEDILINK_DRILL_PATIENTS", "100000"))  # each with two visits and three records
+MAKE_USER = """
+from clinical import logins
+logins.create_user("boss", is_superuser=True, password="rolling-Along-2026")
+print(logins.issue_token("boss", 1))
+"""
+LISTS = (
+    *("facilities", "patients", "medical-records", "triage-visits", "batches", "rejected-rows"),
+    *("analytics/triage-trends", "analytics/facility-stats"),
+)
+
+
+@pytest.fixture
+def old(cluster, tmp_path):
+    """The cluster as the release before runs it, which has migrated its database."""
+    return _migrated(cluster, tmp_path / "old", changes=1)
+
+
+def _migrated(cluster, folder, *, changes):
+    releases.check_out(releases.before(changes), folder)
+    cluster.empty()
+    old = cluster.running(folder)
+    old.run("migrate", "-v0", check=True)
+    return old
+
+
+def digest(cluster):
+    """As invariants.digest, reckoned by the database."""
+    return [cluster.sql(f"SELECT count(*), md5(string_agg(t::text, chr(10))) FROM ({query}) t") for query in DIGESTS]
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(1800)
+def test_nobody_waits_for_a_second_while_it_migrates_and_loads_go_on(cluster, tmp_path):
+    """The last ten changes of the schema at once, on tables with rows, in the midst of a load and of readers."""
+    old = _migrated(cluster, tmp_path / "old", changes=10)
+    missing = releases.migrations(cluster.project) - releases.migrations(old.project)
+    delivered = big_files(tmp_path / "first")
+    cluster.deliver(delivered)
+    assert old.ingest() in load.ACCEPTED
+    old.run("refresh_marts", check=True)
+    with load.at_work(old) as seen:
+        eventually(lambda: seen.loads)
+        begun = time.monotonic()
+        migrated = cluster.run("migrate")
+        seconds, done = time.monotonic() - begun, len(seen.loads)
+        eventually(lambda: len(seen.loads) > done + 1)
+    print(
+        f"\n{len(missing)} migrations in {seconds:.1f} s beside {seen.asked:,} questions and {len(seen.loads)} loads; "
+        f"held up {migrated.stderr.count('Once more')} times. The longest wait for a lock {seen.waited:.2f} s "
+        f"({seen.for_what!r}), the slowest answer {seen.slowest:.2f} s"
+    )
+    assert migrated.returncode == 0, migrated.stderr
+    assert {*seen.loads} <= {*load.ACCEPTED}
+    assert seen.errors == []
+    assert seen.waited < 1
+    assert invariants.violations_at_rest(cluster, delivered | seen.files) == []
+    found = digest(cluster)
+    cluster.lose_database()
+    assert cluster.run("backfill", "--archive").returncode in load.ACCEPTED
+    assert digest(cluster) == found
+
+
+def big_files(folder):
+    bench_load.generate(folder, bench_load.Shape.of(PATIENTS))
+    return {f"{path.stem}-{DAY}.csv": path.read_bytes() for path in folder.glob("*.csv")}
+
+
+@pytest.mark.drill
+def test_old_and_new_are_both_right_on_the_new_schema(cluster, old):
+    """Both sites answer and take rows, both workers load one night, both make the marts; the numbers are as of one."""
+    sites = {name: _site(runs, name) for name, runs in (("old", old), ("new", cluster))}
+    eventually(lambda: invariants.status_of(f"{sites['old']}/readyz") == 200)
+    eventually(lambda: invariants.status_of(f"{sites['new']}/readyz") == 503)  # it lacks its migrations
+    cluster.run("migrate", check=True)
+    eventually(lambda: invariants.status_of(f"{sites['new']}/readyz") == 200)
+    assert invariants.status_of(f"{sites['old']}/readyz") == 200  # it has all of its own
+    files = many_files(5, folders=13)
+    cluster.deliver(files)
+    old.worker("old-worker", concurrency=1)
+    cluster.worker("new-worker", concurrency=1)
+    cluster.queue("medilink.tasks.nightly")
+    invariants.await_rest(cluster)
+    eventually(lambda: invariants.violations_at_rest(cluster, files) == [])
+    loaded_by = {name: cluster.log(name).count("ingest_batch") for name in ("old-worker", "new-worker")}
+    assert all(loaded_by.values()), loaded_by
+    for runs in (old, cluster):
+        assert runs.run("refresh_marts", "--force").returncode == 0
+    assert invariants.marts_are_honest(cluster) == []
+    token = cluster.run("shell", "-v0", "-c", MAKE_USER, check=True).stdout.split()[-1]
+    answers = {name: [_get(site, page, token).json() for page in LISTS] for name, site in sites.items()}
+    assert [page["count"] for page in answers["old"]] == [page["count"] for page in answers["new"]]
+    for writes, reads in (("old", "new"), ("new", "old")):
+        made = _post(sites[writes], token, f"Clinic of the {writes}")
+        assert _get(sites[reads], f"facilities/{made['id']}", token).json()["name"] == made["name"]
+    as_of_two = digest(cluster)
+    assert "Traceback" not in "".join(cluster.log(name) for name in ("old", "new", "old-worker", "new-worker"))
+    cluster.fresh()
+    cluster.deliver(files)
+    assert cluster.ingest() in load.ACCEPTED
+    [(facilities, _)], *rest = digest(cluster)
+    assert (rest, facilities + 2) == (as_of_two[1:], as_of_two[0][0][0])
+
+
+def _site(runs, name):
+    port = runs.free_port()
+    runs.start(name, *runs.site(port))
+    return f"http://127.0.0.1:{port}"
+
+
+def _get(site, page, token):
+    answer = requests.get(f"{site}/api/{page}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert answer.status_code == 200, (page, answer.text)
+    return answer
+
+
+def _post(site, token, name):
+    body = {"name": name, "state": "KANO", "lga": "Dala", "type": "Clinic"}
+    answer = requests.post(
+        f"{site}/api/facilities", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30
+    )
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+@pytest.mark.drill
+def test_two_hosts_that_migrate_at_once_are_both_done(cluster):
+    cluster.empty()
+    for name in ("one", "two"):
+        cluster.start(name, "manage.py", "migrate", "-v0")
+    assert [cluster.wait("one", 300), cluster.wait("two", 300)] == [0, 0]
+    assert "Another process migrates this database" in cluster.log("one") + cluster.log("two")
+    assert cluster.run("migrate", "--check").returncode == 0
