@@ -31,7 +31,7 @@ RULES = {
     "column without default": "the release before does not fill it; make it nullable or give it a db_default",
     "rewrite": "writes the table anew under a lock; add a nullable column and fill it in batches",
     "type": "writes the table anew under a lock; add a column of the new type, fill it, and switch in the next release",
-    "not null": "reads the table under a lock; a CHECK (… IS NOT NULL) NOT VALID, validated in a migration before",
+    "not null": "reads the table under a lock; first CHECK (… IS NOT NULL) NOT VALID, validated in a migration",
     "constraint": "reads the table under a lock; NOT VALID, and VALIDATE CONSTRAINT in a migration of its own",
     "validated at once": "VALIDATE in the transaction that adds the constraint keeps its lock; a migration of its own",
     "unique": "builds an index under a lock; CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT … USING INDEX",
@@ -41,7 +41,7 @@ RULES = {
     "gone": "the release before still uses it; stop using it, and take it away a release later",
     "rows": "keeps its rows locked until the end; RunPython in batches, in a migration that is not atomic",
     "python beside tables": "the table stays locked while it runs; a migration of its own",
-    "python in one piece": "one transaction keeps all its rows locked; atomic = False, and a transaction for each batch",
+    "python in one piece": "one transaction keeps all its rows locked; atomic = False, a transaction for each batch",
     "whole table": "keeps everybody out of the table",
     "fill": "the mart is filled while a table is locked; WITH NO DATA, or a migration of its own",
 }

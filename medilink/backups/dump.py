@@ -16,6 +16,8 @@ from typing import IO, Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from analytics import bi
+from clinical import row_security
 from medilink.backups import places, postgres, sealed
 from medilink.backups.digests import digests
 from medilink.models import Backup
@@ -26,9 +28,11 @@ Tell = Callable[[int], None]  # bytes so far
 
 # Roles are the cluster's, not the database's: policies and grants name them, and a restore needs them before.
 ROLES = """
-SELECT DISTINCT r.rolname FROM pg_policy p CROSS JOIN unnest(p.polroles) AS of (oid) JOIN pg_roles r ON r.oid = of.oid
+SELECT r.rolname FROM pg_policy p CROSS JOIN unnest(p.polroles) AS of (oid) JOIN pg_roles r ON r.oid = of.oid
+UNION SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)
 ORDER BY 1
 """
+OURS = (row_security.ROLE, bi.ROLE)  # that somebody logs in as
 
 
 class Broken(Exception):
@@ -54,7 +58,7 @@ def _stream() -> Iterator[bytes]:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SELECT pg_export_snapshot(), current_setting('server_version_num')::int")
         snapshot, version = cursor.fetchone()
-        cursor.execute(ROLES)
+        cursor.execute(ROLES, [[*OURS]])
         roles = [name for (name,) in cursor.fetchall()]
         program = postgres.program("pg_dump", version)
         about = {
