@@ -15,7 +15,9 @@ from tests.lab import invariants, load, releases
 from tests.lab.cluster import eventually
 from tests.lab.crowds import many_files
 
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(1800)]
 DAY = "2026-11-20"
+LONG = 300.0
 PATIENTS = int(os.environ.get("MEDILINK_DRILL_PATIENTS", "100000"))  # each with two visits and three records
 MAKE_USER = """
 from clinical import logins
@@ -47,8 +49,6 @@ def digest(cluster):
     return [cluster.sql(f"SELECT count(*), md5(string_agg(t::text, chr(10))) FROM ({query}) t") for query in DIGESTS]
 
 
-@pytest.mark.drill
-@pytest.mark.timeout(1800)
 def test_nobody_waits_for_a_second_while_it_migrates_and_loads_go_on(cluster, tmp_path):
     """The last ten changes of the schema at once, on tables with rows, in the midst of a load and of readers."""
     old = _migrated(cluster, tmp_path / "old", changes=10)
@@ -58,11 +58,11 @@ def test_nobody_waits_for_a_second_while_it_migrates_and_loads_go_on(cluster, tm
     assert old.ingest() in load.ACCEPTED
     old.run("refresh_marts", check=True)
     with load.at_work(old) as seen:
-        eventually(lambda: seen.loads)
+        eventually(lambda: seen.loads, LONG)
         begun = time.monotonic()
         migrated = cluster.run("migrate")
         seconds, done = time.monotonic() - begun, len(seen.loads)
-        eventually(lambda: len(seen.loads) > done + 1)
+        eventually(lambda: len(seen.loads) > done + 1, LONG)
     print(
         f"\n{len(missing)} migrations in {seconds:.1f} s beside {seen.asked:,} questions and {len(seen.loads)} loads; "
         f"held up {migrated.stderr.count('Once more')} times. The longest wait for a lock {seen.waited:.2f} s "
@@ -84,7 +84,6 @@ def big_files(folder):
     return {f"{path.stem}-{DAY}.csv": path.read_bytes() for path in folder.glob("*.csv")}
 
 
-@pytest.mark.drill
 def test_old_and_new_are_both_right_on_the_new_schema(cluster, old):
     """Both sites answer and take rows, both workers load one night, both make the marts; the numbers are as of one."""
     sites = {name: _site(runs, name) for name, runs in (("old", old), ("new", cluster))}
@@ -95,13 +94,13 @@ def test_old_and_new_are_both_right_on_the_new_schema(cluster, old):
     assert invariants.status_of(f"{sites['old']}/readyz") == 200  # it has all of its own
     files = many_files(5, folders=13)
     cluster.deliver(files)
-    old.worker("old-worker", concurrency=1)
-    cluster.worker("new-worker", concurrency=1)
+    for name, runs in (("old-worker", old), ("new-worker", cluster)):
+        runs.worker(name, concurrency=1)
+        runs.await_log(name, "ready.")
     cluster.queue("medilink.tasks.nightly")
     invariants.await_rest(cluster)
     eventually(lambda: invariants.violations_at_rest(cluster, files) == [])
-    loaded_by = {name: cluster.log(name).count("ingest_batch") for name in ("old-worker", "new-worker")}
-    assert all(loaded_by.values()), loaded_by
+    assert all(" succeeded in " in cluster.log(name) for name in ("old-worker", "new-worker"))
     for runs in (old, cluster):
         assert runs.run("refresh_marts", "--force").returncode == 0
     assert invariants.marts_are_honest(cluster) == []
@@ -141,7 +140,6 @@ def _post(site, token, name):
     return answer.json()
 
 
-@pytest.mark.drill
 def test_two_hosts_that_migrate_at_once_are_both_done(cluster):
     cluster.empty()
     for name in ("one", "two"):
