@@ -88,7 +88,10 @@ def _load(cluster: Cluster, seen: Seen, is_over: threading.Event) -> None:
     number = 0
     while not is_over.is_set():
         number += 1
-        files = {f"n{number}/{name}": body for name, body in many_files(number, folders=3, people=300).items()}
+        files = {  # clinics and patients of their own, so that it does not matter which are loaded first
+            f"n{number}/{name}": body.replace(b"Clinic ", b"Clinic %d-" % number)
+            for name, body in many_files(number, folders=3, people=300).items()
+        }
         cluster.deliver(files)
         seen.files |= files
         seen.loads.append(cluster.ingest())
