@@ -98,13 +98,14 @@ def limit_waits(connection: BaseDatabaseWrapper, *, is_atomic: bool) -> None:
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", [str(WAIT_MS if is_atomic else 0)])
 
 
-def insist(step: Callable[[], None], connection: BaseDatabaseWrapper, tell: Tell, patience: float = PATIENCE) -> None:
+def insist(step: Callable[[], object], connection: BaseDatabaseWrapper, tell: Tell, patience: float = PATIENCE) -> None:
     """Does it again while a lock is all that is in the way. Raises HeldUp, and whatever else went wrong."""
     deadline = time.monotonic() + patience
     while True:
         _drop_what_broke_off(connection)
         try:
-            return step()
+            step()
+            return
         except Error as error:
             why = HELD_UP.get(sqlstate(error))
             if why is None:

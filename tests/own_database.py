@@ -21,6 +21,7 @@ def provide(keep: Path | None = None, *, is_durable: bool = False, **environment
     os.environ |= {"DJANGO_SETTINGS_MODULE": "medilink.settings"} | nowhere | environment
     folder = keep or embedded.short_folder()[0]
     servers = embedded.provide(folder, is_throwaway=not (keep or is_durable), meanwhile=django.setup)
-    servers.is_throwaway = keep is None
+    if servers:
+        servers.is_throwaway = keep is None
     call_command("migrate", verbosity=0)
     return folder

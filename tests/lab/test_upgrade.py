@@ -4,11 +4,14 @@ python -m pytest -m drill tests/lab/test_upgrade.py -s         MEDILINK_PREVIOUS
 """
 
 import os
+import shutil
+import signal
 import time
 
 import pytest
 import requests
 
+from medilink import embedded, supervisor
 from tests import bench_load
 from tests.deliveries import DIGESTS
 from tests.lab import invariants, load, releases
@@ -147,3 +150,26 @@ def test_two_hosts_that_migrate_at_once_are_both_done(cluster):
     assert [cluster.wait("one", 300), cluster.wait("two", 300)] == [0, 0]
     assert "Another process migrates this database" in cluster.log("one") + cluster.log("two")
     assert cluster.run("migrate", "--check").returncode == 0
+
+
+@pytest.fixture
+def pooler(cluster, tmp_path):
+    """The port of a real pgbouncer in front of the cluster's database, in transaction mode."""
+    if not (program := shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")):
+        pytest.skip("NOT SHOWN: pgbouncer is not installed.")
+    port, config = cluster.free_port(), tmp_path / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n* = host=127.0.0.1 port={cluster.database.port} user=medilink\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\nunix_socket_dir =\n"
+    )
+    as_whom = ["-u", "nobody"] if os.geteuid() == 0 else []
+    process = supervisor.spawn([program, *as_whom, config], output=tmp_path / "pgbouncer.log")
+    eventually(lambda: embedded._listens(port))
+    yield port
+    supervisor.stop(process, signal.SIGTERM, patience=10)
+
+
+def test_through_a_pooler_nobody_migrates(cluster, pooler):
+    refused = cluster.run("migrate", DATABASE_URL=f"postgres://medilink@127.0.0.1:{pooler}/{cluster.database_name}")
+    assert (refused.returncode, "A pooler (pgbouncer" in refused.stderr) == (1, True), refused.stderr
+    assert cluster.run("migrate", "-v0").returncode == 0

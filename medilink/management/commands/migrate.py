@@ -1,9 +1,8 @@
 """Django's own command, by one process at a time and without making others wait."""
 
-from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError, no_translations
+from django.core.management.base import CommandError, CommandParser, no_translations
 from django.core.management.commands import migrate
 from django.db import connections
 
@@ -19,7 +18,7 @@ class Command(migrate.Command):
         "the others pass and comes again. Exit code 75: held up until --patience was over; start it again."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
             "--patience", type=float, default=migrating.PATIENCE, metavar="SECONDS", help="until it is given up"
