@@ -109,7 +109,7 @@ def test_old_and_new_are_both_right_on_the_new_schema(cluster, old):
     assert invariants.marts_are_honest(cluster) == []
     token = cluster.run("shell", "-v0", "-c", MAKE_USER, check=True).stdout.split()[-1]
     answers = {name: [_get(site, page, token).json() for page in LISTS] for name, site in sites.items()}
-    assert [page["count"] for page in answers["old"]] == [page["count"] for page in answers["new"]]
+    assert [_count(page) for page in answers["old"]] == [_count(page) for page in answers["new"]]
     for writes, reads in (("old", "new"), ("new", "old")):
         made = _post(sites[writes], token, f"Clinic of the {writes}")
         assert _get(sites[reads], f"facilities/{made['id']}", token).json()["name"] == made["name"]
@@ -126,6 +126,11 @@ def _site(runs, name):
     port = runs.free_port()
     runs.start(name, *runs.site(port))
     return f"http://127.0.0.1:{port}"
+
+
+def _count(page):
+    """Not all lists are told their whole length."""
+    return len(page.get("results", page)) if isinstance(page, dict) else len(page)
 
 
 def _get(site, page, token):
