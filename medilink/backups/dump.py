@@ -16,6 +16,8 @@ from typing import IO, Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from analytics import bi
+from clinical import row_security
 from medilink.backups import places, postgres, sealed
 from medilink.backups.digests import digests
 from medilink.models import Backup
@@ -26,9 +28,15 @@ Tell = Callable[[int], None]  # bytes so far
 
 # Roles are the cluster's, not the database's: policies and grants name them, and a restore needs them before.
 ROLES = """
-SELECT DISTINCT r.rolname FROM pg_policy p CROSS JOIN unnest(p.polroles) AS of (oid) JOIN pg_roles r ON r.oid = of.oid
+SELECT r.rolname FROM pg_policy p CROSS JOIN unnest(p.polroles) AS of (oid) JOIN pg_roles r ON r.oid = of.oid
+UNION SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)
 ORDER BY 1
 """
+# What a mart holds is made anew after a restore: pg_restore would do so before anything is known of the tables.
+MARTS = """
+SELECT format('--exclude-table-data=%I.%I', schemaname, matviewname) FROM pg_matviews ORDER BY 1
+"""
+OURS = (row_security.ROLE, bi.ROLE)  # that somebody logs in as
 
 
 class Broken(Exception):
@@ -54,8 +62,10 @@ def _stream() -> Iterator[bytes]:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SELECT pg_export_snapshot(), current_setting('server_version_num')::int")
         snapshot, version = cursor.fetchone()
-        cursor.execute(ROLES)
+        cursor.execute(ROLES, [[*OURS]])
         roles = [name for (name,) in cursor.fetchall()]
+        cursor.execute(MARTS)
+        without = [option for (option,) in cursor.fetchall()]
         program = postgres.program("pg_dump", version)
         about = {
             "made_at": timezone.now().isoformat(),
@@ -64,7 +74,7 @@ def _stream() -> Iterator[bytes]:
             "digests": digests(cursor),
         }
         yield json.dumps(about).encode() + b"\n"
-        yield from _output_of([program, *OPTIONS, f"--snapshot={snapshot}"])
+        yield from _output_of([program, *OPTIONS, *without, f"--snapshot={snapshot}"])
 
 
 def _output_of(argv: list[str]) -> Iterator[bytes]:

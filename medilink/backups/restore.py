@@ -16,6 +16,8 @@ from django.db import connection
 from environ import Env
 from psycopg2 import sql
 
+from analytics import bi
+from clinical import database_roles
 from medilink.backups import dump, places, postgres
 from medilink.backups.digests import digests
 
@@ -27,6 +29,10 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname NOT IN ('pg_catalog',
 """
 
 
+TEN_MILLION = 10_000_000
+CHECK = "migrate --check"  # takes as long for a nation as for a village
+
+
 class NotPossible(Exception):
     """Nothing was restored, and why."""
 
@@ -36,9 +42,31 @@ class Drill:
     """How long each step took, and the tables that are not as they were."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    bytes: int = 0
     tables: int = 0
     rows: int = 0
     different: list[str] = field(default_factory=list)
+    without_password: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return round(sum(self.seconds.values()), 1)
+
+    def minutes_for(self, rows: int) -> float:
+        """At the same pace. Of few rows it says too much: starting the steps is most of their time."""
+        fixed = self.seconds.get(CHECK, 0)
+        return round((fixed + (self.total - fixed) * rows / max(self.rows, 1)) / 60, 1)
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "bytes": self.bytes,
+            "tables": self.tables,
+            "rows": self.rows,
+            "different": self.different,
+            "roles_without_password": self.without_password,
+            "seconds": self.seconds | {"total": self.total},
+            "minutes_for_ten_million_rows": self.minutes_for(TEN_MILLION),
+        }
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -48,18 +76,22 @@ class Drill:
 
 
 def into(place: str, url: str, drill: Drill | None = None) -> Drill:
-    """Restores into the empty database at `url` and compares. Raises NotPossible, dump.Broken, sealed.NotABackup."""
+    """Restores into the empty database at `url` and compares. Raises NotPossible, dump.Broken, sealed.NotABackup.
+
+    In one transaction: where anything is wrong with the backup, the database stays empty.
+    """
     drill, params = drill or Drill(), _params(url)
     with drill.step("restore"), places.opened(place) as file:
         proving = places.Proving(file)
         told, blocks = dump.read(proving)
         with closing(psycopg2.connect(**params)) as target:
             _refuse_unfit(target, told)
-            _make_roles(target, told["roles"])
+            drill.without_password = _make_roles(target, told["roles"])
         program = postgres.program("pg_restore", _server_of(params))
         argv = [
             program,
             "--exit-on-error",
+            "--single-transaction",
             "--no-owner",
             "--no-privileges",
             "--no-password",
@@ -68,6 +100,11 @@ def into(place: str, url: str, drill: Drill | None = None) -> Drill:
         dump.feed(argv, blocks, params)
         if (expected := places.expected_sha256(place)) and expected != proving.sha256:
             raise dump.Broken("The file is not what its .sha256 says.")
+        drill.bytes = proving.size
+    with drill.step("analyze"), closing(psycopg2.connect(**params)) as target:
+        target.autocommit = True
+        with target.cursor() as cursor:
+            cursor.execute("ANALYZE")
     with drill.step("compare"), closing(psycopg2.connect(**params)) as target, target, target.cursor() as cursor:
         found = digests(cursor)
     drill.tables, drill.rows = len(found), sum(rows for rows, _ in found.values())
@@ -80,20 +117,24 @@ def into(place: str, url: str, drill: Drill | None = None) -> Drill:
 def rehearse(place: str, tell: Callable[[str], object] = lambda _: None) -> Drill:
     """Into a database of its own on this server, which is dropped again: restored, looked at, marts made anew."""
     drill = Drill()
-    with _database() as url:
+    with throwaway() as url:
         tell("restore")
         into(place, url, drill)
-        for name, words in (("migrate --check", ("migrate", "--check")), ("marts", ("refresh_marts", "--force"))):
+        for name, words in ((CHECK, ("migrate", "--check")), ("marts", ("refresh_marts", "--force"))):
             tell(name)
             with drill.step(name):
                 _manage(url, *words)
     return drill
 
 
-def settle(url: str) -> None:
-    """After a restore: what migrations give besides tables, roles' rights among it; and the marts."""
-    _manage(url, "migrate", "--noinput")
-    _manage(url, "refresh_marts", "--force")
+def settle(url: str, drill: Drill) -> None:
+    """After a restore: what migrations give besides tables, the roles' rights, the marts."""
+    with drill.step("migrate"):
+        _manage(url, "migrate", "--noinput")
+        if bi.ROLE in drill.without_password:
+            _manage(url, "create_bi_role")
+    with drill.step("marts"):
+        _manage(url, "refresh_marts", "--force")
 
 
 def _manage(url: str, *words: str) -> None:
@@ -108,7 +149,8 @@ def _manage(url: str, *words: str) -> None:
 
 
 @contextmanager
-def _database() -> Iterator[str]:
+def throwaway() -> Iterator[str]:
+    """The address of an empty database on our server, gone afterwards."""
     name = f"medilink_drill_{os.getpid()}"
     params = connection.get_connection_params()
     with closing(psycopg2.connect(**_of(params, params["dbname"]))) as server:
@@ -161,10 +203,17 @@ def _refuse_unfit(target: Any, told: dict[str, Any]) -> None:
     target.rollback()
 
 
-def _make_roles(target: Any, roles: list[str]) -> None:
-    """Without any power: who may log in as them is said where they are used."""
+def _make_roles(target: Any, roles: list[str]) -> list[str]:
+    """Those that are missing, without any power; returns which of ours were made and have no password yet."""
+    made = []
     with target, target.cursor() as cursor:
         for role in roles:
             cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [role])
-            if not cursor.rowcount:
+            if cursor.rowcount:
+                continue
+            if role in dump.OURS:
+                database_roles.make(cursor, role)
+                made.append(role)
+            else:
                 cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+    return made

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ class Cluster(Outside):
         self._servers = embedded.Servers(self.folder, owner, is_throwaway=False)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._number = 0
+        self.project = PROJECT
         self.database_name = self.bucket = ""
         self.start_postgres()
         self.database = self.wire_to_database()
@@ -196,6 +198,12 @@ class Cluster(Outside):
 
     # --- Our processes
 
+    def running(self, project: Path) -> "Cluster":
+        """The same cluster; what is run or started through this one is another release's."""
+        other = copy(self)
+        other.project = project
+        return other
+
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         return (
@@ -227,7 +235,7 @@ class Cluster(Outside):
         """A command to its end."""
         ended = subprocess.run(
             [sys.executable, "manage.py", *map(str, words)],
-            cwd=PROJECT,
+            cwd=self.project,
             env=self.environment(**environment),
             capture_output=True,
             text=True,
@@ -246,7 +254,10 @@ class Cluster(Outside):
         """A process that goes on, under a name: its log is `name`.log. `prefix`: what it is to be started by."""
         program = [sys.executable, *map(str, words)]
         process = supervisor.spawn(
-            [*prefix, *program], output=self.folder / f"{name}.log", cwd=PROJECT, env=self.environment(**environment)
+            [*prefix, *program],
+            output=self.folder / f"{name}.log",
+            cwd=self.project,
+            env=self.environment(**environment),
         )
         self._processes[name] = process
         return process
@@ -299,6 +310,11 @@ class Cluster(Outside):
 
     def _connect(self, name: str) -> Any:
         return psycopg2.connect(host=str(self._servers.socket_folder), user="medilink", dbname=name)
+
+    def empty(self) -> None:
+        """In place of the database one that nobody has migrated."""
+        self.drop_database()
+        self.sql_as_admin(f"CREATE DATABASE {self.database_name}")
 
     def lose_database(self) -> None:
         """The bucket stays; in place of the database there is an empty one."""

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import json
 import os
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
+from ingestion import sources
 from medilink import alerts, tasks
 from medilink.backups import dump, places, postgres, restore, sealed
 from medilink.models import Backup
@@ -86,9 +88,48 @@ def test_a_backup_is_restored_with_every_row(rows, tmp_path, capsys):
     assert b"Okafor" not in body
     assert b"PGDMP" not in body
     assert place.stat().st_mode & 0o077 == 0
-    done = restore.rehearse(str(place))
-    assert (done.different, done.tables > 40, done.rows > 20) == ([], True, True)
-    assert [*done.seconds] == ["restore", "compare", "migrate --check", "marts"]
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="0"):
+        call_command("restore_drill", str(place), "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert (told["different"], told["roles_without_password"], told["bytes"]) == ([], [], len(body))
+    assert (told["tables"] > 40, told["rows"] > 20, told["minutes_for_ten_million_rows"] > 0) == (True, True, True)
+    assert [*told["seconds"]] == ["restore", "analyze", "compare", "migrate --check", "marts", "total"]
+
+
+def objects_damaged(body, key):
+    """What may befall an object, and what is said of it."""
+    flipped = bytearray(body)
+    flipped[len(body) // 2] ^= 1
+    yield bytes(flipped), key, "damaged, cut or changed"
+    yield body[:-1], key, "damaged, cut or changed"
+    yield body[: len(body) // 2], key, "damaged, cut or changed"
+    yield b"", key, "no backup"
+    yield body, os.urandom(32), "damaged, cut or changed"
+
+
+def test_a_damaged_object_or_a_wrong_key_leaves_the_database_empty(transactional_db, bucket, settings):
+    """Over the S3 protocol, to the last byte; afterwards the sound one goes into the very database."""
+    dump.make(f"s3://{bucket}/night.backup")
+    s3, place = sources.s3_client(), f"s3://{bucket}/damaged.backup"
+    [(key_id, key_before)] = settings.DATA_KEYS.items()
+    body = s3.get_object(Bucket=bucket, Key="night.backup")["Body"].read()
+    with restore.throwaway() as url:
+        for damaged, key, said in objects_damaged(body, key_before):
+            s3.put_object(Bucket=bucket, Key="damaged.backup", Body=damaged)
+            settings.DATA_KEYS = {key_id: key}
+            with pytest.raises(sealed.NotABackup, match=said):
+                restore.into(place, url)
+        settings.DATA_KEYS = {key_id: key_before}
+        assert restore.into(f"s3://{bucket}/night.backup", url).different == []
+
+
+@pytest.mark.parametrize(("version", "said"), [(190001, "older than the one"), (180003, "not empty")])
+def test_a_backup_of_a_newer_server_is_refused_before_anything_else(transactional_db, tmp_path, version, said):
+    about = {"server_version": version, "roles": [], "digests": {}}
+    (tmp_path / "night.backup").write_bytes(whole(sealed.seal([json.dumps(about).encode() + b"\n"])))
+    with pytest.raises(restore.NotPossible, match=said):
+        restore.into(str(tmp_path / "night.backup"), own_address())
 
 
 def test_a_backup_goes_into_the_bucket_and_comes_back(rows, bucket):
@@ -100,10 +141,13 @@ def test_a_backup_goes_into_the_bucket_and_comes_back(rows, bucket):
 def test_a_database_that_is_not_empty_is_left_alone(rows, tmp_path):
     place = str(tmp_path / "night.backup")
     dump.make(place)
-    params = connection.get_connection_params()
-    url = f"postgres://{params['user']}@/{params['dbname']}?host={params['host']}"
     with pytest.raises(restore.NotPossible, match="not empty"):
-        restore.into(place, url)
+        restore.into(place, own_address())
+
+
+def own_address():
+    params = connection.get_connection_params()
+    return f"postgres://{params['user']}@/{params['dbname']}?host={params['host']}"
 
 
 def test_roles_that_a_policy_names_are_made_where_they_are_missing(transactional_db, tmp_path):

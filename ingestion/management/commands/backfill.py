@@ -1,12 +1,20 @@
 """Load history, from the archive or from files of this machine."""
 
+import sys
 from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clinical.models import Facility
 from ingestion import backfill, doors, runs
 from ingestion.models import Kind
+
+NOT_IN_FILES = (
+    "The archive holds what was delivered. What people did here is not in it: accounts and roles, rows of the API, "
+    "merges and aliases, decisions on refused rows, rules, restrictions and erasures, the audit. A backup has them "
+    "(`restore`); rows that were erased on request come back with their files."
+)
 
 
 class Command(doors.Door):
@@ -29,6 +37,8 @@ class Command(doors.Door):
         days = {"first": options["first"], "last": options["last"]}
         find: runs.Find
         if options["archive"]:
+            if not Facility.objects.exists():
+                sys.stderr.write(f"{NOT_IN_FILES}\n")
             find = partial(backfill.from_archive, **days)
         elif not options["local"].is_dir():
             doors.refuse(f"{options['local']} is no folder.")

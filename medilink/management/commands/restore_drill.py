@@ -19,6 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("place", metavar="FILE|s3://BUCKET/KEY")
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
@@ -29,5 +30,5 @@ class Command(BaseCommand):
         except (dump.Broken, sealed.NotABackup, restore.NotPossible) as error:
             sys.stderr.write(f"{error}\n")
             sys.exit(BROKEN)
-        self.stdout.write(told(done))
+        self.stdout.write(told(done, is_json=options["json"]))
         sys.exit(BROKEN if done.different else 0)
