@@ -173,7 +173,8 @@ def live(worker: str) -> None:
 
 def counted(kept: "Redis") -> dict[str, float]:
     """What all have counted: series → number."""
-    return {name.decode(): float(amount) for name, amount in kept.hgetall(COUNTS).items()}
+    found: dict[bytes, bytes] = kept.hgetall(COUNTS)  # type: ignore[assignment]  # nothing is decoded
+    return {name.decode(): float(amount) for name, amount in found.items()}
 
 
 def in_flight(kept: "Redis") -> float:
