@@ -50,6 +50,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "medilink_database_bytes": (GAUGE, "Size of the database."),
     "medilink_database_connections": (GAUGE, "Connections to this database, by role."),
     "medilink_database_max_connections": (GAUGE, "Connections that the server lets in."),
+    "medilink_replica_lag_seconds": (GAUGE, "How far the replica is behind; absent where there is none."),
     "medilink_last_backup_age_seconds": (GAUGE, "Since the last good backup; absent where none is made here."),
     "medilink_audit_seal_age_seconds": (GAUGE, "Since the audit was last sealed."),
     "medilink_open_alerts": (GAUGE, "What people are told of and what is not over, by kind."),

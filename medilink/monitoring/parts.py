@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from django.db import Error, connection, transaction
+from django.db import Error, connection, connections, transaction
 from django.utils import timezone
 
 from analytics import marts
@@ -85,6 +85,12 @@ SELECT usename, count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename IS NOT NULL GROUP BY usename
 """
 SERVER = "SELECT pg_database_size(current_database()), current_setting('max_connections')::int"
+REPLICA = "replica"
+# Of a server that has done all that it has heard of, the last transaction may be as old as it likes.
+BEHIND = """
+SELECT CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+    ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) END
+"""
 SEALED = "SELECT extract(epoch FROM now() - max(at)) FROM audit_seals"
 ALERTS = "SELECT split_part(cause, ':', 1), count(*) FROM alerts WHERE closed_at IS NULL GROUP BY 1"
 
@@ -228,6 +234,13 @@ def _database() -> Iterator[Sample]:
         yield "medilink_database_max_connections", {}, most
 
 
+def _replica() -> Iterator[Sample]:
+    if REPLICA in connections:
+        with connections[REPLICA].cursor() as cursor:
+            cursor.execute(BEHIND)
+            yield "medilink_replica_lag_seconds", {}, cursor.fetchone()[0]
+
+
 def _kept() -> Iterator[Sample]:
     if last := Backup.last_good():
         yield "medilink_last_backup_age_seconds", {}, (timezone.now() - last).total_seconds()
@@ -275,6 +288,7 @@ PARTS: dict[str, Part] = {
     "refused": _refused,
     "marts": _marts,
     "database": _database,
+    "replica": _replica,
     "kept": _kept,
     "broker": _broker,
 }
