@@ -31,6 +31,7 @@ from medilink.tasks import tell
 from tests.callers import Caller
 from tests.ingestion import factories
 
+pytestmark = pytest.mark.django_db
 FOLDER = Path(web.__file__).parent
 RULES = [
     rule for group in yaml.safe_load((FOLDER / "alert_rules.yml").read_text())["groups"] for rule in group["rules"]
@@ -176,7 +177,6 @@ def test_every_query_of_the_dashboard_is_one(tmp_path):
 # --- What never comes into it
 
 
-@pytest.mark.django_db
 def test_no_word_of_a_caller_becomes_a_label(kept):
     caller, stranger = Caller(("steward",)), Caller()
     for path in ("/Zainab-Canary", "/api/patients/Canary", "/api/patients?name=Canary", "/admin/Canary/"):
@@ -185,7 +185,6 @@ def test_no_word_of_a_caller_becomes_a_label(kept):
     assert "canary" not in scraped().lower()
 
 
-@pytest.mark.django_db
 def test_labels_are_of_closed_lists(kept):
     routes, steward, stranger = set(), Caller(("steward",)), Caller()
     for path in range(20):
@@ -267,7 +266,6 @@ def test_a_process_that_died_is_in_no_request_any_more(kept):
     assert counts.workers_alive(kept) == 1
 
 
-@pytest.mark.django_db
 def test_a_message_says_how_long_it_waits(kept):
     tell.apply_async()
     message = json.loads(kept.lindex("celery", -1))
@@ -279,7 +277,6 @@ def test_a_message_says_how_long_it_waits(kept):
     kept.delete("celery")
 
 
-@pytest.mark.django_db
 def test_a_broker_that_is_away_leaves_the_rest(kept, settings):
     caller = Caller(("service",))
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
@@ -289,7 +286,6 @@ def test_a_broker_that_is_away_leaves_the_rest(kept, settings):
     assert "medilink_database_bytes" in {name for name, _ in found}
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("query", ["SELECT nonsense", "SELECT pg_sleep(5)"])
 def test_a_part_that_fails_or_is_slow_leaves_the_rest(kept, monkeypatch, query):
     monkeypatch.setattr(parts, "REFUSED", query)
@@ -300,7 +296,6 @@ def test_a_part_that_fails_or_is_slow_leaves_the_rest(kept, monkeypatch, query):
     assert {"medilink_database_bytes", "medilink_broker_up"} <= {name for name, _ in found}
 
 
-@pytest.mark.django_db
 def test_what_took_long_is_not_asked_again_at_once(kept, monkeypatch):
     monkeypatch.setattr(parts, "LONG", 0)
     key = parts._key("refused")
@@ -316,13 +311,11 @@ def test_what_took_long_is_not_asked_again_at_once(kept, monkeypatch):
         kept.delete(*map(parts._key, parts.REMEMBERED))
 
 
-@pytest.mark.django_db
 def test_a_replica_says_how_far_it_is_behind(kept, monkeypatch):
     monkeypatch.setattr(parts, "REPLICA", "default")
     assert samples(scraped())["medilink_replica_lag_seconds", frozenset()] == 0
 
 
-@pytest.mark.django_db
 def test_figures_of_the_country_are_for_who_sees_the_country():
     assert Caller(("steward", {"state": "KANO"})).get("/metrics").status_code == 403
 
@@ -330,7 +323,6 @@ def test_figures_of_the_country_are_for_who_sees_the_country():
 # --- Probes
 
 
-@pytest.mark.django_db
 def test_a_probe_asks_the_database_little_and_the_broker_nothing(
     client, settings, monkeypatch, django_assert_num_queries
 ):
