@@ -48,13 +48,13 @@ def watched(cluster, delivered):
     port = cluster.free_port()
     cluster.start("web", *cluster.site(port))
     cluster.worker()
-    cluster.start("beat", *cluster.beat())
     program, steward = cluster.run("shell", "-c", MAKE_PROGRAM, check=True).stdout.split()[-2:]
     site = f"http://127.0.0.1:{port}"
     eventually(lambda: answers(f"{site}/readyz"))
     asked(f"{site}/api/batches", steward, b"{}", **{"X-Request-ID": "asked-by-the-drill"})
     eventually(cluster.is_settled)
     eventually(lambda: cluster.sql("SELECT FROM ingest_runs WHERE status LIKE 'some%%'"))
+    cluster.start("beat", *cluster.beat())  # only now: its sweep would have taken the run
     cluster.queue("medilink.tasks.nightly")
     return site, program, steward
 
