@@ -53,7 +53,7 @@ def watched(cluster, delivered):
     eventually(lambda: answers(f"{site}/readyz"))
     asked(f"{site}/api/batches", steward, b"{}", **{"X-Request-ID": "asked-by-the-drill"})
     eventually(cluster.is_settled)
-    eventually(lambda: cluster.sql("SELECT FROM ingest_runs WHERE status LIKE 'some%%'"))
+    eventually(lambda: cluster.sql("SELECT 1 FROM ingest_runs WHERE status LIKE 'some%%'"))
     cluster.start("beat", *cluster.beat())  # only now: its sweep would have taken the run
     cluster.queue("medilink.tasks.nightly")
     return site, program, steward
