@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import date
 from queue import SimpleQueue
@@ -19,7 +20,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from ingestion import pipeline
+from ingestion import pipeline, stages
 from ingestion.datasets import Dataset
 from ingestion.models import IngestBatch, IngestBatchQuerySet, IngestRun, Status
 from ingestion.pipeline import Report
@@ -123,6 +124,11 @@ def load(run: IngestRun, group: Group, crew: Crew, *, is_dry: bool, ahead: Ahead
 
 def help_with(run: IngestRun) -> None:
     """What a worker does who was asked: the same, as long as the run opens groups."""
+    with stages.of_run(run.pk):
+        _help_with(run)
+
+
+def _help_with(run: IngestRun) -> None:
     while run.status == IngestRun.State.RUNNING and run.at_stage is not None and run.at_day is not None:
         group = Group(run.at_stage, run.at_day)
         for _report in _Lane(run, group, is_dry=False).reports():
@@ -147,7 +153,7 @@ def _by_threads(lane: _Lane, threads: int) -> Iterator[Report]:
             reports.put(None)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="lane") as pool:
-        working = [pool.submit(work) for _ in range(threads)]
+        working = [pool.submit(copy_context().run, work) for _ in range(threads)]
         try:
             for _ in working:
                 while report := reports.get():

@@ -6,7 +6,7 @@ Whatever happens, the batch ends in a state that says so; data, refused rows, co
 import logging
 import time
 from collections import Counter
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from clinical import audit
-from ingestion import claims, failpoints, keeping, load, outages, reading, rules, sources
+from ingestion import claims, failpoints, keeping, load, outages, reading, rules, sources, stages
 from ingestion.claims import Claim
 from ingestion.corrections import returned
 from ingestion.load import Held
@@ -57,6 +57,11 @@ def ingest(batch_id: int, *, is_dry: bool = False, ahead: Ahead | None = None) -
     `ahead` may have read it already. Raises StorageUnavailable and the database's OperationalError: then the batch is
     due again.
     """
+    with stages.of_batch(batch_id):
+        return _ingest(batch_id, is_dry, ahead)
+
+
+def _ingest(batch_id: int, is_dry: bool, ahead: Ahead | None) -> Report | None:
     pauses = outages.pauses()
     passing = 0
     while claim := claims.take(batch_id):
@@ -88,7 +93,11 @@ def _attempt(claim: Claim, is_dry: bool, ahead: Ahead | None) -> Report | None:
             was_read = ahead.take(batch) if ahead else None
             if was_read:
                 stack.enter_context(was_read)
-            fetched = was_read.fetched if was_read else stack.enter_context(reading.fetch(batch))
+            if was_read:
+                fetched = was_read.fetched
+            else:
+                with _stage(stages.FETCHING, batch):
+                    fetched = stack.enter_context(reading.fetch(batch))
             if returned.is_one(fetched):
                 _take_back(claim, batch, fetched)
             else:
@@ -139,6 +148,10 @@ def _give_up(claim: Claim, error: Exception) -> bool:
     return True
 
 
+def _stage(name: str, batch: IngestBatch) -> AbstractContextManager[None]:
+    return stages.stage(name, batch.dataset or "", batch.pk)
+
+
 def _content(fetched: Fetched | None) -> dict[str, Any]:
     return {"sha256": fetched.sha256} if fetched else {}
 
@@ -149,12 +162,15 @@ def _load(claim: Claim, batch: IngestBatch, read: Reading) -> None:
     with transaction.atomic():
         load.lock_content(batch.kind_of_rows, fetched.sha256)
         earlier = _repeated(batch, fetched)
-        staged = load.stage(batch, found.header, read.delivery, read.blocks, found.pick, is_look=bool(earlier))
+        with _stage(stages.READING, batch):
+            staged = load.stage(batch, found.header, read.delivery, read.blocks, found.pick, is_look=bool(earlier))
         if earlier:  # only now it is known whose rows they are
             evidence = {"same_content_as_batch": earlier.pk, "of": earlier.business_date.isoformat()}
             raise Held(["SAME_CONTENT_NEW_DATE"], evidence, load.places_of(staged))
-        refused_own = load.judge(staged)
-        counts = load.publish(staged)
+        with _stage(stages.RESOLVING, batch):
+            refused_own = load.judge(staged)
+        with _stage(stages.MERGING, batch):
+            counts = load.publish(staged)
         warnings = staged.delivery.warnings + Counter(f"HEADER_UNKNOWN_COLUMN:{column}" for column in found.unknown)
         if not counts["rows_read"]:
             warnings["EMPTY_DATA"] += 1
@@ -222,7 +238,8 @@ def _is_a_return(batch: IngestBatch, last: IngestBatch) -> bool:
 def _put_where_it_belongs(batch: IngestBatch, fetched: Fetched | None) -> None:
     """To the archive or to the held objects; what fails is tried again by each later run."""
     try:
-        keeping.keep(batch, fetched.file if fetched else None)
+        with _stage(stages.ARCHIVING, batch):
+            keeping.keep(batch, fetched.file if fetched else None)
     except sources.StorageError as error:
         logger.warning("Batch %s: its object is not put away yet: %s", batch.pk, type(error).__name__)
     batch.refresh_from_db()

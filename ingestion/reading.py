@@ -8,13 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Self
 
 from django.conf import settings
 
-from ingestion import backfill, failpoints, keeping, reader, rows, rules, sources
+from ingestion import backfill, failpoints, keeping, reader, rows, rules, sources, stages
 from ingestion.models import IngestBatch
 from ingestion.reader import Fetched
 from ingestion.records import Chunk, Records, records
@@ -94,7 +95,7 @@ class Ahead:
         self._before, self._begun = self._begun, {}
         for batch in batches:
             if len(self._begun) < self._most_files and batch.size < AHEAD_BYTES:
-                self._begun[batch.pk] = self._pool.submit(_read_ahead, batch, rules.in_force(batch))
+                self._begun[batch.pk] = self._pool.submit(copy_context().run, _read_ahead, batch, rules.in_force(batch))
 
     def take(self, batch: IngestBatch) -> Reading | None:
         """What was read of it, by the rules that are still in force; None where it has to be read now."""
@@ -122,6 +123,11 @@ def _throw_away(begun: dict[int, "Future[Reading | None]"]) -> None:
 
 def _read_ahead(batch: IngestBatch, rulebook: Rulebook) -> Reading | None:
     """None for whatever goes wrong: it will go wrong again in its turn, and be dealt with there."""
+    with stages.of_batch(batch.pk), stages.stage(stages.READING_AHEAD, batch.dataset or "", batch.pk):
+        return _read_now(batch, rulebook)
+
+
+def _read_now(batch: IngestBatch, rulebook: Rulebook) -> Reading | None:
     fetched, spool = None, None
     try:
         fetched = fetch(batch)

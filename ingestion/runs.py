@@ -19,7 +19,19 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from ingestion import backfill, claims, discovery, failpoints, keeping, lanes, outages, replay, reports, sources
+from ingestion import (
+    backfill,
+    claims,
+    discovery,
+    failpoints,
+    keeping,
+    lanes,
+    outages,
+    replay,
+    reports,
+    sources,
+    stages,
+)
 from ingestion.corrections import returned
 from ingestion.datasets import Dataset
 from ingestion.lanes import WAITS, Crew, Group
@@ -78,6 +90,11 @@ def carry_out(
     AlreadyRunning, StorageError or the database's OperationalError. Whatever it raises, the run's row says that it
     broke off.
     """
+    with stages.of_run(run.pk):
+        return _to_its_end(run, find or in_input(), is_dry, watch, foresee, crew)
+
+
+def _to_its_end(run: IngestRun, find: Find, is_dry: bool, watch: Watch, foresee: Foresee, crew: Crew) -> Outcome:
     outcome = Outcome()
     began_at = IngestRun.objects.values_list(Now(), flat=True).get(pk=run.pk)
 
@@ -88,7 +105,7 @@ def carry_out(
     try:
         for tries_left in reversed(range(RECONNECTS)):
             try:
-                _carry_out(run, find or in_input(), is_dry, tell, foresee, crew)
+                _carry_out(run, find, is_dry, tell, foresee, crew)
                 break
             except Error as error:
                 is_hopeless = is_dry or connection.in_atomic_block or not tries_left or not outages.is_lost(error)

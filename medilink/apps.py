@@ -19,6 +19,7 @@ class MedilinkConfig(AppConfig):
             import_module(checks)
         if not settings.EMBEDDED:
             catch_last_words()
+        import_module("medilink.monitoring.set_up")
         post_migrate.connect(_prepare_web_role, sender=self)
 
 

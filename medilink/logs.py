@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from medilink.requests import request_id
+from ingestion import stages
+from medilink.requests import request_id, task_id
 
 PROJECT = Path(__file__).resolve().parent.parent
 PLACES = 5  # of our own, innermost last
@@ -26,17 +27,29 @@ class Line(logging.Formatter):
     """A record as one line in ASCII: no text in it can begin another line or colour a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
-            "level": record.levelname,
-            "logger": record.name,
-            "request_id": request_id(),
-            "message": _message(record),
-        }
+        line = facts(record)
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             line |= of_error(error)
         return json.dumps(line)
+
+
+def facts(record: logging.LogRecord) -> dict[str, Any]:
+    """What is told of any record: when, by whom, for which request, at which work, and what may be said of it."""
+    return {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+        "level": record.levelname,
+        "logger": record.name,
+        "request_id": request_id(),
+        **_work(),
+        "message": _message(record),
+    }
+
+
+def _work() -> dict[str, Any]:
+    """What a worker is at; nothing of it stands in a request's lines."""
+    found = {"task_id": task_id.get(), "run_id": stages.run_id.get(), "batch_id": stages.batch_id.get()}
+    return {name: value for name, value in found.items() if value}
 
 
 def of_error(error: BaseException) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import ip_address
 from uuid import uuid4
@@ -12,6 +13,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from clinical import requests
 
+task_id: ContextVar[str] = ContextVar("task_id", default="")  # of Celery's task that is at work
 WELL_FORMED = re.compile(r"[A-Za-z0-9-]{1,36}")
 
 

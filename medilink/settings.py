@@ -138,6 +138,7 @@ INSTALLED_APPS = [
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
 MIDDLEWARE = [
+    "medilink.monitoring.web.watched",
     "medilink.requests.identified",
     "medilink.headers.guarded",
     "medilink.noting.Noted",
@@ -362,6 +363,11 @@ vars().update(env.email_url("EMAIL_URL", default="consolemail://" if EMBEDDED el
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medilink@localhost")
 PORT = env.int("PORT", default=5000)
 SITE_URL = env.str("SITE_URL", default=f"http://127.0.0.1:{PORT}")  # for links in messages
+
+# --- For who watches: which build this is, and where errors and traces go (medilink/monitoring). Off where empty.
+REVISION = env.str("MEDILINK_REVISION", default="")
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 
 LOGGING = {
     "version": 1,

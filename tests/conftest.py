@@ -160,6 +160,7 @@ def _requests_come_from_the_web(monkeypatch):
             return answer(handler, request)
 
     monkeypatch.setattr(ClientHandler, "get_response", as_the_web)
+    monkeypatch.setattr("medilink.monitoring.parts.LONG", 600)  # no test remembers another one
     monkeypatch.setattr(row_security, "MINUTES", 60 * 24 * 36_500)  # also where a test's clock stands at another day
 
 
