@@ -1,4 +1,4 @@
-"""A streaming replica of a cluster's PostgreSQL: another server with its own folder, that can be stopped and held back."""
+"""A streaming replica of a cluster's PostgreSQL: a server with its own folder, that can be stopped and held back."""
 
 import os
 import shutil
