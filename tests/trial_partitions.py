@@ -54,8 +54,8 @@ SELECT n, 1 + n * 7919 % %(patients)s, 1 + n * 7919 % %(patients)s % %(facilitie
        {FIRST} + (n / %(rows)s)::int + interval '9 hours'
            + CASE WHEN n <= %(seen)s AND n % 3 = 0 THEN interval '40 days' ELSE interval '0' END,
        'v' || n, md5('a' || n || CASE WHEN n <= %(seen)s AND n % 3 = 0 THEN 'moved' ELSE '' END)::uuid, 1
-FROM (SELECT generate_series(%(seen)s + 1, %(seen)s + %(new)s) AS n
-      UNION ALL SELECT generate_series(greatest(1, %(seen)s - %(again)s + 1), %(seen)s)) AS numbers
+FROM (SELECT generate_series(%(seen)s + 1::bigint, %(seen)s + %(new)s) AS n
+      UNION ALL SELECT generate_series(greatest(1::bigint, %(seen)s - %(again)s + 1), %(seen)s)) AS numbers
 """.replace("% ", "%% ").replace("%%(", "%(")
 SET = """triage_level = excluded.triage_level, visited_at = excluded.visited_at, fingerprint = excluded.fingerprint,
 updated_at = now()"""
