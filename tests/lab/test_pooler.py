@@ -58,7 +58,7 @@ def looks_about(site, state, kind):
     return [] if right else [f"{state} {kind}: {answer.status_code} {answer.text[:200]}"]
 
 
-@pytest.mark.parametrize("requests", [600, pytest.param(20_000, marks=pytest.mark.drill)])
+@pytest.mark.parametrize("requests", [240, pytest.param(20_000, marks=pytest.mark.drill)])
 def test_two_stewards_on_two_connections_never_see_each_others_rows(site, requests):
     asked = (partial(looks_about, site, *one) for one in cycle(product(FACILITY, ("list", "other's", "mart"))))
     assert served.at_once(asked, THREADS, requests) == []
