@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
 
 logger = logging.getLogger(__name__)
@@ -118,6 +119,9 @@ class _Progress:
         except Error as error:
             logger.warning("The replica does not answer: %s", type(error).__name__)
             connections[ALIAS].close()
+            return self.leave_alone()
+        except ImproperlyConfigured as error:  # clinical/row_security.py would not have this connection
+            logger.error("The replica is not read: %s", error)
             return self.leave_alone()
         if not is_replica:
             logger.error("DATABASE_REPLICA_URL names a server that is no replica (any more); it is not read.")

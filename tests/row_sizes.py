@@ -11,7 +11,11 @@ from tests.lab.cluster import Cluster
 from tests.lab.crowds import many_files
 
 NOTES = b"Seen with mother. Fever for three days, no vomiting, drinks well. RDT positive. To return if worse. "
-RECORD = b",Rest and oral fluids for three days,Artemether-lumefantrine 80/480 mg twice daily; paracetamol," + NOTES * 2
+RECORD = (
+    b',Rest and oral fluids for three days,Artemether-lumefantrine 80/480 mg twice daily; paracetamol,"'
+    + NOTES * 2
+    + b'"'
+)
 VISIT = b',"BP: 120/80, T37.2 P 88 SpO2 97%",Malaria,Rest'
 SIZES = """
 SELECT relname, n_live_tup, pg_table_size(relid), pg_indexes_size(relid) FROM pg_stat_user_tables

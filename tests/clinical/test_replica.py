@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, OperationalError, ProgrammingError, connections
 
 from clinical import replica
@@ -23,8 +24,8 @@ class FakeReplica:
     def say(self, alias, _sql):
         if alias != replica.ALIAS:
             return [(self.written,)]
-        if self.reached is None:
-            raise OperationalError
+        if isinstance(self.reached, type):
+            raise self.reached
         return [(self.is_replica, self.reached)]
 
 
@@ -89,7 +90,9 @@ def test_one_that_is_idle_with_its_primary_is_not_behind(far):
         assert replica.answered(where) is True
 
 
-@pytest.mark.parametrize(("name", "value"), [("reached", None), ("is_replica", False)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("reached", OperationalError), ("reached", ImproperlyConfigured), ("is_replica", False)]
+)
 def test_one_that_is_away_or_no_replica_any_more_is_left_alone(far, name, value):
     setattr(far, name, value)
     assert replica.answered(where) is False
