@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import groupby
 
-from django.db import connection
+from clinical.replica import connection
 
 SCHEMAS = ("staging", "marts", "bi")
 COLUMNS = """

@@ -19,6 +19,7 @@ from django.utils import timezone
 from analytics import shares
 from analytics.history import MartRefresh, MartState
 from analytics.relations import MARTS, RELATIONS, Kind, Relation
+from clinical import replica
 from clinical.api import statements
 from clinical.locks import alone
 from clinical.terms import counting
@@ -102,14 +103,15 @@ class State:
 
 def states() -> dict[str, State]:
     """How far each mart is that has ever been refreshed; one query, cheap enough for every answer."""
-    system = _system(connection.settings_dict["HOST"], connection.settings_dict["PORT"])
+    server = replica.connection.settings_dict
+    system = _system(server["HOST"], server["PORT"])
     return {row[0]: State(*row) for row in statements.fetch(STATES, [system])}
 
 
 @cache
 def _system(host: str, port: str) -> int:
     """The server's identity, asked once per process: PostgreSQL reads it from a file each time."""
-    with connection.cursor() as cursor:
+    with replica.connection.cursor() as cursor:
         cursor.execute("SELECT system_identifier FROM pg_control_system()")
         (found,) = cursor.fetchone()
     return int(found)

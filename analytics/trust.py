@@ -11,7 +11,6 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count, DateField, Func, Max, Q, QuerySet
 
 from analytics import marts
@@ -21,6 +20,7 @@ from analytics.wording import json_pct
 from clinical.access import READ, Access, Scope
 from clinical.api import statements
 from clinical.models import Facility
+from clinical.replica import connection
 from ingestion.models import IngestBatch
 from ingestion.models.batches import folders_in
 

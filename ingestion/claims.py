@@ -14,6 +14,7 @@ from django.db import Error, connection, transaction
 from django.db.models import DateTimeField, F, Func, IntegerField
 from django.db.models.functions import Now
 
+from clinical.locks import need_own_session
 from ingestion.models import LEASE, MAX_ATTEMPTS, IngestBatch, IngestBatchQuerySet, Status
 
 HEARTBEAT = 10.0  # seconds
@@ -44,6 +45,7 @@ class _BackendStart(Func):
 
 def take(batch_id: int) -> Claim | None:
     """The claim for one caller only; None where somebody alive has it, it is not due, or its attempts are used up."""
+    need_own_session()
     end_expired(batch_id)
     with transaction.atomic():
         batches = IngestBatch.objects.claimable().select_for_update(skip_locked=True, of=("self",))

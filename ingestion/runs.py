@@ -19,6 +19,7 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
+from clinical.locks import need_own_session
 from ingestion import (
     backfill,
     claims,
@@ -298,6 +299,7 @@ def _wait(batch: IngestBatch, is_dry: bool) -> None:
 def _alone(prefix: str) -> Iterator[None]:
     """A lock that ends with the connection, however this process ends."""
     key = zlib.crc32(f"{settings.S3_BUCKET_NAME}/{prefix}".encode()) - 2**31
+    need_own_session()
     with connection.cursor() as cursor:
         cursor.execute(outages.NOTICE_DEAD_PEER)
     if not _try_lock(key):

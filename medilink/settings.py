@@ -183,6 +183,16 @@ DATABASES["default"]["OPTIONS"] = {
 } | DATABASES["default"].get("OPTIONS", {})
 if HTTPS_ONLY and not is_near(DATABASES["default"]["HOST"]):
     DATABASES["default"]["OPTIONS"].setdefault("sslmode", env.str("PGSSLMODE", default="require"))
+# Where figures are read from (clinical/replica.py): as the web's role, from a server that is seconds behind at most.
+if replica_url := env.str("DATABASE_REPLICA_URL", default=""):
+    DATABASES["replica"] = DATABASES["default"] | {"TEST": {"MIRROR": "default"}} | env.db_url_config(replica_url)
+    DATABASES["replica"]["OPTIONS"] = (
+        DATABASES["default"]["OPTIONS"] | {"connect_timeout": 2} | env.db_url_config(replica_url).get("OPTIONS", {})
+    )
+    if HTTPS_ONLY and not is_near(DATABASES["replica"]["HOST"]):
+        DATABASES["replica"]["OPTIONS"].setdefault("sslmode", env.str("PGSSLMODE", default="require"))
+DATABASE_REPLICA_LAG = env.int("DATABASE_REPLICA_LAG", default=30)  # seconds; further behind it is not read
+DATABASE_ROUTERS = ["medilink.router.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "clinical.User"

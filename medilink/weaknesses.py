@@ -43,9 +43,9 @@ def _left_from_compose(said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _in_the_clear(said: Mapping[str, Any]) -> Iterator[str]:
-    database = said["DATABASES"]["default"]
-    if not is_near(database["HOST"]) and database["OPTIONS"].get("sslmode") not in ENCRYPTED:
-        yield "The database is on another machine: its sslmode must be verify-full, or require at least."
+    for database in said["DATABASES"].values():
+        if not is_near(database["HOST"]) and database["OPTIONS"].get("sslmode") not in ENCRYPTED:
+            yield "The database is on another machine: its sslmode must be verify-full, or require at least."
     if said["REDIS_URL"].startswith("redis:") and not is_near(_host(said["REDIS_URL"])):
         yield "REDIS_URL is on another machine and not encrypted: give a rediss:// address."
     for name in ("S3_ENDPOINT_URL", "ALERT_WEBHOOK_URL"):

@@ -7,6 +7,7 @@ audit gets its months.
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.db import ProgrammingError, connection, transaction
 
 from clinical import access, database_roles, geography, row_security
@@ -116,6 +117,21 @@ def _shape(cursor: Any) -> None:
                 ROLE,
             )
     cursor.execute(GRANTS)
+    _limit(cursor)
+
+
+def _limit(cursor: Any) -> None:
+    """How long a statement of the web may take, for sessions that a pooler shares out (medilink/wsgi.py)."""
+    try:
+        with transaction.atomic():
+            cursor.execute(f"ALTER ROLE {ROLE} SET statement_timeout = %s", [settings.DB_STATEMENT_TIMEOUT_MS])
+    except ProgrammingError:
+        logger.warning(
+            "An administrator has to run ALTER ROLE %s SET statement_timeout = %s where the web connects through a"
+            " pooler.",
+            ROLE,
+            settings.DB_STATEMENT_TIMEOUT_MS,
+        )
 
 
 def _remember_rights(cursor: Any) -> None:

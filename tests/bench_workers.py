@@ -1,71 +1,133 @@
-"""How a night of many files scales with workers: python -m tests.bench_workers --help
+"""How a night of many files scales with workers, and what bounds it: python -m tests.bench_workers --help
 
 One PostgreSQL (durable), one Valkey and one S3 stand-in, all of this machine and private; the nightly task is queued,
 and the time runs until its run is done. Each worker is a Celery process that loads one file at a time. With
---namespaces (root) each worker lives in a network namespace of its own and reaches the servers over a veth pair, as
-another machine would; there every byte passes a proxy written in Python, which takes its share of the cores. `busy` is
-the share of all cores that was in use, by whomever.
+--namespaces (root) each worker lives in a network namespace of its own and reaches the servers over a bridge of the
+kernel's, as another machine would. `busy` is the share of all cores that was in use, by whomever; then whose it was,
+in cores, and what the loads' sessions waited for: `worker` is PostgreSQL waiting for the worker's next word.
 """
 
 import argparse
-import subprocess
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
+from tests.lab import hosts
 from tests.lab.cluster import Cluster, eventually
 from tests.lab.crowds import many_files
+from tests.lab.hosts import Host
 
 FILES_PER_FOLDER = 3
+TICK = 100  # of /proc, per second
+WIDTH = 40
+ACTIVITY = """
+SELECT CASE WHEN state = 'active' AND wait_event_type IS NULL THEN 'running'
+            WHEN state <> 'active' THEN 'worker' ELSE lower(wait_event_type) END
+FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+AND datname = current_database()
+"""
+
+
+class Night(NamedTuple):
+    seconds: float
+    busy: float
+    rows: int
+    cores: dict[str, float]  # by whose processes
+    waits: Counter[str]  # of the loads' sessions, at instants
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=200, help="about so many (200)")
     parser.add_argument("--people", type=int, default=300, help="per folder, with a record and a visit each (300)")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="numbers to try (1 2 4)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3, 4], help="numbers to try (1 2 3 4)")
     parser.add_argument("--namespaces", action="store_true", help="each worker in a network namespace of its own")
     options = parser.parse_args()
+    if options.namespaces and (reason := hosts.why_not()):
+        parser.error(reason)
     delivered = many_files(1, folders=options.files // FILES_PER_FOLDER, people=options.people)
     cluster = Cluster()
+    spread = hosts.on_a_bridge(cluster, max(options.workers)) if options.namespaces else nullcontext(list[Host]())
     try:
-        print(f"{len(delivered)} files, {sum(len(body.splitlines()) - 1 for body in delivered.values()):,} rows")
-        print(f"{'workers':>8} {'seconds':>8} {'files/s':>8} {'rows/s':>8} {'of one':>7} {'busy':>5}")
-        first = None
-        for number in options.workers:
-            seconds, busy, rows = night(cluster, delivered, number, options.namespaces)
-            first = first or seconds
-            speeds = f"{len(delivered) / seconds:>8.1f} {rows / seconds:>8,.0f} {first / seconds:>6.2f}x"
-            print(f"{number:>8} {seconds:>8.1f} {speeds} {busy:>5.0%}", flush=True)
+        with spread as found:
+            print(f"{len(delivered)} files, {sum(len(body.splitlines()) - 1 for body in delivered.values()):,} rows")
+            nights = {number: night(cluster, delivered, number, found[:number]) for number in options.workers}
+        draw(nights)
     finally:
         cluster.close()
 
 
-def night(cluster: Cluster, delivered: dict[str, bytes], workers: int, in_namespaces: bool) -> tuple[float, float, int]:
-    """Seconds, share of the cores that was busy, and rows read."""
+def night(cluster: Cluster, delivered: dict[str, bytes], workers: int, found: list[Host]) -> Night:
     cluster.fresh()
     cluster.deliver(delivered)
     names = [f"worker{n}" for n in range(workers)]
-    with namespaces(cluster, workers if in_namespaces else 0) as places:
-        for name, (prefix, environment) in zip(
-            names, places or [((), cluster.past_the_wires())] * workers, strict=True
-        ):
-            cluster.worker(name, concurrency=1, prefix=prefix, **environment)
-        for name in names:
-            cluster.await_log(name, "ready.")
+    there = [(host.prefix, hosts.environment(cluster)) for host in found]
+    started_by = dict(zip(names, there or [((), cluster.past_the_wires())] * workers, strict=True))
+    roots = {
+        "postgres": [cluster.postgres.process.pid],
+        "broker": [cluster._valkey.pid],
+        "S3": [cluster._s3.process.pid],
+    }
+    roots["workers"] = [
+        cluster.worker(name, concurrency=1, prefix=prefix, **environment).pid
+        for name, (prefix, environment) in started_by.items()
+    ]
+    for name in names:
+        cluster.await_log(name, "ready.")
+    with waits_of(cluster) as waits:
         started, used = time.monotonic(), ticks()
+        spent = {kind: sum(map(ticks_of, pids)) for kind, pids in roots.items()}
         cluster.queue("ingestion.tasks.nightly")
         ended = "SELECT 1 FROM ingest_runs WHERE finished_at IS NOT NULL"
         eventually(lambda: cluster.sql(ended), patience=3600, every=0.3)
         seconds, after = time.monotonic() - started, ticks()
-        cluster.stop_all()
+        cores = {kind: (sum(map(ticks_of, pids)) - spent[kind]) / TICK / seconds for kind, pids in roots.items()}
+    cluster.stop_all()
     [(files, rows)] = cluster.sql(
         "SELECT count(*), sum(rows_read) FROM ingest_batches WHERE status IN ('loaded', 'archived')"
     )
     assert files >= len(delivered), "not everything was loaded"
     idle, total = (after[n] - used[n] for n in (0, 1))
-    return seconds, 1 - idle / total, int(rows)
+    return Night(seconds, 1 - idle / total, int(rows), cores, waits)
+
+
+def draw(nights: dict[int, Night]) -> None:
+    kinds = [*next(iter(nights.values())).cores]
+    first, best = next(iter(nights.values())), max(one.rows / one.seconds for one in nights.values())
+    print(f"{'workers':>8} {'seconds':>8} {'rows/s':>8} {'of one':>7} {'busy':>5}", *(f"{kind:>9}" for kind in kinds))
+    for number, one in nights.items():
+        speeds = f"{one.rows / one.seconds:>8,.0f} {first.seconds / one.seconds:>6.2f}x {one.busy:>5.0%}"
+        print(f"{number:>8} {one.seconds:>8.1f} {speeds}", *(f"{one.cores[kind]:>9.2f}" for kind in kinds))
+    print("\nrows/s, and what the sessions of the loads were at:")
+    for number, one in nights.items():
+        speed, looks = one.rows / one.seconds, one.waits.total() or 1
+        shares = ", ".join(f"{kind} {count / looks:.0%}" for kind, count in one.waits.most_common(5))
+        print(f"{number:>3} {'#' * round(WIDTH * speed / best):<{WIDTH}} {speed:>7,.0f}  {shares}")
+
+
+@contextmanager
+def waits_of(cluster: Cluster) -> Iterator[Counter[str]]:
+    """What each session in a transaction is at, looked at ten times a second."""
+    found: Counter[str] = Counter()
+    is_over = threading.Event()
+
+    def look() -> None:
+        with cluster.session() as cursor:
+            while not is_over.wait(0.1):
+                cursor.execute(ACTIVITY)
+                found.update(kind for (kind,) in cursor.fetchall())
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield found
+    finally:
+        is_over.set()
+        looking.join()
 
 
 def ticks() -> tuple[int, int]:
@@ -74,43 +136,21 @@ def ticks() -> tuple[int, int]:
     return numbers[3] + numbers[4], sum(numbers)
 
 
-@contextmanager
-def namespaces(cluster: Cluster, count: int) -> Iterator[list[tuple[tuple[str, ...], dict[str, str]]]]:
-    """Per namespace how a process is started in it, and the servers' addresses as seen from there."""
-    places, wires = [], []
-    try:
-        for n in range(count):
-            name, ours, theirs = f"mlbench{n}", f"mlb{n}a", f"mlb{n}b"
-            host = f"10.77.{n}.1"
-            for words in (
-                f"netns add {name}",
-                f"link add {ours} type veth peer name {theirs} netns {name}",
-                f"addr add {host}/24 dev {ours}",
-                f"link set {ours} up",
-                f"-n {name} addr add 10.77.{n}.2/24 dev {theirs}",
-                f"-n {name} link set {theirs} up",
-                f"-n {name} link set lo up",
-            ):
-                subprocess.run(["ip", *words.split()], check=True)
-            lines = [cluster.wire_to_database(host=host), cluster.wire_to_broker(host=host)]
-            lines.append(cluster.wire_to_store(host=host))
-            wires += lines
-            environment = cluster.environment()
-            addresses = {
-                "DATABASE_URL": environment["DATABASE_URL"],
-                "REDIS_URL": environment["REDIS_URL"],
-                "AWS_ENDPOINT_URL_S3": environment["AWS_ENDPOINT_URL_S3"],
-            }
-            ports = (cluster.database.port, cluster.broker.port, int(cluster.store_url.rpartition(":")[2]))
-            for (variable, address), port, wire in zip(addresses.items(), ports, lines, strict=True):
-                addresses[variable] = address.replace(f"127.0.0.1:{port}", f"{host}:{wire.port}")
-            places.append((("ip", "netns", "exec", name), addresses | {"NO_PROXY": host}))
-        yield places
-    finally:
-        for wire in wires:
-            wire.close()
-        for n in range(count):
-            subprocess.run(["ip", "netns", "del", f"mlbench{n}"], check=False)
+def ticks_of(root: int) -> int:
+    """Of a process and all below it, those that have ended included."""
+    parents: dict[int, int] = {}
+    used: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        pid = int(path.parent.name)
+        parents[pid], used[pid] = int(words[1]), sum(map(int, words[11:15]))
+    family = {root}
+    while below := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= below
+    return sum(used.get(pid, 0) for pid in family)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from analytics.api.mart import trusted, whole_states
 from analytics.dhis2 import reconciling, report
-from clinical import access
+from clinical import access, replica
 from clinical.api import filters, parameters
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
@@ -35,6 +35,7 @@ class Monthly(APIView):
             OpenApiParameter("state", filters.TEXT, description="In any spelling; of several states one must be said."),
         ],
     )
+    @replica.readable
     def get(self, request: Request) -> Response:
         """`data_value_sets`, one for each facility with an organisation unit, and the reconciliation with the marts."""
         user: Any = request.user

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from analytics import dictionary, marts
+from clinical import replica
 from clinical.api.browsing import Page
 
 SCHEMAS = {
@@ -23,6 +24,7 @@ SCHEMAS = {
 class Dictionary(Page):
     permission_classes = (IsAuthenticated,)
 
+    @replica.readable
     def get(self, request: Request) -> Any:
         entries = dictionary.read()
         if request.accepted_renderer.format == "json":

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from analytics import metrics, publications
 from analytics.api.mart import TRUST, Mart, published, trusted, trusted_then
 from analytics.models import FacilityDimension, FacilityPerformance
-from clinical import access
+from clinical import access, replica
 from clinical.api import filters, parameters, statements
 from clinical.api.facilities import as_stored
 from clinical.api.lists import Order
@@ -136,6 +136,7 @@ class FacilityStats(APIView):
             OpenApiParameter("as_of", filters.DAY, description="The figures as published that day."),
         ],
     )
+    @replica.readable
     def get(self, request: Request) -> Response:
         """Counts of each facility in your scope, and their totals."""
         given = parameters.read(request.GET, ("facility_id", "state", "as_of", "format"))

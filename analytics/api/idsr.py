@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from analytics.api.mart import tell_beside, trusted
 from analytics.idsr import cases, forms
 from analytics.idsr.cases import Case, Span
-from clinical import access, reading
+from clinical import access, reading, replica
 from clinical.api import exports, filters, parameters, rendering
 from clinical.api.facilities import as_stored
 from clinical.audit import reads
@@ -44,6 +44,7 @@ class Notifiable(APIView):
             OpenApiParameter("form", {"type": "string", "enum": list(FORMS)}, description="lines, or areas by LGA."),
         ],
     )
+    @replica.readable
     def get(self, request: Request) -> Response | HttpResponse:
         """Suspected cases by what triage found likely and what was diagnosed; nobody is named."""
         user: Any = request.user

@@ -15,7 +15,7 @@ from analytics import dictionary, publications, trust
 from analytics.api import parquet
 from analytics.publications import Publication
 from analytics.trust import Selection
-from clinical import access
+from clinical import access, replica
 from clinical.api import exports, filters, parameters
 from clinical.api.exports import json_of
 from clinical.api.lists import Cut, Order
@@ -171,7 +171,12 @@ class Mart(Listing):
     def list(self, request: Request) -> Response | StreamingHttpResponse:
         if request.accepted_renderer.format == "parquet" and not parquet.is_installed():
             raise parameters.refused("format", "not_installed", "This server has no Parquet; ask for csv or ndjson.")
-        response = super().list(request)
+        response: Response | StreamingHttpResponse
+        if request.accepted_renderer.format in exports.FORMATS:  # too long for a replica, which may have to go on
+            response = super().list(request)
+        else:
+            self.user.access  # noqa: B018  # what one may see is asked at the primary
+            response = replica.answered(partial(super().list, request))
         if isinstance(response, StreamingHttpResponse):
             tell_beside(response, self.trust)
         return response

@@ -16,6 +16,7 @@ from analytics.dashboard.selection import Reach
 from analytics.dashboard.trusted import Trusting
 from analytics.models import FacilityDimension
 from analytics.wording import NOTHING, pct
+from clinical import replica
 from clinical.api.browsing import Page, is_browser
 from clinical.api.exports import EXCEL, as_csv
 from clinical.audit import reads
@@ -51,6 +52,7 @@ class View(Page):
 
 
 class Dashboard(View):
+    @replica.readable
     def get(self, request: Request) -> HttpResponse:
         reach = self.reach(request)
         states, trusting = _states(reach), Trusting(reach)
@@ -75,6 +77,7 @@ class Dashboard(View):
 class FigureCSV(View):
     """The table of one figure, as it stands on the page; of the facilities all."""
 
+    @replica.readable
     def get(self, request: Request, chart: str) -> HttpResponse | Response:
         reach = self.reach(request)
         if chart not in ONE:

@@ -7,10 +7,9 @@ from collections import defaultdict
 from datetime import date
 from typing import Any
 
-from django.db import connection
-
 from analytics.dhis2.mapping import CONDITION, Cell
 from clinical.months import next_month
+from clinical.replica import connection
 
 Counts = dict[int, dict[Cell, int]]
 

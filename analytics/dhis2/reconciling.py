@@ -4,7 +4,6 @@ from collections import Counter
 from datetime import date
 from typing import NamedTuple
 
-from django.db import connection
 from django.db.models import Sum
 
 from analytics.dhis2.mapping import CONDITION, Cell, Target
@@ -12,6 +11,7 @@ from analytics.dhis2.report import Report
 from analytics.models import ConditionAnalysis, TriageTrend
 from clinical.api.exports import as_csv
 from clinical.months import next_month
+from clinical.replica import connection
 
 ALL = "all"
 FOLD = "SELECT name, lower(name COLLATE pg_c_utf8) FROM unnest(%s::text[]) AS name"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from django.db import connection
-
 from analytics.idsr.diseases import all_of_them
+from clinical.replica import connection
 
 CASES = """
 WITH names AS (

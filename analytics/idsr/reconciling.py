@@ -3,10 +3,9 @@
 from collections import Counter
 from typing import NamedTuple
 
-from django.db import connection
-
 from analytics.idsr.cases import Case, Span
 from analytics.idsr.diseases import all_of_them
+from clinical.replica import connection
 
 # A visit that names two synonyms is one line here, and one in each condition of the mart.
 BESIDE = """

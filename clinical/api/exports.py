@@ -139,7 +139,8 @@ def _read(rows: "QuerySet[Any]", user_id: int) -> Generator[Any, None, None]:
         row_security.say(cursor)  # the rows are read once the request is over, but still for who asked
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(SECONDS * 1000)])
         yield None
-        yield from rows.iterator(chunk_size=ROWS)
+        # Behind a pooler Django would fetch all at once; but this transaction keeps its session.
+        yield from rows._iterator(use_chunked_fetch=True, chunk_size=ROWS)  # type: ignore[attr-defined]
 
 
 @contextmanager

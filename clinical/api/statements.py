@@ -12,9 +12,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
 from django.db.models import QuerySet
 from psycopg2.extensions import AsIs
+
+from clinical.replica import connection
 
 KNOWN = 1_000
 MARK = 2**62  # and the numbers after it stand where a query's own numbers will

@@ -19,6 +19,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
 
+from clinical.locks import need_own_session
 from clinical.models import Facility
 from ingestion import sources
 from ingestion.corrections.suggestions import BETWEEN, Suggestions, cells_of
@@ -122,6 +123,7 @@ def _in_words(reason: str) -> str:
 def _alone() -> Iterator[None]:
     """A lock that ends with the connection, however this process ends."""
     keys = [LOCKS_LISTS, zlib.crc32(settings.S3_BUCKET_NAME.encode()) - 2**31]
+    need_own_session()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", keys)
         if not cursor.fetchone()[0]:

@@ -3,6 +3,7 @@
 Everything is real and of this machine; what a test breaks here, no other test has.
 """
 
+import base64
 import json
 import os
 import secrets
@@ -112,6 +113,7 @@ class Cluster(Outside):
         self.start_postgres()
         self.database = self.wire_to_database()
         self._password = secrets.token_urlsafe(16)
+        self._data_keys = "lab:" + base64.b64encode(secrets.token_bytes(32)).decode()  # of commands that measure
         self._broker_port = embedded._free_port()
         self.start_broker()
         self.broker = self.wire_to_broker()
@@ -211,7 +213,7 @@ class Cluster(Outside):
             | {
                 "MEDILINK_EMBEDDED": "true",
                 "SECRET_KEY": "k" * 20 + "lab-only-0123456789-and-some-more",
-                "DATA_KEYS": os.environ["DATA_KEYS"],
+                "DATA_KEYS": os.environ.get("DATA_KEYS", self._data_keys),
                 "DATABASE_URL": f"postgres://medilink@127.0.0.1:{self.database.port}/{self.database_name}",
                 "REDIS_URL": f"redis://:{self._password}@127.0.0.1:{self.broker.port}/0",
                 "AWS_ENDPOINT_URL_S3": self.store_url,

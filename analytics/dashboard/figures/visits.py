@@ -3,12 +3,12 @@
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import QuerySet, Value
 
 from analytics.dashboard.selection import Reach
 from clinical.api.events import HasCondition
 from clinical.models import TriageVisit
+from clinical.replica import connection
 from clinical.values import LAGOS
 
 
