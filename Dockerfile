@@ -10,10 +10,10 @@ RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-c
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY pyproject.toml requirements.lock ./
-# Without the extras: neither embedded servers nor tests; the lock says which versions, and their hashes.
+# Neither embedded servers nor tests; the lock says which versions, and their hashes.
 RUN uv venv --quiet /opt/venv \
     && uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode --require-hashes \
-        -r pyproject.toml -c requirements.lock \
+        --extra observability -r pyproject.toml -c requirements.lock \
     && find /opt/venv/lib/python3.11/site-packages/pandas /opt/venv/lib/python3.11/site-packages/numpy \
         -type d -name tests -prune -exec rm -r {} +
 COPY . .
@@ -45,6 +45,7 @@ LABEL org.opencontainers.image.title="Medilink" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
+ENV MEDILINK_REVISION=$REVISION
 # Writes nothing but /tmp (and /backups, where they are kept in a folder): the root may be read-only.
 USER 10001
 EXPOSE 5000

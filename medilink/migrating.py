@@ -13,6 +13,7 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 
+from clinical import locks
 from ingestion.outages import sqlstate
 
 LOCK = 7_340_232  # of this database, for whoever migrates
@@ -71,14 +72,12 @@ def _says_yes(cursor: Any, sql: str) -> bool:
 
 
 def _refuse_a_pooler(connection: BaseDatabaseWrapper) -> None:
-    """A pooler invents the number of the process that a session is told when it begins."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        if cursor.fetchone()[0] != connection.connection.info.backend_pid:
-            raise NotPossible(
-                "A pooler (pgbouncer, RDS Proxy) stands between us and the database, and loses the lock by which only "
-                "one migrates at a time. Give this command, and no other, the database's own address in DATABASE_URL."
-            )
+    connection.ensure_connection()
+    if locks.is_pooled(connection):
+        raise NotPossible(
+            "DATABASE_URL leads through a pooler (pgbouncer, RDS Proxy), which loses the lock by which only one migrates "
+            "at a time. Give the database's own address; only DATABASE_WEB_URL may lead through a pooler."
+        )
 
 
 def is_ahead(connection: BaseDatabaseWrapper) -> bool:

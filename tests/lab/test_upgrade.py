@@ -176,5 +176,5 @@ def pooler(cluster, tmp_path):
 
 def test_through_a_pooler_nobody_migrates(cluster, pooler):
     refused = cluster.run("migrate", DATABASE_URL=f"postgres://medilink@127.0.0.1:{pooler}/{cluster.database_name}")
-    assert (refused.returncode, "A pooler (pgbouncer" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "leads through a pooler" in refused.stderr) == (1, True), refused.stderr
     assert cluster.run("migrate", "-v0").returncode == 0
