@@ -75,8 +75,8 @@ def _refuse_a_pooler(connection: BaseDatabaseWrapper) -> None:
     connection.ensure_connection()
     if locks.is_pooled(connection):
         raise NotPossible(
-            "DATABASE_URL leads through a pooler (pgbouncer, RDS Proxy), which loses the lock by which only one migrates "
-            "at a time. Give the database's own address; only DATABASE_WEB_URL may lead through a pooler."
+            "DATABASE_URL leads through a pooler (pgbouncer, RDS Proxy), which loses the lock by which only one "
+            "migrates at a time. Give the database's own address; only DATABASE_WEB_URL may lead through a pooler."
         )
 
 
