@@ -42,12 +42,12 @@ def is_on() -> bool:
     return _tracer is not None
 
 
-def _silent(_method: str, _route: str, _status: int) -> None:
+def _silent(_method: str, _route: str | None, _status: int) -> None:
     return
 
 
-def begin_request(request: HttpRequest) -> Callable[[str, str, int], None]:
-    """What to call once it is known what became of the request."""
+def begin_request(request: HttpRequest) -> Callable[[str, str | None, int], None]:
+    """What to call in any case, once it is known what became of the request; with no route it is not told of."""
     if _tracer is None:
         return _silent
     from opentelemetry import context, trace
@@ -56,8 +56,10 @@ def begin_request(request: HttpRequest) -> Callable[[str, str, int], None]:
     span = _tracer.start_span("request", context=_from(extract, request), kind=trace.SpanKind.SERVER)
     token = context.attach(trace.set_span_in_context(span))
 
-    def end(method: str, route: str, status: int) -> None:
+    def end(method: str, route: str | None, status: int) -> None:
         context.detach(token)
+        if route is None:
+            return
         span.update_name(f"{method} {route}")
         span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
         if status >= 500:

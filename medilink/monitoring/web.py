@@ -27,10 +27,12 @@ def watched(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable
         finally:
             counts.leave()
             where = template(request)
-            if where not in NOT_WATCHED:
-                method = request.method if request.method in METHODS else "other"
-                _count(str(method), where, status, time.perf_counter() - begun)
-                ended(str(method), where, status)
+            method = str(request.method) if request.method in METHODS else "other"
+            if where in NOT_WATCHED:
+                ended(method, None, status)
+            else:
+                _count(method, where, status, time.perf_counter() - begun)
+                ended(method, where, status)
 
     return answer
 

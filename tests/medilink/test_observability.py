@@ -11,8 +11,10 @@ from importlib.util import find_spec
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse
+from django.urls import resolve
 
-from medilink.monitoring import errors, traces
+from medilink.monitoring import errors, traces, web
 from tests.medilink.sinks import sink
 
 NEEDS_EXTRA = pytest.mark.skipif(
@@ -145,3 +147,24 @@ def test_a_missing_package_stops_the_start_with_the_reason(monkeypatch):
         errors.send_to("http://key@127.0.0.1:1/1")
     with pytest.raises(ImproperlyConfigured, match=r"OTEL_EXPORTER_OTLP_ENDPOINT is set, but .* extra `observability`"):
         traces.send()
+
+
+@NEEDS_EXTRA
+def test_a_probe_is_not_told_of_and_leaves_nothing_behind_in_its_thread(monkeypatch, rf):
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    told, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(told))
+    monkeypatch.setattr(traces, "_tracer", provider.get_tracer("test"))
+
+    def answer(request):
+        request.resolver_match = resolve(request.path)
+        return HttpResponse()
+
+    for path in ("/livez", "/health"):
+        web.watched(answer)(rf.get(path))
+    assert [span.name for span in told.get_finished_spans()] == ["GET health"]
+    assert trace.get_current_span() is trace.INVALID_SPAN
