@@ -101,8 +101,8 @@ def insist(step: Callable[[], object], connection: BaseDatabaseWrapper, tell: Te
     """Does it again while a lock is all that is in the way. Raises HeldUp, and whatever else went wrong."""
     deadline = time.monotonic() + patience
     while True:
-        _drop_what_broke_off(connection)
         try:
+            _drop_what_broke_off(connection)
             step()
             return
         except Error as error:

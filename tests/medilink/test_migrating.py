@@ -115,6 +115,29 @@ def test_an_index_that_broke_off_is_out_of_the_way(transactional_db):
             cursor.execute("DROP TABLE twice")
 
 
+def test_an_index_that_broke_off_waits_until_its_table_is_let_go(transactional_db, another):
+    told = []
+
+    def tell(line):
+        told.append(line)
+        another.connection.rollback()
+
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE twice (n int); INSERT INTO twice VALUES (1), (1)")
+        try:
+            with pytest.raises(Error):
+                cursor.execute("CREATE UNIQUE INDEX CONCURRENTLY twice_once ON twice (n)")
+            another.execute("LOCK TABLE twice IN SHARE UPDATE EXCLUSIVE MODE")  # as a vacuum does
+            migrating.limit_waits(connection, is_atomic=True)
+            migrating.insist(lambda: None, connection, tell)
+            cursor.execute("SELECT to_regclass('twice_once')")
+            assert cursor.fetchone() == (None,)
+        finally:
+            another.connection.rollback()
+            cursor.execute("DROP TABLE twice")
+    assert told == ["Once more: a table is in use."]
+
+
 def test_a_database_that_a_newer_release_has_migrated_is_left_alone(db, capsys):
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('clinical', '9999_newer', now())")
