@@ -24,6 +24,11 @@ ALIAS = "replica"
 LOOK_AGAIN = 2.0  # seconds between two looks at how far it is
 AWAY = 10.0  # how long one that failed is left alone
 LOST = ("08", "57P", "53300")
+# Whose data a server has, and how far it is.
+PRIMARY = "SELECT system_identifier, (pg_current_wal_lsn() - '0/0')::bigint FROM pg_control_system()"
+REPLICA = """
+SELECT system_identifier, (pg_last_wal_replay_lsn() - '0/0')::bigint, pg_is_in_recovery() FROM pg_control_system()
+"""
 # Its recovery ended the statement; it does not know a table or column that a migration has just made; it cannot write.
 ITS_OWN = ("40001", "42", "25006")
 
@@ -110,12 +115,10 @@ class _Progress:
 
     def _look(self, now: float) -> None:
         self._next = now + LOOK_AGAIN
-        ((place,),) = _asked(DEFAULT_DB_ALIAS, "SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+        ((system, place),) = _asked(DEFAULT_DB_ALIAS, PRIMARY)
         self._told.append((now, place))
         try:
-            ((is_replica, reached),) = _asked(
-                ALIAS, "SELECT pg_is_in_recovery(), (pg_last_wal_replay_lsn() - '0/0')::bigint"
-            )
+            ((its_system, reached, is_replica),) = _asked(ALIAS, REPLICA)
         except Error as error:
             logger.warning("The replica does not answer: %s", type(error).__name__)
             connections[ALIAS].close()
@@ -125,6 +128,10 @@ class _Progress:
             return self.leave_alone()
         if not is_replica:
             logger.error("DATABASE_REPLICA_URL names a server that is no replica (any more); it is not read.")
+            return self.leave_alone()
+        if its_system != system or (reached > place and reached > _asked(DEFAULT_DB_ALIAS, PRIMARY)[0][1]):
+            # Of the server of before a restore it has another day's rows, and is ahead of all that happens here.
+            logger.error("DATABASE_REPLICA_URL names a replica of another server than DATABASE_URL's; it is not read.")
             return self.leave_alone()
         passed = [instant for instant, told in self._told if told <= reached]
         if passed:

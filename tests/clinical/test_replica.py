@@ -16,6 +16,7 @@ class FakeReplica:
 
     def __init__(self, monkeypatch):
         self.now, self.written, self.reached, self.is_replica = 1_000.0, 100, 100, True
+        self.system = 7
         monkeypatch.setattr(replica.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(replica, "_progress", replica._Progress())
         monkeypatch.setattr(replica, "_asked", self.say)
@@ -23,10 +24,10 @@ class FakeReplica:
 
     def say(self, alias, _sql):
         if alias != replica.ALIAS:
-            return [(self.written,)]
+            return [(7, self.written)]
         if isinstance(self.reached, type):
             raise self.reached
-        return [(self.is_replica, self.reached)]
+        return [(self.system, self.reached, self.is_replica)]
 
 
 @pytest.fixture
@@ -101,6 +102,13 @@ def test_one_that_is_away_or_no_replica_any_more_is_left_alone(far, name, value)
     assert replica.answered(where) is False
     far.now += replica.AWAY
     assert replica.answered(where) is True
+
+
+@pytest.mark.parametrize(("name", "value"), [("system", 8), ("reached", 200)])
+def test_one_of_another_server_is_not_read_however_far_it_is(far, name, value):
+    """As after a restore into a new server, while the old one's replica is still there."""
+    setattr(far, name, value)
+    assert replica.answered(where) is False
 
 
 @pytest.mark.parametrize(
