@@ -10,11 +10,13 @@ from typing import Any
 
 import redis
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connection, connections, transaction
 from django.utils import timezone
 
 from analytics import marts
 from clinical import row_security
+from clinical.replica import ALIAS as REPLICA
 from clinical.values import LAGOS
 from ingestion.models import SETTLED, STOPPED, IngestBatch, Status
 from medilink import health
@@ -85,11 +87,12 @@ SELECT usename, count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename IS NOT NULL GROUP BY usename
 """
 SERVER = "SELECT pg_database_size(current_database()), current_setting('max_connections')::int"
-REPLICA = "replica"
-# Of a server that has done all that it has heard of, the last transaction may be as old as it likes.
+PLACE = "SELECT pg_current_wal_flush_lsn()::text"
+# Of a server that has done all that the primary has, the last transaction may be as old as it likes. What it has heard
+# of does not say so: it hears nothing once the primary no longer reaches it.
 BEHIND = """
-SELECT CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-    ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) END
+SELECT CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= %s::pg_lsn THEN 0
+    ELSE extract(epoch FROM now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) END
 """
 SEALED = "SELECT extract(epoch FROM now() - max(at)) FROM audit_seals"
 ALERTS = "SELECT split_part(cause, ':', 1), count(*) FROM alerts WHERE closed_at IS NULL GROUP BY 1"
@@ -106,7 +109,7 @@ def collected() -> list[Sample]:
             begun, has_failed = time.perf_counter(), 0.0
             try:
                 found += known[name] if name in known else _asked(name, part)
-            except (Error, redis.RedisError) as error:
+            except (Error, redis.RedisError, ImproperlyConfigured) as error:  # clinical/row_security.py, of a replica
                 logger.warning("The part %s of the metrics failed: %s", name, type(error).__name__)
                 has_failed = 1.0
             found.append(("medilink_scrape_errors", {"part": name}, has_failed))
@@ -236,8 +239,9 @@ def _database() -> Iterator[Sample]:
 
 def _replica() -> Iterator[Sample]:
     if REPLICA in connections:
+        ((place,),) = _fetched(PLACE)
         with connections[REPLICA].cursor() as cursor:
-            cursor.execute(BEHIND)
+            cursor.execute(BEHIND, [place])
             yield "medilink_replica_lag_seconds", {}, cursor.fetchone()[0]
 
 

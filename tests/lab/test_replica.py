@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from medilink.monitoring import parts
 from tests.lab import served
 from tests.lab.cluster import eventually
 from tests.lab.standby import Standby
@@ -101,3 +102,23 @@ def test_a_standbys_snapshot_leaves_out_who_is_writing(site):
         assert other.fetchone() == (False,)
         assert site.standby.sql(sees) == [(True,)]
         writing.execute("ROLLBACK")
+
+
+def test_one_that_its_primary_no_longer_reaches_is_behind_although_it_has_done_all_it_heard_of(cluster):
+    def behind():
+        ((place,),) = cluster.sql(parts.PLACE)
+        return float(standby.sql(parts.BEHIND.replace("%s", f"'{place}'"))[0][0])
+
+    standby = Standby(cluster)
+    try:
+        standby.catch_up()
+        eventually(lambda: behind() == 0)
+        with (standby.folder / "postgresql.auto.conf").open("a") as settings:
+            settings.write("primary_conninfo = ''\n")
+        standby.sql("SELECT pg_reload_conf()")
+        eventually(lambda: standby.sql("SELECT count(*) FROM pg_stat_wal_receiver") == [(0,)])
+        cluster.sql("CREATE TABLE written_meanwhile ()")
+        eventually(lambda: behind() > 1)
+    finally:
+        standby.close()
+        cluster.sql("DROP TABLE IF EXISTS written_meanwhile")

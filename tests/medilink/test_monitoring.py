@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 import yaml
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.test import Client
@@ -314,6 +315,17 @@ def test_what_took_long_is_not_asked_again_at_once(kept, monkeypatch):
 def test_a_replica_says_how_far_it_is_behind(kept, monkeypatch):
     monkeypatch.setattr(parts, "REPLICA", "default")
     assert samples(scraped())["medilink_replica_lag_seconds", frozenset()] == 0
+
+
+def test_a_replica_that_is_connected_to_as_somebody_else_costs_its_own_figure_alone(kept, monkeypatch):
+    def refused():
+        raise ImproperlyConfigured("a user whom no policy binds")
+        yield
+
+    monkeypatch.setitem(parts.PARTS, "replica", refused)
+    found = samples(scraped())
+    assert found["medilink_scrape_errors", frozenset({("part", "replica")})] == 1
+    assert found["medilink_broker_up", frozenset()] == 1
 
 
 def test_figures_of_the_country_are_for_who_sees_the_country():
