@@ -142,6 +142,8 @@ def feed(argv: list[str], blocks: Iterator[bytes], params: Mapping[str, Any]) ->
     except BaseException:
         process.kill()
         process.wait()
+        with suppress(BrokenPipeError):  # only now: it would take the end for the archive's
+            process.stdin.close()
         raise
     finally:
         listening.join()

@@ -97,9 +97,7 @@ def into(place: str, url: str, drill: Drill | None = None) -> Drill:
             "--no-password",
             f"--dbname={params['dbname']}",
         ]
-        dump.feed(argv, blocks, params)
-        if (expected := places.expected_sha256(place)) and expected != proving.sha256:
-            raise dump.Broken("The file is not what its .sha256 says.")
+        dump.feed(argv, _as_expected(blocks, proving, places.expected_sha256(place)), params)
         drill.bytes = proving.size
     with drill.step("analyze"), closing(psycopg2.connect(**params)) as target:
         target.autocommit = True
@@ -112,6 +110,17 @@ def into(place: str, url: str, drill: Drill | None = None) -> Drill:
         name for name in found.keys() | told["digests"] if found.get(name) != told["digests"].get(name)
     )
     return drill
+
+
+def _as_expected(blocks: Iterator[bytes], proving: places.Proving, sha256: str | None) -> Iterator[bytes]:
+    """The last block only once all was read and found right: with it pg_restore commits."""
+    last = b""
+    for block in blocks:
+        yield last
+        last = block
+    if sha256 and sha256 != proving.sha256:
+        raise dump.Broken("The file is not what its .sha256 says.")
+    yield last
 
 
 def rehearse(place: str, tell: Callable[[str], object] = lambda _: None) -> Drill:

@@ -124,6 +124,19 @@ def test_a_damaged_object_or_a_wrong_key_leaves_the_database_empty(transactional
         assert restore.into(f"s3://{bucket}/night.backup", url).different == []
 
 
+def test_another_backup_than_its_digest_says_leaves_the_database_empty(transactional_db, tmp_path):
+    place = tmp_path / "night.backup"
+    dump.make(str(place))
+    digest = tmp_path / "night.backup.sha256"
+    said = digest.read_bytes()
+    with restore.throwaway() as url:
+        digest.write_bytes(b"0" * 64 + said[64:])
+        with pytest.raises(dump.Broken, match="not what its"):
+            restore.into(str(place), url)
+        digest.write_bytes(said)
+        assert restore.into(str(place), url).different == []
+
+
 @pytest.mark.parametrize(("version", "said"), [(190001, "older than the one"), (180003, "not empty")])
 def test_a_backup_of_a_newer_server_is_refused_before_anything_else(transactional_db, tmp_path, version, said):
     about = {"server_version": version, "roles": [], "digests": {}}
