@@ -72,6 +72,7 @@ END $$;
 # So that workers see in pg_stat_activity when a transaction of the web began (changed_since).
 SEEN = f"GRANT {ROLE} TO CURRENT_USER WITH INHERIT TRUE, SET FALSE"
 IS_SEEN = "SELECT pg_has_role(current_user, %(role)s, 'USAGE')"
+IS_LIMITED = "SELECT FROM pg_roles WHERE rolname = %(role)s AND %(setting)s = ANY(rolconfig)"
 ARE_THERE = "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s) AS name"
 MAY_SHAPE = """
 SELECT rolsuper OR rolcreaterole OR EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s)
@@ -122,6 +123,9 @@ def _shape(cursor: Any) -> None:
 
 def _limit(cursor: Any) -> None:
     """How long a statement of the web may take, for sessions that a pooler shares out (medilink/wsgi.py)."""
+    cursor.execute(IS_LIMITED, {"role": ROLE, "setting": f"statement_timeout={settings.DB_STATEMENT_TIMEOUT_MS}"})
+    if cursor.fetchone():
+        return
     try:
         with transaction.atomic():
             cursor.execute(f"ALTER ROLE {ROLE} SET statement_timeout = %s", [settings.DB_STATEMENT_TIMEOUT_MS])

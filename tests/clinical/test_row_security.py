@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from clinical import access, factors, row_security
 from clinical.models import DuplicatePair, Membership, Table, User
@@ -325,6 +326,15 @@ def test_a_claim_of_the_secret_before_the_last_rotation_is_known(settings, count
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new one " * 6, [settings.SECRET_KEY]
     web_role.prepare()
     assert sum(seen(old).values()) == sum(seen(row_security.claim(user.pk)).values()) == 10
+
+
+def test_the_roles_limit_is_set_where_it_is_another(country, settings):
+    """An administrator may have set it, where we may not and would only say so at each migrate."""
+    settings.DB_STATEMENT_TIMEOUT_MS = 12_345
+    for is_changed in (True, False):
+        with CaptureQueriesContext(connection) as asked:
+            web_role.prepare()
+        assert ("SET statement_timeout = 12345" in str(asked.captured_queries)) is is_changed
 
 
 def test_an_export_is_read_for_who_asked_though_the_request_is_over(country):
