@@ -124,7 +124,7 @@ def _shape(cursor: Any) -> None:
 def _limit(cursor: Any) -> None:
     """How long a statement of the web may take, for sessions that a pooler shares out (medilink/wsgi.py)."""
     cursor.execute(IS_LIMITED, {"role": ROLE, "setting": f"statement_timeout={settings.DB_STATEMENT_TIMEOUT_MS}"})
-    if cursor.fetchone():
+    if cursor.rowcount:
         return
     try:
         with transaction.atomic():
