@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 PUBLIC_KEY = "for-development-on-loopback-only"  # how docker-compose.yml's begins; its key of DATA_KEYS whole
 FORGETFUL_STORE = "http://s3:5000"
-PUBLIC_PASSWORD = "medilink"  # noqa: S105  # its database's
+PUBLIC_PASSWORD = "medilink"  # noqa: S105  # its database's owner's
+PUBLIC_WEB_PASSWORD = "medilink_web"  # noqa: S105
 ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 
@@ -38,6 +39,8 @@ def _left_from_compose(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"A key of DATA_KEYS {own}"
     if said["DATABASES"]["default"]["PASSWORD"] == PUBLIC_PASSWORD:
         yield f"The database's password {own}"
+    if urlsplit(said["DATABASE_WEB_URL"]).password == PUBLIC_WEB_PASSWORD:
+        yield f"The password in DATABASE_WEB_URL (POSTGRES_WEB_PASSWORD) {own}"
     if said["S3_ENDPOINT_URL"] == FORGETFUL_STORE:
         yield "AWS_ENDPOINT_URL_S3 is compose's stand-in, which keeps nothing; set it empty for AWS, or your own."
 

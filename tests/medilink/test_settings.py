@@ -131,7 +131,8 @@ def test_what_compose_starts_with_is_refused_in_production(settings_with):
     for name, value, told in (
         ("SECRET_KEY", STRONG, "SECRET_KEY is the one"),
         ("DATA_KEYS", PRODUCTION["DATA_KEYS"], "of DATA_KEYS is the one"),
-        ("POSTGRES_PASSWORD", "own", "password is the one"),
+        ("POSTGRES_PASSWORD", "own", "The database's password is the one"),
+        ("POSTGRES_WEB_PASSWORD", "own", "in DATABASE_WEB_URL .* is the one"),
         ("AWS_ENDPOINT_URL_S3", "", "keeps nothing"),
     ):
         with pytest.raises(ImproperlyConfigured, match=told):
