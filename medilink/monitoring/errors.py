@@ -4,6 +4,7 @@ Sentry's integrations would send locals, requests and statements, and with them 
 here, of the same parts as a line of the log, and what is in none of them is cut off again before it is sent.
 """
 
+import atexit
 import logging
 from typing import Any
 
@@ -16,6 +17,7 @@ SENT = {
     *("event_id", "timestamp", "level", "logger", "message", "exception", "tags"),
     *("platform", "release", "environment"),
 }
+LAST = 2.0  # seconds for what is not sent yet when a process ends: often why it ends
 FROM_SENTRY = ("sentry_sdk", "urllib3")  # its own trouble is no event
 
 
@@ -41,6 +43,7 @@ def send_to(dsn: str) -> None:
         server_name="",
         before_send=cut,
     )
+    atexit.register(sentry_sdk.flush, LAST)
     logging.getLogger().addHandler(ToSentry(sentry_sdk.capture_event))
 
 

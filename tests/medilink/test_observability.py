@@ -72,8 +72,7 @@ try:
 except ValueError:
     pass
 logging.getLogger("x").error("Batch %s broke off", 17)
-import atexit, sentry_sdk
-sentry_sdk.flush(10)
+import atexit
 atexit._run_exitfuncs()
 """
 
@@ -86,6 +85,14 @@ def sent():
         ended = run(BEGIN + FAIL + ASK + WORK, SENTRY_DSN=dsn, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
     assert ended.returncode == 0, ended.stderr
     return events, spans
+
+
+@NEEDS_EXTRA
+def test_the_last_words_of_a_process_are_sent_before_it_ends():
+    with sink() as (port, events):
+        code = "import django, logging; django.setup(); logging.getLogger('x').error('It broke off')"
+        assert run(code, SENTRY_DSN=f"http://key@127.0.0.1:{port}/1").returncode == 0
+    assert [b"It broke off" in body for _, body in events] == [True]
 
 
 @NEEDS_EXTRA
