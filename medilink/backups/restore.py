@@ -46,6 +46,7 @@ class Drill:
     tables: int = 0
     rows: int = 0
     different: list[str] = field(default_factory=list)
+    roles: list[str] = field(default_factory=list)
     without_password: list[str] = field(default_factory=list)
 
     @property
@@ -86,7 +87,7 @@ def into(place: str, url: str, drill: Drill | None = None) -> Drill:
         told, blocks = dump.read(proving)
         with closing(psycopg2.connect(**params)) as target:
             _refuse_unfit(target, told)
-            drill.without_password = _make_roles(target, told["roles"])
+            drill.roles, drill.without_password = told["roles"], _make_roles(target, told["roles"])
         program = postgres.program("pg_restore", _server_of(params))
         argv = [
             program,
@@ -140,7 +141,7 @@ def settle(url: str, drill: Drill) -> None:
     """After a restore: what migrations give besides tables, the roles' rights, the marts."""
     with drill.step("migrate"):
         _manage(url, "migrate", "--noinput")
-        if bi.ROLE in drill.without_password:
+        if bi.ROLE in drill.roles:  # also where the server had it: what it may read is the database's
             _manage(url, "create_bi_role")
     with drill.step("marts"):
         _manage(url, "refresh_marts", "--force")

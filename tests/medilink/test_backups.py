@@ -181,6 +181,14 @@ def test_roles_that_a_policy_names_are_made_where_they_are_missing(transactional
             cursor.execute("DROP ROLE backup_reader")
 
 
+@pytest.mark.parametrize(("roles", "is_given"), [(["medilink_bi", "medilink_web"], True), (["medilink_web"], False)])
+def test_the_analysts_role_gets_its_rights_also_where_the_server_has_it(monkeypatch, roles, is_given):
+    done = []
+    monkeypatch.setattr(restore, "_manage", lambda _url, *words: done.append(words[0]))
+    restore.settle("postgres:///new", restore.Drill(roles=roles))
+    assert ("create_bi_role" in done) is is_given
+
+
 def test_a_backup_that_breaks_off_leaves_nothing_under_its_name(transactional_db, tmp_path, monkeypatch):
     monkeypatch.setattr(dump, "OPTIONS", ("--no-such-option",))
     with pytest.raises(dump.Broken, match="pg_dump has failed"):
