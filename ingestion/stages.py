@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 
-FETCHING, READING, READING_AHEAD, RESOLVING, MERGING, ARCHIVING = (
-    *("fetching", "reading", "reading_ahead", "resolving", "merging", "archiving"),
-)
-STAGES = (FETCHING, READING, READING_AHEAD, RESOLVING, MERGING, ARCHIVING)
+FETCHING, READING, READING_AHEAD = "fetching", "reading", "reading_ahead"
+RESOLVING, MERGING, ARCHIVING = "resolving", "merging", "archiving"
 Watcher = Callable[[str, str, int], AbstractContextManager[None]]
 
 batch_id: ContextVar[int | None] = ContextVar("batch_id", default=None)

@@ -38,10 +38,6 @@ def send() -> None:
     stages.watchers.append(_stage)
 
 
-def is_on() -> bool:
-    return _tracer is not None
-
-
 def _silent(_method: str, _route: str | None, _status: int) -> None:
     return
 
