@@ -21,6 +21,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise, lazy
 
 from analytics import checks, marts, publications
 from analytics.checks.catalogue import BY_NAME
@@ -53,7 +54,7 @@ GOOD = (IngestRun.State.DONE, IngestRun.State.SOME_ROWS_REFUSED)
 class Cause:
     key: str
     what: str
-    link: str
+    link: str | Promise
     owner: str = ""
     is_critical: bool = False
 
@@ -191,7 +192,13 @@ def _enumerations(now: datetime) -> Iterator[Cause]:
             yield Cause(f"enumeration:{one.user_id}", said, link, is_critical=True)
 
 
-def _page(name: str, *args: Any) -> str:
+def _page(name: str, *args: Any) -> Promise:
+    """Looked up by whoever reads it: for the doctor, who does not, all pages of the site need not be imported."""
+    found: Promise = lazy(_address, str)(name, *args)
+    return found
+
+
+def _address(name: str, *args: Any) -> str:
     return settings.SITE_URL.rstrip("/") + reverse(f"admin:{name}", args=args)
 
 
@@ -258,7 +265,7 @@ def _compare(wrong: dict[str, Cause]) -> None:
     known.exclude(cause__in=wrong).update(closed_at=timezone.now())
     new = wrong.keys() - set(known.values_list("cause", flat=True))
     Alert.objects.bulk_create(
-        Alert(cause=key, what=cause.what, link=cause.link, owner=cause.owner, is_critical=cause.is_critical)
+        Alert(cause=key, what=cause.what, link=str(cause.link), owner=cause.owner, is_critical=cause.is_critical)
         for key, cause in wrong.items()
         if key in new
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
 
 from medilink.doctor import opening
 from medilink.doctor.findings import KINDS, Finding, Kind
@@ -18,6 +18,7 @@ LANES = {
     "schedule": "database",
     "work": "database",
     "backups": "database",
+    "replica": "replica",
     "broker": "broker",
     "storage": "storage",
     "machine": "machine",
@@ -69,6 +70,7 @@ def chosen(only: Collection[str]) -> list[Check]:
     """By subject or code, all where nothing is named; none of a lane that nothing is configured for."""
     load()
     lanes = {lane for lane, server in NEEDS.items() if server in opening.state.unconfigured}
+    lanes |= {"replica"} - {*connections.settings}
     asked = [one for one in CHECKS if not only or one.subject in only or any(kind.code in only for kind in one.kinds)]
     needed = {one.lane for one in asked}
     found = [one for one in CHECKS if one.lane not in lanes and (one in asked or (one.is_first and one.lane in needed))]
