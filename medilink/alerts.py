@@ -21,7 +21,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import Promise, lazy
+from django.utils.functional import lazy
 
 from analytics import checks, marts, publications
 from analytics.checks.catalogue import BY_NAME
@@ -54,7 +54,7 @@ GOOD = (IngestRun.State.DONE, IngestRun.State.SOME_ROWS_REFUSED)
 class Cause:
     key: str
     what: str
-    link: str | Promise
+    link: str
     owner: str = ""
     is_critical: bool = False
 
@@ -192,10 +192,9 @@ def _enumerations(now: datetime) -> Iterator[Cause]:
             yield Cause(f"enumeration:{one.user_id}", said, link, is_critical=True)
 
 
-def _page(name: str, *args: Any) -> Promise:
+def _page(name: str, *args: Any) -> str:
     """Looked up by whoever reads it: for the doctor, who does not, all pages of the site need not be imported."""
-    found: Promise = lazy(_address, str)(name, *args)
-    return found
+    return lazy(_address, str)(name, *args)
 
 
 def _address(name: str, *args: Any) -> str:

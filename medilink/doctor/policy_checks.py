@@ -47,7 +47,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') GROUP 
 
 @check("database", OPEN, DROPPED)
 def row_security_is_on() -> Iterator[Finding]:
-    missing = {}
+    missing: dict[str, list[str]] = {}
     with connection.cursor() as cursor:
         cursor.execute(FOUND)
         for table, is_on, policies in cursor.fetchall():
@@ -58,5 +58,5 @@ def row_security_is_on() -> Iterator[Finding]:
             if gone := expected.difference(policies):
                 missing[table] = sorted(gone)
     if missing and not migrating.is_ahead(connection):  # a newer release may do without
-        for table, gone in missing.items():
-            yield DROPPED.seen(f"{table} lacks {', '.join(gone)}.")
+        for table, names in missing.items():
+            yield DROPPED.seen(f"{table} lacks {', '.join(names)}.")

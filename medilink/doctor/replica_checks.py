@@ -21,7 +21,7 @@ AWAY = Kind(
     Gravity.WARNING,
     "The replica does not answer",
     MEANS,
-    "Start it, or see host, port and password in DATABASE_REPLICA_URL; take the variable away if there is none any more.",
+    "Start it, or see the address in DATABASE_REPLICA_URL; take the variable away where there is none any more.",
     ends=True,
 )
 ROLE = Kind(

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('medilink', '0014_fhir_exports'),
+        ("medilink", "0014_fhir_exports"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='backup',
-            name='drilled_at',
-            field=models.DateTimeField(help_text='when a drill has last found that it would do', null=True),
+            model_name="backup",
+            name="drilled_at",
+            field=models.DateTimeField(help_text="when a drill has last found that it would do", null=True),
         ),
     ]
