@@ -29,8 +29,9 @@ PRIMARY = "SELECT system_identifier, (pg_current_wal_lsn() - '0/0')::bigint FROM
 REPLICA = """
 SELECT system_identifier, (pg_last_wal_replay_lsn() - '0/0')::bigint, pg_is_in_recovery() FROM pg_control_system()
 """
-# Its recovery ended the statement; it does not know a table or column that a migration has just made; it cannot write.
-ITS_OWN = ("40001", "42", "25006")
+# Its recovery ended the statement or stood against it; it does not know a table or column that a migration has just
+# made; it cannot write.
+ITS_OWN = ("40", "42", "25006")
 
 _is_reading: ContextVar[bool] = ContextVar("is_reading", default=False)
 

@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import OperationalError, connection, transaction
 
 from clinical import sealing
-from clinical.audit import set_local
+from clinical.audit import note, set_local
 from clinical.history import bound_values
 from clinical.sealing import SealedField
 
@@ -62,6 +62,33 @@ def rotate(tell: Callable[[str, int], object] = lambda *_: None) -> int:
             tell(f"{_name(field)} (history)", count)
             done += count
     return done
+
+
+def forget(key_id: str, tell: Callable[[str, int], object] = lambda *_: None) -> None:
+    """Of a key that is lost: what it has sealed is taken out, for nobody can open it. Rows that are nothing without
+    go whole. Raises SealingError where the key is there."""
+    if key_id in settings.DATA_KEYS:
+        raise sealing.SealingError(f"The key {key_id!r} is in DATA_KEYS: what it has sealed can be opened.")
+    header = sealing.header_of(key_id)
+    with transaction.atomic(), connection.cursor() as cursor:
+        set_local(RESEALING, "on")  # the history need not keep what nobody can open
+        for field in _existing():
+            table, column = _quoted(field.model._meta.db_table), _quoted(field.column)
+            how = f"UPDATE {table} SET {column} = NULL" if field.null else f"DELETE FROM {table}"  # noqa: S608  ours
+            cursor.execute(f"{how} WHERE substr({column}, 1, %s) = %s", [len(header), header])
+            tell(_name(field), cursor.rowcount)
+            tell(f"{_name(field)} (history)", _forgotten_in_history(cursor, field, header))
+        note(None, "forget key", "index_keys", key=key_id)
+
+
+def _forgotten_in_history(cursor: Any, field: SealedField, header: bytes) -> int:
+    gone = "CASE WHEN {0} ->> %(column)s LIKE %(sealed)s THEN {0} || jsonb_build_object(%(column)s, NULL) ELSE {0} END"
+    cursor.execute(
+        f"UPDATE revisions SET was = {gone.format('was')}, became = {gone.format('became')}"  # noqa: S608  ours
+        ' WHERE "table" = %(table)s AND (was ->> %(column)s LIKE %(sealed)s OR became ->> %(column)s LIKE %(sealed)s)',
+        {"column": field.column, "table": field.model._meta.db_table, "sealed": f"\\\\x{header.hex()}%"},
+    )
+    return int(cursor.rowcount)
 
 
 def _existing() -> list[SealedField]:

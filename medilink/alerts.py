@@ -21,6 +21,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import lazy
 
 from analytics import checks, marts, publications
 from analytics.checks.catalogue import BY_NAME
@@ -192,6 +193,11 @@ def _enumerations(now: datetime) -> Iterator[Cause]:
 
 
 def _page(name: str, *args: Any) -> str:
+    """Looked up by whoever reads it: for the doctor, who does not, all pages of the site need not be imported."""
+    return lazy(_address, str)(name, *args)
+
+
+def _address(name: str, *args: Any) -> str:
     return settings.SITE_URL.rstrip("/") + reverse(f"admin:{name}", args=args)
 
 
@@ -258,7 +264,7 @@ def _compare(wrong: dict[str, Cause]) -> None:
     known.exclude(cause__in=wrong).update(closed_at=timezone.now())
     new = wrong.keys() - set(known.values_list("cause", flat=True))
     Alert.objects.bulk_create(
-        Alert(cause=key, what=cause.what, link=cause.link, owner=cause.owner, is_critical=cause.is_critical)
+        Alert(cause=key, what=cause.what, link=str(cause.link), owner=cause.owner, is_critical=cause.is_critical)
         for key, cause in wrong.items()
         if key in new
     )

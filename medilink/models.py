@@ -65,6 +65,7 @@ class Backup(models.Model):
     bytes = models.BigIntegerField(null=True)
     sha256 = models.TextField(blank=True, default="")
     error = models.TextField(blank=True, default="", help_text="of which kind; in words that name nobody")
+    drilled_at = models.DateTimeField(null=True, help_text="when a drill has last found that it would do")
 
     class Meta:
         db_table = "backups"

@@ -67,6 +67,15 @@ def test_each_rule_of_prometheus_has_its_section_and_names_it():
     assert {name.lower() for name in named} - set(anchors()) == set()
 
 
+def test_each_alarm_of_cloudwatch_has_its_section():
+    text = (ROOT / "terraform" / "alarms.tf").read_text()
+    named = set(re.findall(r"^      ([a-z-]+) = \{$", text, re.MULTILINE))
+    hosts = {f"host-cpu-{host}" for host in ("first", "second")}
+    assert len(named) >= 9
+    assert '"host-cpu-${host}"' in text
+    assert (named | hosts) - set(anchors()) == set()
+
+
 def test_links_lead_somewhere():
     links = re.findall(r"\]\(([^)]+)\)", RUNBOOK)
     inside = {link[1:] for link in links if link.startswith("#")}

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import psycopg2
 from django.db import connection
+from django.utils import timezone
 from environ import Env
 from psycopg2 import sql
 
@@ -20,6 +21,7 @@ from analytics import bi
 from clinical import database_roles
 from medilink.backups import dump, places, postgres
 from medilink.backups.digests import digests
+from medilink.models import Backup
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 RELATIONS = """
@@ -43,6 +45,7 @@ class Drill:
 
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
+    sha256: str = ""
     tables: int = 0
     rows: int = 0
     different: list[str] = field(default_factory=list)
@@ -99,7 +102,7 @@ def into(place: str, url: str, drill: Drill | None = None) -> Drill:
             f"--dbname={params['dbname']}",
         ]
         dump.feed(argv, _as_expected(blocks, proving, places.expected_sha256(place)), params)
-        drill.bytes = proving.size
+        drill.bytes, drill.sha256 = proving.size, proving.sha256
     with drill.step("analyze"), closing(psycopg2.connect(**params)) as target:
         target.autocommit = True
         with target.cursor() as cursor:
@@ -134,6 +137,8 @@ def rehearse(place: str, tell: Callable[[str], object] = lambda _: None) -> Dril
             tell(name)
             with drill.step(name):
                 _manage(url, *words)
+    if not drill.different:
+        Backup.objects.filter(sha256=drill.sha256).update(drilled_at=timezone.now())  # also of a copy elsewhere
     return drill
 
 

@@ -17,13 +17,6 @@ IDLE_MINUTES = 10
 TRANSACTIONS = 1_000_000_000  # of about 2.1 thousand million; autovacuum begins to force itself at 200 million
 DEAD, DEAD_PCT = 1_000_000, 30
 
-OPEN = Kind(
-    "row-security-off",
-    Gravity.ERROR,
-    "Row-level security is switched off on a table",
-    "The second wall is down: only the code keeps people to their own state or facility there.",
-    "Switch it on as the owner, find out who switched it off, and look in the audit for what was read meanwhile.",
-)
 INVALID = Kind(
     "index-invalid",
     Gravity.WARNING,
@@ -95,20 +88,6 @@ def _rows(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters or None)
         return list(cursor.fetchall())
-
-
-OFF = """
-SELECT c.oid::regclass::text FROM pg_class c
-WHERE NOT c.relrowsecurity AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid) ORDER BY 1
-"""
-
-
-@check("database", OPEN)
-def row_security_is_on() -> Iterator[Finding]:
-    for (table,) in _rows(OFF):
-        yield OPEN.seen(
-            f"{table} has policies that are not in force.", command=f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
-        )
 
 
 # Those that are being made at this moment are invalid as well.

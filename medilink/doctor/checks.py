@@ -1,12 +1,11 @@
 """The register of checks. A module by subject declares its own; those of a lane run one after the other."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
 
 from medilink.doctor import opening
 from medilink.doctor.findings import KINDS, Finding, Kind
@@ -18,6 +17,7 @@ LANES = {
     "schedule": "database",
     "work": "database",
     "backups": "database",
+    "replica": "replica",
     "broker": "broker",
     "storage": "storage",
     "machine": "machine",
@@ -39,9 +39,11 @@ class Check:
         return LANES[self.subject]
 
     def findings(self) -> list[Finding]:
-        """In a transaction where it asks the database: one statement that fails spoils no other check."""
-        is_plain = self.is_first or self.lane != "database"
-        with nullcontext() if is_plain else transaction.atomic():
+        """In a transaction where it asks the database: one statement that fails spoils no other check, and none writes."""
+        if self.is_first or self.lane != "database":
+            return [*self.look()]
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
             return [*self.look()]
 
 
@@ -69,6 +71,7 @@ def chosen(only: Collection[str]) -> list[Check]:
     """By subject or code, all where nothing is named; none of a lane that nothing is configured for."""
     load()
     lanes = {lane for lane, server in NEEDS.items() if server in opening.state.unconfigured}
+    lanes |= {"replica"} - {*connections.settings}
     asked = [one for one in CHECKS if not only or one.subject in only or any(kind.code in only for kind in one.kinds)]
     needed = {one.lane for one in asked}
     found = [one for one in CHECKS if one.lane not in lanes and (one in asked or (one.is_first and one.lane in needed))]

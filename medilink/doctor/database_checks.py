@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import environ
@@ -11,10 +12,10 @@ from django.db import Error, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from clinical import database_roles, rotation, row_security
+from clinical import database_roles, locks, rotation, row_security
 from ingestion.outages import sqlstate
-from medilink import default_accounts, server_log
-from medilink.doctor import catalogue_checks, opening  # noqa: F401  # the lane's other half
+from medilink import default_accounts, migrating, server_log
+from medilink.doctor import catalogue_checks, opening, policy_checks  # noqa: F401  # the lane's other parts
 from medilink.doctor.checks import check, is_one_machine
 from medilink.doctor.findings import Finding, Gravity, Kind
 from medilink.doctor.places import found_of
@@ -55,6 +56,14 @@ TOO_MANY = Kind(
     "Stop what holds them (fewer web or worker processes), or put pgbouncer before it; SCALE.md has the arithmetic.",
     ends=True,
 )
+POOLED = Kind(
+    "database-pooled",
+    Gravity.ERROR,
+    "Workers and commands connect through a pooler",
+    "They refuse to: it would give their locks to others. No file is loaded, and nothing is migrated.",
+    "Let DATABASE_URL name the server itself; only DATABASE_WEB_URL may lead through a pooler.",
+    ends=True,
+)
 OLD = Kind(
     "database-old",
     Gravity.ERROR,
@@ -85,6 +94,13 @@ PENDING = Kind(
     "manage.py migrate",
     ends=True,
 )
+AHEAD = Kind(
+    "migrations-ahead",
+    Gravity.WARNING,
+    "A newer release has migrated the database",
+    "This code works on it, as it should after going back. Its own `migrate` leaves the database as it is.",
+    "Start the newer release here too, or stay with this one everywhere until it is mended.",
+)
 WEB_ROLE = Kind(
     "web-role-missing",
     Gravity.ERROR,
@@ -108,6 +124,14 @@ WEB_AWAY = Kind(
     "The site does not start, or answers 503.",
     "Give the role a new password and put it into DATABASE_WEB_URL of the web.",
     "manage.py create_web_role --password-stdin",
+)
+WEB_UNLIMITED = Kind(
+    "web-limit-unset",
+    Gravity.WARNING,
+    "Behind the pooler the web's statements have another limit than they should",
+    "One page may keep a connection of the pooler's busy for longer than all others wait.",
+    "Migrate with the DB_STATEMENT_TIMEOUT_MS that the web has, then let the pooler connect anew (RECONNECT).",
+    "manage.py migrate",
 )
 SECRET = Kind(
     "secret-key-unknown",
@@ -166,7 +190,7 @@ WORDS = {  # libpq gives no SQLSTATE before it is in
 }
 
 
-@check("database", AWAY, PASSWORD, MISSING, TOO_MANY, is_first=True)
+@check("database", AWAY, PASSWORD, MISSING, TOO_MANY, POOLED, is_first=True)
 def connect() -> Iterator[Finding]:
     """Leaves the lane's connection open."""
     try:
@@ -177,8 +201,15 @@ def connect() -> Iterator[Finding]:
     except Error as error:
         kind, place = _kind_of(error), connection.settings_dict
         user = f" as {place['USER']}" if kind is PASSWORD else f", database {place['NAME']}" if kind is MISSING else ""
-        host = str(place["HOST"] or place["OPTIONS"].get("host", ""))
-        yield kind.seen(f"{found_of(host, int(place['PORT'] or 5432))}{user}: {_reason(error)}.")
+        yield kind.seen(f"{_place()}{user}: {reason(error)}.")
+        return
+    if locks.is_pooled(connection):
+        yield POOLED.seen(f"{_place()} is a pooler.")
+
+
+def _place() -> str:
+    place = connection.settings_dict
+    return found_of(str(place["HOST"] or place["OPTIONS"].get("host", "")), int(place["PORT"] or 5432))
 
 
 def _kind_of(error: Error) -> Kind:
@@ -189,7 +220,7 @@ def _kind_of(error: Error) -> Kind:
     return next((kind for words, kind in WORDS.items() if f" {words}" in f" {text.partition('FATAL:')[2]}"), AWAY)
 
 
-def _reason(error: Error) -> str:
+def reason(error: Error) -> str:
     """In few words of our own: libpq's may hold what it was given."""
     text = str(error)
     for words, reason in (
@@ -237,13 +268,15 @@ def _side(apart: timedelta) -> str:
     return "ahead of" if apart > timedelta() else "behind"
 
 
-@check("database", PENDING)
+@check("database", PENDING, AHEAD)
 def is_migrated() -> Iterator[Finding]:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
         first = plan[0][0]
         yield PENDING.seen(f"{len(plan)} to be applied; the first is {first.app_label}.{first.name}.")
+    elif migrating.is_ahead(connection):
+        yield AHEAD.seen("It has migrations that are not in this code.")
 
 
 OWNED = """
@@ -280,7 +313,10 @@ def web_role_is_bound() -> Iterator[Finding]:
         yield WEB_POWERS.seen(f"{role} owns {owned} tables or other objects, and policies do not bind owners.")
 
 
-@check("database", WEB_AWAY)
+POOLER = "SELECT pg_backend_pid(), setting::int FROM pg_settings WHERE name = 'statement_timeout'"
+
+
+@check("database", WEB_AWAY, WEB_UNLIMITED)
 def web_can_connect() -> Iterator[Finding]:
     """Only where DATABASE_WEB_URL is known, which is the web's own environment."""
     if not settings.DATABASE_WEB_URL:
@@ -290,9 +326,17 @@ def web_can_connect() -> Iterator[Finding]:
     params = connection.get_connection_params() | {name: told[ours] for name, ours in names.items() if told.get(ours)}
     known = (*names, "sslmode", "sslrootcert", "connect_timeout")
     try:
-        psycopg2.connect(**{name: value for name, value in params.items() if name in known}).close()
+        with closing(psycopg2.connect(**{name: params[name] for name in known if name in params})) as web:
+            with web.cursor() as cursor:
+                cursor.execute(POOLER)
+                process, limit = cursor.fetchone() or (0, 0)
+            is_pooled = process != web.info.backend_pid  # as clinical.locks.is_pooled
     except psycopg2.OperationalError as error:
-        yield WEB_AWAY.seen(f"As {params['user']}: {_reason(OperationalError(str(error)))}.")
+        yield WEB_AWAY.seen(f"As {params['user']}: {reason(OperationalError(str(error)))}.")
+        return
+    if is_pooled and limit != settings.DB_STATEMENT_TIMEOUT_MS:
+        said = f"They end after {limit} ms" if limit else "They never end"
+        yield WEB_UNLIMITED.seen(f"{said}; DB_STATEMENT_TIMEOUT_MS is {settings.DB_STATEMENT_TIMEOUT_MS}.")
 
 
 @check("database", SECRET)

@@ -8,8 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 RUNBOOK = "RUNBOOK.md"
 SECRET = (
+    "OTEL_EXPORTER_OTLP_HEADERS",
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
+    "SENTRY_DSN",
     "DATA_KEYS",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",

@@ -25,6 +25,7 @@ EXPECTED = {
     "clinical.tasks.make_audit_months",
     "analytics.tasks.nightly_reports",
     "clinical.tasks.read_vitals",
+    "clinical.tasks.read_all_vitals",
     "medilink.tasks.sweep_fhir_exports",
 }
 

@@ -2,10 +2,11 @@ import os
 
 import pytest
 from django.core import checks
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
-from clinical import actions, history, rotation, sealing
-from clinical.keyed import hashes
+from clinical import actions, factors, history, rotation, sealing
+from clinical.keyed import hashes, make_key
+from clinical.models import AuditEvent, IndexKey, SecondFactor
 from ingestion import stewards
 from ingestion.models import RejectedRow
 from tests.ingestion.factories import batch
@@ -69,6 +70,27 @@ def test_a_key_that_is_still_needed_is_missed_by_the_check(row, settings):
     assert "no key 'embedded', with which 6 values are sealed" in error.msg
     with pytest.raises(SystemExit), pytest.raises(sealing.SealingError):
         call_command("rotate_keys")
+
+
+def test_what_a_lost_key_has_sealed_can_be_let_go_of(row, alice, settings, capsys):
+    factors.begin(alice)
+    settings.DATA_KEYS = {"new": os.urandom(32)}
+    call_command("rotate_keys", "--forget", "embedded")
+    assert "2 of rejected_rows.corrections_sealed (history) are gone" in capsys.readouterr().out
+    assert rotation.no_key_is_missing(["default"]) == []
+    again = RejectedRow.objects.get()
+    assert (again.raw, again.corrections, again.reasons) == ({}, {}, row.reasons)
+    assert not SecondFactor.objects.exists()
+    assert not IndexKey.objects.exists()  # the next migrate makes another one
+    make_key()
+    assert hashes().key
+    assert AuditEvent.objects.filter(action="forget key").exists()
+
+
+def test_a_key_that_is_there_is_not_let_go_of(row, settings):
+    with pytest.raises(CommandError, match="can be opened"):
+        call_command("rotate_keys", "--forget", "embedded")
+    assert RejectedRow.objects.get().raw == {"sex": "X"}
 
 
 def test_the_check_is_asked_with_the_database_only():

@@ -1,5 +1,6 @@
 """Figures from a real streaming replica: they arrive there, rights do not, and without it answers still come."""
 
+import json
 import time
 
 import pytest
@@ -38,6 +39,13 @@ def looks(site):
     """How often the mart has been read, at the primary and at the replica."""
     time.sleep(1.5)  # a session tells its counts once a second
     return site.cluster.sql(NOTED)[0][0], site.standby.sql(NOTED)[0][0]
+
+
+def doctor(site):
+    """What it finds of the replica."""
+    address = {"DATABASE_REPLICA_URL": site.standby.url("medilink_web"), "DATABASE_REPLICA_LAG": str(LAG)}
+    told = site.cluster.run("doctor", "--only", "replica", "--json", **address)
+    return [one["code"] for one in json.loads(told.stdout)["findings"]]
 
 
 def test_figures_are_read_from_the_replica_and_the_primary_is_not_asked_for_them(site):
@@ -85,7 +93,9 @@ def test_a_replica_that_falls_behind_is_not_read(site):
         site.call("KANO", "POST", "/api/patients", PERSON)
         site.cluster.run("refresh_marts", "--force", check=True)
         eventually(lambda: site.get("KANO", FIGURES[0]).json()["as_of"] > old, patience=LAG + 20, every=1)
+        assert doctor(site) == ["replica-behind"]
     site.standby.catch_up()
+    assert doctor(site) == []
     assert site.standby.sql("SELECT count(*) FROM patients") == [(2 * served.PEOPLE + 1,)]
 
 

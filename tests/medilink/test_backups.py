@@ -95,6 +95,7 @@ def test_a_backup_is_restored_with_every_row(rows, tmp_path, capsys):
     assert (told["different"], told["roles_without_password"], told["bytes"]) == ([], [], len(body))
     assert (told["tables"] > 40, told["rows"] > 20, told["minutes_for_ten_million_rows"] > 0) == (True, True, True)
     assert [*told["seconds"]] == ["restore", "analyze", "compare", "migrate --check", "marts", "total"]
+    assert Backup.objects.get().drilled_at
 
 
 def objects_damaged(body, key):

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from clinical import row_security
 from clinical.audit import partitions
 from ingestion.models import RejectedRow
-from medilink.doctor import catalogue_checks, examination
+from medilink.doctor import catalogue_checks, examination, policy_checks
 from medilink.doctor.findings import Gravity
 from tests.ingestion import factories
 from tests.lab.cluster import eventually
+from tests.lab.pooler import Pooler
 from tests.medilink.doctor.looking import found, ran, session, sql
 
 SECRET = "hunter2222"
@@ -83,6 +84,78 @@ def test_a_table_without_row_level_security_is_named(well):
     sql("ALTER TABLE patients DISABLE ROW LEVEL SECURITY")
     assert found() == ["row-security-off"]
     assert ran("row-security-off").command == "ALTER TABLE patients ENABLE ROW LEVEL SECURITY;"
+
+
+def test_tables_and_policies_that_are_looked_for_are_those_that_the_migrations_make(db):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT polrelid::regclass::text, array_agg(polname::text) FROM pg_policy GROUP BY 1")
+        assert {table: {*policies} for table, policies in cursor.fetchall()} == policy_checks.POLICIES
+
+
+def test_a_table_that_lost_switch_and_policies_is_named(well):
+    sql("DROP POLICY scope_stewards ON erasures")
+    sql("ALTER TABLE erasures DISABLE ROW LEVEL SECURITY")
+    assert found() == ["policy-missing", "row-security-off"]
+
+
+def test_a_policy_that_was_dropped_is_named(well):
+    sql("DROP POLICY unrestricted ON patients")
+    assert found() == ["policy-missing"]
+    assert ran("policy-missing").seen == "patients lacks unrestricted."
+
+
+def test_a_newer_release_that_has_migrated_is_named_and_its_policies_are_its_own(well):
+    MigrationRecorder(connection).record_applied("clinical", "9999_of_tomorrow")
+    sql("DROP POLICY unrestricted ON patients")
+    assert found() == ["migrations-ahead"]
+
+
+@pytest.fixture
+def pooler(transactional_db, tmp_path):
+    made = Pooler(tmp_path, connection.get_connection_params()["host"])
+    yield made
+    connection.close()
+    made.close()
+
+
+def test_a_pooler_before_the_workers_is_named(pooler, elsewhere):
+    elsewhere(HOST="127.0.0.1", PORT=str(pooler.port), OPTIONS={})
+    assert found() == ["database-pooled"]
+
+
+def test_a_web_behind_a_pooler_needs_a_limit_at_its_role(pooler, settings):
+    settings.DATABASE_WEB_URL = pooler.url(row_security.ROLE, connection.settings_dict["NAME"])
+    assert found("web-limit-unset") == []
+    settings.DB_STATEMENT_TIMEOUT_MS += 1
+    assert found("web-limit-unset") == ["web-limit-unset"]
+
+
+@pytest.fixture
+def replica(well, monkeypatch):
+    """A connection that leads to the primary itself, under a name that pytest-django has nothing against."""
+    place = connections.create_connection("default")
+    monkeypatch.setattr(place, "alias", "elsewhere")
+    monkeypatch.setattr(place, "settings_dict", place.settings_dict | {"USER": row_security.ROLE})
+    monkeypatch.setitem(connections.settings, "replica", place.settings_dict)
+    connections["replica"] = connections["elsewhere"] = place
+    yield place.settings_dict
+    place.close()
+    del connections["replica"], connections["elsewhere"]
+
+
+def test_a_replica_that_follows_nobody_is_named(replica):
+    assert found() == ["replica-no-standby"]
+
+
+def test_a_replica_that_no_policy_guards_is_named(replica):
+    replica["USER"] = connection.settings_dict["USER"]
+    assert found() == ["replica-no-standby", "replica-role"]
+
+
+def test_a_replica_that_is_away_is_named(replica):
+    replica.update(HOST="127.0.0.1", PORT="1")
+    assert found() == ["replica-away"]
+    assert ran("replica-away").seen == "127.0.0.1:1: nobody listens there."
 
 
 def test_an_invalid_index_is_named(well):

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
@@ -9,7 +10,7 @@ from analytics import marts
 from clinical.models import Facility
 from ingestion.models import IngestRun, Kind
 from medilink.celery import BEAT
-from medilink.doctor import work_checks
+from medilink.doctor import schedule_checks, work_checks
 from medilink.doctor.findings import Gravity
 from medilink.models import Alert, Backup
 from tests.ingestion import factories
@@ -106,3 +107,23 @@ def test_a_backup_that_went_wrong_is_named(well, settings):
     a_backup(started_at=timezone.now(), error="Broken")
     a_backup(started_at=timezone.now(), finished_at=None)  # at work
     assert found(gravity=Gravity.WARNING) == ["backup-failed"]
+
+
+def test_the_schedule_that_is_looked_for_is_the_one_that_the_migrations_make(db):
+    made = {*PeriodicTask.objects.values_list("task", flat=True)} - {"celery.backend_cleanup"}  # beat's own
+    assert made == schedule_checks.EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("made", "drilled", "named"),
+    [(40, None, ["backup-undrilled"]), (80, 40, ["backup-undrilled"]), (80, 20, []), (20, None, [])],
+)
+def test_backups_that_nobody_tries_out_are_named(well, settings, made, drilled, named):
+    settings.BACKUP_URL = "s3://backups/nightly/"
+    then, now = (timezone.now() - timedelta(days=days) for days in (made, 0))
+    last = timezone.now() - timedelta(days=drilled) if drilled else None
+    Backup.objects.create(place="s3://backups/first.backup", started_at=then, finished_at=then, drilled_at=last)
+    Backup.objects.create(place="s3://backups/last.backup", started_at=now, finished_at=now)
+    assert found() == named
+    if named:
+        assert ran("backup-undrilled").command == "manage.py restore_drill s3://backups/last.backup"
