@@ -39,7 +39,7 @@ class Check:
         return LANES[self.subject]
 
     def findings(self) -> list[Finding]:
-        """In a transaction where it asks the database: one statement that fails spoils no other check, and none writes."""
+        """In a transaction of its own where it asks the database: none spoils another one, and none writes."""
         if self.is_first or self.lane != "database":
             return [*self.look()]
         with transaction.atomic(), connection.cursor() as cursor:
