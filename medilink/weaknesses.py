@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 PUBLIC_KEY = "for-development-on-loopback-only"  # how docker-compose.yml's begins; its key of DATA_KEYS whole
 FORGETFUL_STORE = "http://s3:5000"
 PUBLIC_PASSWORD = "medilink"  # noqa: S105  # its database's
+PUBLIC_WEB_LOGIN = "//medilink_web:medilink_web@"
 ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 
@@ -38,6 +39,8 @@ def _left_from_compose(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"A key of DATA_KEYS {own}"
     if said["DATABASES"]["default"]["PASSWORD"] == PUBLIC_PASSWORD:
         yield f"The database's password {own}"
+    if PUBLIC_WEB_LOGIN in said["DATABASE_WEB_URL"]:
+        yield f"The password of DATABASE_WEB_URL {own} POSTGRES_WEB_PASSWORD gives it to the role, with migrate."
     if said["S3_ENDPOINT_URL"] == FORGETFUL_STORE:
         yield "AWS_ENDPOINT_URL_S3 is compose's stand-in, which keeps nothing; set it empty for AWS, or your own."
 

@@ -1,4 +1,4 @@
-"""The database server: whether we get in, as whom, and whether it fits this code. catalogue_checks looks inside."""
+"""The database server: whether we get in, as whom, and whether it fits this code. catalogue_checks and wall_checks look inside."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from django.utils import timezone
 from clinical import database_roles, rotation, row_security
 from ingestion.outages import sqlstate
 from medilink import default_accounts, server_log
-from medilink.doctor import catalogue_checks, opening  # noqa: F401  # the lane's other half
+from medilink.doctor import catalogue_checks, opening, wall_checks  # noqa: F401  # the rest of the lane
 from medilink.doctor.checks import check, is_one_machine
 from medilink.doctor.findings import Finding, Gravity, Kind
 from medilink.doctor.places import found_of

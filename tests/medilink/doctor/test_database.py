@@ -85,6 +85,31 @@ def test_a_table_without_row_level_security_is_named(well):
     assert ran("row-security-off").command == "ALTER TABLE patients ENABLE ROW LEVEL SECURITY;"
 
 
+@pytest.mark.parametrize(
+    ("statement", "seen"),
+    [
+        ("ALTER POLICY scope_read ON patients USING (true)", "patients.scope_read holds for every row."),
+        ("DROP POLICY scope_read ON facilities", "facilities has no policy for reading."),
+    ],
+)
+def test_a_policy_that_binds_nobody_or_is_gone_is_named(well, statement, seen):
+    sql(statement)
+    assert found() == ["policy-open"]
+    assert ran("policy-open").seen == seen
+
+
+def test_a_right_that_the_web_lacks_is_named(well):
+    sql("REVOKE SELECT, UPDATE ON patients FROM medilink_web")
+    assert found() == ["web-grants-missing"]
+    assert ran("web-grants-missing").seen == "medilink_web lacks SELECT, UPDATE on patients."
+
+
+@pytest.mark.parametrize("which", ["USER", "ALL"])
+def test_a_trigger_that_is_switched_off_is_named(well, which):
+    sql(f"ALTER TABLE audit_events DISABLE TRIGGER {which}")
+    assert found() == ["trigger-off"]
+
+
 def test_an_invalid_index_is_named(well):
     sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'alerts_one_open_per_cause'::regclass")
     assert found() == ["index-invalid"]
