@@ -39,10 +39,10 @@ def _left_from_compose(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"A key of DATA_KEYS {own}"
     if said["DATABASES"]["default"]["PASSWORD"] == PUBLIC_PASSWORD:
         yield f"The database's password {own}"
-    if PUBLIC_WEB_LOGIN in said["DATABASE_WEB_URL"]:
-        yield f"The password of DATABASE_WEB_URL {own} POSTGRES_WEB_PASSWORD gives it to the role, with migrate."
     if said["S3_ENDPOINT_URL"] == FORGETFUL_STORE:
         yield "AWS_ENDPOINT_URL_S3 is compose's stand-in, which keeps nothing; set it empty for AWS, or your own."
+    if PUBLIC_WEB_LOGIN in said["DATABASE_WEB_URL"]:
+        yield f"The password of DATABASE_WEB_URL {own} POSTGRES_WEB_PASSWORD gives it to the role, with migrate."
 
 
 def _in_the_clear(said: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The database server: whether we get in, as whom, and whether it fits this code. catalogue_checks and wall_checks look inside."""
+"""The database server: whether we get in, as whom, if it fits. catalogue_checks and wall_checks look inside."""
 
 import os
 from collections.abc import Iterator

@@ -137,6 +137,7 @@ def test_what_compose_starts_with_is_refused_in_production(settings_with):
         ("DATA_KEYS", PRODUCTION["DATA_KEYS"], "of DATA_KEYS is the one"),
         ("POSTGRES_PASSWORD", "own", "password is the one"),
         ("AWS_ENDPOINT_URL_S3", "", "keeps nothing"),
+        ("POSTGRES_WEB_PASSWORD", "own-too", "of DATABASE_WEB_URL is"),
     ):
         with pytest.raises(ImproperlyConfigured, match=told):
             settings_with(**_of_compose({"SITE_HOST": "medilink.example"} | own))

@@ -163,6 +163,14 @@ def test_a_transaction_that_is_held_open_is_named(well, monkeypatch):
     assert f"SELECT pg_terminate_backend({pid});" in [one.command for one in named]
 
 
+def test_a_table_that_somebody_keeps_closed_is_named(well, monkeypatch):
+    monkeypatch.setattr(catalogue_checks, "LOCK_SECONDS", 0)
+    with session() as other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE backups")
+        (finding,) = examination.examine(["lock-held"], is_thorough=True).findings
+        assert finding.seen.endswith("0 wait for it, backups cannot be read.")
+
+
 def test_scarce_connections_are_named(well, monkeypatch):
     monkeypatch.setattr(catalogue_checks, "CONNECTIONS_PCT", 1)
     assert found() == ["connections-many"]
