@@ -317,7 +317,7 @@ def server_log_is_quiet() -> Iterator[Finding]:
         yield LOUD.seen(f"{one.msg}. {one.hint}")
 
 
-@check("database", ACCOUNT)
+@check("database", ACCOUNT, is_last=True)
 def accounts_are_our_own() -> Iterator[Finding]:
     if not is_one_machine():
         found = default_accounts.look(None)

@@ -44,7 +44,7 @@ def test_what_services_refer_to_is_there(file):
     for service in file["services"].values():
         assert set(service.get("depends_on", ())) <= file["services"].keys()
         # Compose writes those that stand in the file itself into no container whose root is read-only.
-        assert "configs" not in service and "secrets" not in service
+        assert not {"configs", "secrets"} & service.keys()
         named = {volume.split(":")[0] for volume in service.get("volumes", ())}
         assert {name for name in named if not name.startswith(("/", "."))} <= file["volumes"].keys()
 
