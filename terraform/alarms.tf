@@ -41,7 +41,7 @@ locals {
 
   alarms = merge(
     {
-      # The first host measures it every 15 minutes. Nothing measured is as bad as nothing loaded.
+      # The first host measures it every ten minutes. Nothing measured is as bad as nothing loaded.
       no-good-run = {
         said      = "No night was loaded well for 26 hours, or the first host does not say"
         namespace = local.namespace, metric = "medilink_last_good_run_age_seconds", of = {}

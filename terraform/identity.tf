@@ -180,6 +180,7 @@ data "aws_iam_policy_document" "host" {
     resources = [
       "${local.arn_of_ec2}:elastic-ip/${aws_eip.first_host.allocation_id}",
       "${local.arn_of_ec2}:instance/*",
+      "${local.arn_of_ec2}:network-interface/*",
     ]
 
     condition {

@@ -187,7 +187,7 @@ resource "aws_launch_template" "host" {
   }
 
   dynamic "tag_specifications" {
-    for_each = ["instance", "volume"]
+    for_each = ["instance", "network-interface", "volume"]
 
     content {
       resource_type = tag_specifications.value

@@ -27,7 +27,12 @@ compose_aarch64=4d0f7678dd3338452beba4518e36a8e22b20cad79ba2535c687da554dc3997fb
 
 # --- Programs
 
-dnf install --quiet --assumeyes docker jq amazon-cloudwatch-agent
+# This runs once in the machine's life: a mirror that is busy at that moment must not leave a host without anything.
+for pause in 10 30 60 120 0; do
+  if dnf install --quiet --assumeyes docker jq amazon-cloudwatch-agent; then break; fi
+  if [ "$pause" = 0 ]; then exit 1; fi
+  sleep "$pause"
+done
 systemctl enable --now docker
 
 machine=$(uname -m)
@@ -102,11 +107,30 @@ if [ "$is_first" = true ]; then
   services+=(beat)
   token=$(curl --fail --silent --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)
   instance=$(curl --fail --silent --header "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id)
-  aws ec2 associate-address --instance-id "$instance" --allocation-id "$address" --allow-reassociation > /dev/null
+  # Others' allow-lists go by it; without it the site works all the same.
+  aws ec2 associate-address --instance-id "$instance" --allocation-id "$address" --allow-reassociation > /dev/null \
+    || echo "The address $address could not be taken: who lets in only that one will refuse this host." >&2
   docker compose run --rm --no-deps migrate
 fi
-# Two of web: one answers while the other is replaced.
-docker compose --profile production up --detach --no-deps --no-build --scale web=2 "$${services[@]}"
+up() { docker compose --profile production up --detach --no-deps --no-build "$@"; }
+healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$@" | sort --unique)" = healthy ]; }
+# Compose replaces all of a service at once. So new ones beside the old ones, which leave when those are ready (they are
+# what differs); new ones that never get ready go again, and the old ones stay at work.
+old=$(docker compose ps --quiet web)
+if [ -n "$old" ]; then
+  up --no-recreate --scale web=$(($(wc -l <<< "$old") + 2)) web
+  mapfile -t new < <(docker compose ps --quiet web | grep --invert-match --line-regexp --fixed-strings "$old")
+  for try in {1..60}; do
+    if healthy "$${new[@]}"; then break; fi
+    if [ "$try" = 60 ]; then
+      docker rm --force "$${new[@]}" > /dev/null
+      echo "The new web containers do not get ready; the old ones stay. Their log, or manage.py doctor, says why." >&2
+      exit 1
+    fi
+    sleep 3
+  done
+fi
+up --scale web=2 "$${services[@]}"
 docker image prune --force > /dev/null
 END
 

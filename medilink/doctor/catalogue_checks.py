@@ -14,6 +14,7 @@ from medilink.doctor.findings import Finding, Gravity, Kind
 EXTENSIONS = ("pg_trgm",)
 CONNECTIONS_PCT, SEQUENCE_PCT = 80, 70
 IDLE_MINUTES = 10
+LOCK_SECONDS = 60
 TRANSACTIONS = 1_000_000_000  # of about 2.1 thousand million; autovacuum begins to force itself at 200 million
 DEAD, DEAD_PCT = 1_000_000, 30
 
@@ -51,6 +52,13 @@ IDLE = Kind(
     "A session holds a transaction open and does nothing",
     "What it has locked others wait for, and no vacuum frees what has died since.",
     "End it, unless somebody knows what it does; ours end by themselves.",
+)
+LOCKS = Kind(
+    "lock-held",
+    Gravity.WARNING,
+    "A long transaction makes others wait for its locks",
+    "Pages and answers that need the table end in a timeout, and whoever loads or migrates waits.",
+    "A load or a migration ends by itself: see how far it is. Somebody's psql or BI tool: end it.",
 )
 VACUUM = Kind(
     "vacuum-behind",
@@ -151,6 +159,35 @@ def no_transaction_is_idle() -> Iterator[Finding]:
     for pid, user, minutes in _rows(IDLERS, IDLE_MINUTES):
         what = f"Process {pid} of {user}, for {minutes:.0f} minutes."
         yield IDLE.seen(what, command=f"SELECT pg_terminate_backend({pid});")
+
+
+# A table that nobody may even read, or others who wait. Tables that it is just making are not seen from here.
+HOLDERS = """
+SELECT holder.pid, holder.usename, extract(epoch FROM clock_timestamp() - holder.xact_start) / 60,
+    (
+        SELECT string_agg(DISTINCT c.relname, ', ') FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+        WHERE l.pid = holder.pid AND l.granted AND l.mode = 'AccessExclusiveLock'
+            AND c.relnamespace = 'public'::regnamespace
+    ) AS closed,
+    (
+        SELECT count(*) FROM pg_stat_activity waits
+        WHERE waits.wait_event_type = 'Lock' AND holder.pid = ANY (pg_blocking_pids(waits.pid))
+    ) AS waiting
+FROM pg_stat_activity holder
+WHERE holder.datname = current_database() AND holder.pid <> pg_backend_pid()
+    AND holder.xact_start < clock_timestamp() - make_interval(secs => %s)
+"""
+
+
+@check("database", LOCKS)
+def no_lock_is_held_for_long() -> Iterator[Finding]:
+    for pid, user, minutes, closed, waiting in _rows(HOLDERS, LOCK_SECONDS):
+        if closed or waiting:
+            what = f"Process {pid} of {user}, for {minutes:.0f} minutes; {waiting} wait for it"
+            yield LOCKS.seen(
+                f"{what}{f', {closed} cannot be read' if closed else ''}.",
+                command=f"SELECT pg_terminate_backend({pid});",
+            )
 
 
 DEAD_ROWS = """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from medilink.doctor import opening
 from medilink.doctor.findings import KINDS, Finding, Kind
@@ -33,6 +33,7 @@ class Check:
     kinds: tuple[Kind, ...]
     look: Callable[[], Iterable[Finding]]
     is_first: bool
+    is_last: bool
 
     @property
     def lane(self) -> str:
@@ -51,11 +52,14 @@ CHECKS: list[Check] = []
 Look = Callable[[], Iterator[Finding]]
 
 
-def check(subject: str, *kinds: Kind, is_first: bool = False) -> Callable[[Look], Look]:
-    """`is_first`: finds out whether its lane can be looked at at all; runs whatever was asked for of the lane."""
+def check(subject: str, *kinds: Kind, is_first: bool = False, is_last: bool = False) -> Callable[[Look], Look]:
+    """`is_first`: finds out whether its lane can be looked at at all; runs whatever was asked for of the lane.
+
+    `is_last`: takes long, so that a busy machine leaves out this one and not those behind it.
+    """
 
     def register(look: Look) -> Look:
-        CHECKS.append(Check(look.__name__, subject, kinds, look, is_first))
+        CHECKS.append(Check(look.__name__, subject, kinds, look, is_first, is_last))
         return look
 
     return register
@@ -76,7 +80,7 @@ def chosen(only: Collection[str]) -> list[Check]:
     needed = {one.lane for one in asked}
     found = [one for one in CHECKS if one.lane not in lanes and (one in asked or (one.is_first and one.lane in needed))]
     order = [*dict.fromkeys(LANES.values())]
-    return sorted(found, key=lambda one: (order.index(one.lane), not one.is_first))
+    return sorted(found, key=lambda one: (order.index(one.lane), not one.is_first, one.is_last))
 
 
 def is_known(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The database server: whether we get in, as whom, and whether it fits this code. catalogue_checks looks inside."""
+"""The database server: whether we get in, as whom, if it fits. catalogue_checks and wall_checks look inside."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from django.utils import timezone
 from clinical import database_roles, locks, rotation, row_security
 from ingestion.outages import sqlstate
 from medilink import default_accounts, migrating, server_log
-from medilink.doctor import catalogue_checks, opening, policy_checks  # noqa: F401  # the lane's other parts
+from medilink.doctor import catalogue_checks, opening, policy_checks, wall_checks  # noqa: F401  # the rest of the lane
 from medilink.doctor.checks import check, is_one_machine
 from medilink.doctor.findings import Finding, Gravity, Kind
 from medilink.doctor.places import found_of
@@ -361,7 +361,7 @@ def server_log_is_quiet() -> Iterator[Finding]:
         yield LOUD.seen(f"{one.msg}. {one.hint}")
 
 
-@check("database", ACCOUNT)
+@check("database", ACCOUNT, is_last=True)
 def accounts_are_our_own() -> Iterator[Finding]:
     if not is_one_machine():
         found = default_accounts.look(None)

@@ -4,6 +4,8 @@ What is not configured is taken from a demo that runs, or left out.
 """
 
 import os
+import re
+import traceback
 from dataclasses import dataclass, field
 
 import django
@@ -44,8 +46,8 @@ def read_settings() -> State:
         if "MEDILINK_EMBEDDED" not in os.environ:
             os.environ["MEDILINK_EMBEDDED"] = "true"
             os.environ.setdefault("HTTPS_ONLY", "true")
-        else:  # there a key that is none is as good as the wrong one
-            state.is_readable = os.environ.pop("DATA_KEYS", None) is not None
+        else:  # there a key that is none is as good as the wrong one; what else is wrong would only be told again
+            state.is_readable = "DATA_KEYS" in refusal and os.environ.pop("DATA_KEYS", None) is not None
     if state.is_readable:
         settings.DATABASES["default"]["OPTIONS"]["connect_timeout"] = QUICK
     return state
@@ -58,5 +60,14 @@ def _refusal() -> str:
     except ImproperlyConfigured as error:
         return hide(str(error))
     except Exception as error:  # the edge of the settings: whatever stops them is what the doctor has to tell
-        return f"A variable cannot be read ({type(error).__name__}): a number, an address or a list is not one."
+        return f"{_variable(error)} cannot be read ({type(error).__name__}): a number, an address or a list is not one."
     return ""
+
+
+def _variable(error: Exception) -> str:
+    """Whose value it is, by the line of the settings that asked for it; never the value."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        asked = re.search(r'env\.\w+\(\s*"([A-Z0-9_]+)"', frame.line or "")
+        if asked and frame.name == "<module>":
+            return asked[1]
+    return "A variable"

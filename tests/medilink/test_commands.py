@@ -49,6 +49,22 @@ def test_check_beat_does_not_judge_nightly_tasks(every_five_minutes):
     assert call_command("check_beat") is None
 
 
+@pytest.mark.parametrize(("minutes", "is_judged"), [(14, False), (16, True)])
+def test_check_beat_judges_what_the_migrations_have_put_there(minutes, is_judged):
+    PeriodicTask.objects.update(last_run_at=now() - timedelta(minutes=minutes))
+    if not is_judged:
+        assert call_command("check_beat") is None
+        return
+    with pytest.raises(CommandError, match="Sweep"):
+        call_command("check_beat")
+
+
+def test_check_beat_does_not_break_off_at_a_day_that_never_comes(every_five_minutes):
+    never = CrontabSchedule.objects.create(minute="*/5", day_of_month="31", month_of_year="2")
+    PeriodicTask.objects.create(name="never", task="never", crontab=never)
+    assert call_command("check_beat") is None
+
+
 def test_last_good_run_says_how_many_seconds_ago_a_run_ended_well():
     ended = now() - timedelta(hours=3)
     IngestRun.objects.create(kind=Kind.NIGHTLY, status=IngestRun.State.DONE, finished_at=ended)

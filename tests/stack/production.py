@@ -292,7 +292,7 @@ class Stack(Outside):
         return self._succeeds(service, words, HOSTNAME=f"w{name.removeprefix(service)}")
 
     def _start_proxy(self) -> None:
-        text = self.file["configs"]["caddyfile"]["content"]
+        text = self.file["services"]["proxy"]["environment"]["CADDYFILE"]
         health = embedded._free_port()
         for old, new in (
             ("admin off", f"admin off\nhttp_port {self.http_port}\nhttps_port {self.port}"),

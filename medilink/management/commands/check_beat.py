@@ -1,6 +1,7 @@
 """Whether beat keeps its schedule, for a health check: says nothing about what its tasks came to."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -8,6 +9,8 @@ from django.utils.timezone import now
 from django_celery_beat.models import PeriodicTask
 
 SLACK = timedelta(minutes=10)  # beat writes its times down every three minutes only
+OFTEN = timedelta(minutes=10)  # seldomer ones may wait longer than that when beat has just begun
+EVERY_HOUR = [24, 7, 31, 12]
 
 
 class Command(BaseCommand):
@@ -19,7 +22,22 @@ class Command(BaseCommand):
 
 
 def is_overdue(task: PeriodicTask, instant: datetime) -> bool:
-    """Only tasks by interval: a nightly one that has not run for a day is another check's affair."""
-    if task.interval is None:
-        return False
-    return (task.last_run_at or task.date_changed) + task.interval.schedule.run_every + SLACK < instant
+    """Only what is due every few minutes: a nightly one that has not run for a day is another check's affair."""
+    every = _every(task)
+    return every is not None and (task.last_run_at or task.date_changed) + every + SLACK < instant
+
+
+def _every(task: PeriodicTask) -> timedelta | None:
+    if task.interval is not None:
+        return task.interval.schedule.run_every
+    if task.crontab is None:
+        return None
+    try:
+        cron = task.crontab.schedule
+    except ValueError:  # a day that never comes
+        return None
+    if [*map(len, (cron.hour, cron.day_of_week, cron.day_of_month, cron.month_of_year))] != EVERY_HOUR:
+        return None
+    minutes = sorted(cron.minute)
+    longest = timedelta(minutes=max(b - a for a, b in pairwise([*minutes, minutes[0] + 60])))
+    return longest if longest <= OFTEN else None

@@ -1,5 +1,6 @@
 """The command: what it prints, when it fails, and that nothing hangs it or comes out of it that must not."""
 
+import base64
 import json
 import logging
 import os
@@ -45,6 +46,12 @@ AWAY = {
 }
 
 
+GIVEN = AWAY | {
+    "SECRET_KEY": "kZ8nQ2vX5rT7wY1bC4dF6gH9jL0mP3sA-uEiOxWqVtRyNzKhGfDcBa",  # pragma: allowlist secret
+    "DATA_KEYS": "first:" + base64.b64encode(bytes(range(32))).decode(),
+}
+
+
 def test_settings_that_start_nothing_are_told_and_the_rest_is_looked_at_all_the_same():
     ended = doctor("--json", SECRET_KEY="too-short-a-secret", DATA_KEYS="first:c2hvcnQ=", DEBUG="true", **AWAY)
     assert ended.returncode == 1, ended.stderr
@@ -60,6 +67,13 @@ def test_settings_that_cannot_be_read_are_told_without_what_they_say():
     assert ended.returncode == 1
     assert "settings-refused" in ended.stdout
     assert not [word for word in ("hunter", "Traceback") if word in ended.stdout + ended.stderr]
+
+
+def test_a_variable_that_cannot_be_read_is_named_and_nothing_else_is_blamed():
+    ended = doctor("--json", NUM_PROXIES="hunter-one", **GIVEN)
+    told = [one["seen"] for one in json.loads(ended.stdout)["findings"] if one["code"] == "settings-refused"]
+    assert told == ["NUM_PROXIES cannot be read (ValueError): a number, an address or a list is not one."]
+    assert "hunter" not in ended.stdout + ended.stderr
 
 
 def test_usage_is_exit_code_2():

@@ -158,6 +158,24 @@ def test_a_replica_that_is_away_is_named(replica):
     assert ran("replica-away").seen == "127.0.0.1:1: nobody listens there."
 
 
+def test_a_policy_that_binds_nobody_is_named(well):
+    sql("ALTER POLICY scope_read ON patients USING (true)")
+    assert found() == ["policy-open"]
+    assert ran("policy-open").seen == "patients.scope_read holds for every row."
+
+
+def test_a_right_that_the_web_lacks_is_named(well):
+    sql("REVOKE SELECT, UPDATE ON patients FROM medilink_web")
+    assert found() == ["web-grants-missing"]
+    assert ran("web-grants-missing").seen == "medilink_web lacks SELECT, UPDATE on patients."
+
+
+@pytest.mark.parametrize("which", ["USER", "ALL"])
+def test_a_trigger_that_is_switched_off_is_named(well, which):
+    sql(f"ALTER TABLE audit_events DISABLE TRIGGER {which}")
+    assert found() == ["trigger-off"]
+
+
 def test_an_invalid_index_is_named(well):
     sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'alerts_one_open_per_cause'::regclass")
     assert found() == ["index-invalid"]
@@ -209,6 +227,14 @@ def test_a_transaction_that_is_held_open_is_named(well, monkeypatch):
         (pid,) = cursor.fetchone()
         named = examination.examine(["transaction-idle"], is_thorough=True).findings
     assert f"SELECT pg_terminate_backend({pid});" in [one.command for one in named]
+
+
+def test_a_table_that_somebody_keeps_closed_is_named(well, monkeypatch):
+    monkeypatch.setattr(catalogue_checks, "LOCK_SECONDS", 0)
+    with session() as other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE backups")
+        (finding,) = examination.examine(["lock-held"], is_thorough=True).findings
+        assert finding.seen.endswith("0 wait for it, backups cannot be read.")
 
 
 def test_scarce_connections_are_named(well, monkeypatch):
