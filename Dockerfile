@@ -10,12 +10,16 @@ RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-c
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY pyproject.toml requirements.lock ./
-# Neither embedded servers nor tests; the lock says which versions, and their hashes.
+# Neither embedded servers nor tests; the lock says which versions, and their hashes. Parquet is 170 MB, so it comes
+# only to who asks: --build-arg MORE="--extra analytics". Which town a telephone number is of, 40 MB, nobody asks.
+ARG MORE=
+# hadolint ignore=SC2086  # words, or none
 RUN uv venv --quiet /opt/venv \
     && uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode --require-hashes \
-        --extra observability -r pyproject.toml -c requirements.lock \
+        --extra observability $MORE -r pyproject.toml -c requirements.lock \
     && find /opt/venv/lib/python3.11/site-packages/pandas /opt/venv/lib/python3.11/site-packages/numpy \
-        -type d -name tests -prune -exec rm -r {} +
+        -type d -name tests -prune -exec rm -r {} + \
+    && rm -r /opt/venv/lib/python3.11/site-packages/phonenumbers/geodata
 COPY . .
 RUN /opt/venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
     && /opt/venv/bin/python -m compileall -q .

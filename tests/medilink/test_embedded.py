@@ -210,6 +210,14 @@ def test_a_missing_package_is_told_with_what_to_do_instead():
         embedded._package("no_such_package")
 
 
+def test_a_missing_package_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "_missing", lambda: ["s3"])
+    monkeypatch.setitem(embedded.PACKAGES, "s3", "no_such_package")
+    with pytest.raises(embedded.EmbeddedError, match=r"not installed: set DATABASE_URL"):
+        embedded.provide(tmp_path / "run", is_throwaway=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(embedded.EmbeddedError, match="cannot be written"):

@@ -13,7 +13,7 @@ embedded.configure_nothing()  # the models' tables are read by name only; the st
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "medilink.settings")
 django.setup()
 
-from tests.stack import production, rolling, smoke  # noqa: E402
+from tests.stack import image, in_image, production, rolling, smoke  # noqa: E402
 
 
 def main() -> int:
@@ -23,13 +23,17 @@ def main() -> int:
     parser.add_argument("--rolling", type=int, metavar="ROUNDS", help="restart each under load, that often round")
     parser.add_argument("--files", type=int, default=60, help="of the night that is loaded meanwhile (default 60)")
     parser.add_argument("--stay", action="store_true", help="stay until Ctrl-C, to be looked at")
+    parser.add_argument("--as-image", action="store_true", help="from what the image would hold (tests/stack/image.py)")
     said = parser.parse_args()
-    if lacking := production.missing():
+    if lacking := production.missing() + (image.missing() if said.as_image else []):
         print(f"Missing on this machine: {', '.join(lacking)}.", file=sys.stderr)
         return 2
-    stack = production.Stack(said.web, said.worker)
+    stack = (image.ImageStack if said.as_image else production.Stack)(said.web, said.worker)
     try:
-        smoke.run(stack, print)
+        smoke.run(stack, print, smoke.STEPS)
+        if said.as_image:
+            smoke.run(stack, print, in_image.STEPS)
+            print(stack.told())
         if said.rolling:
             rolled = rolling.restart_each(stack, rounds=said.rolling, files=said.files, say=print)
             print(rolled.told())

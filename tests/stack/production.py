@@ -207,7 +207,7 @@ class Stack(Outside):
     def run(self, *words: object, check: bool = False, text: str = "") -> "subprocess.CompletedProcess[str]":
         """A command of manage.py in a container of the worker's kind."""
         ended = subprocess.run(
-            ["python", "manage.py", *map(str, words)],
+            self._within("worker", ["python", "manage.py", *map(str, words)]),
             cwd=self.app, env=self._environment("worker"), input=text, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         assert not check or ended.returncode == 0, ended.stderr[-2000:]
@@ -229,15 +229,19 @@ class Stack(Outside):
     def _migrate(self) -> None:
         service = self.file["services"]["migrate"]
         ended = subprocess.run(
-            compose.command(service), cwd=self.app, env=self._environment("migrate"), capture_output=True, text=True,
-            timeout=600,
+            self._within("migrate", compose.command(service)), cwd=self.app, env=self._environment("migrate"),
+            capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert ended.returncode == 0, ended.stderr[-2000:]
+
+    def _within(self, name: str, words: list[str]) -> list[str]:
+        """What starts them in a container of the service's kind; here there is none."""
+        return words
 
     def _begin(self, name: str, service: str, words: list[str], **more: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self._ours[name] = supervisor.spawn(
-                words, output=log.fileno(), cwd=self.app, env=self._environment(service, **more)
+                self._within(name, words), output=log.fileno(), cwd=self.app, env=self._environment(service, **more)
             )
 
     def start_web(self, number: int) -> None:
@@ -278,11 +282,13 @@ class Stack(Outside):
         probe = compose.PROJECT / "medilink" / "probe.py"
         there = self.app / f"probe{number}.py"
         there.write_text(probe.read_text().replace("127.0.0.1", self._address(number)))
-        return self._succeeds("web", ["python", str(there)], PORT=str(self._web_port))
+        return self._succeeds("web", ["python", there.name], PORT=str(self._web_port))
 
     def _succeeds(self, service: str, words: list[str], **more: str) -> bool:
         environment = self._environment(service, **more)
-        done = subprocess.run(words, cwd=self.app, env=environment, capture_output=True, timeout=90)
+        done = subprocess.run(
+            self._within(service, words), cwd=self.app, env=environment, capture_output=True, timeout=90
+        )
         return done.returncode == 0
 
     def is_healthy(self, name: str) -> bool:
