@@ -21,31 +21,12 @@ from clinical.api.patients import PatientViewSet
 from clinical.models import Patient
 from medilink import broker
 from medilink.celery import app
-from medilink.logs import Line, of_error
+from medilink.logs import of_error
 from tests.callers import Caller
 from tests.rows import facility, patient
 
 CANARY = "Zainab-Canary"
 logger = logging.getLogger("tests.logs")
-
-
-@pytest.fixture
-def lines():
-    """What the process logs from now on, as a log of production would hold it."""
-    written = []
-
-    class Kept(logging.Handler):
-        def emit(self, record):
-            written.append(self.format(record))
-
-    handler = Kept()
-    handler.setFormatter(Line())
-    heard = [logging.getLogger(), logging.getLogger("medilink")]  # a worker of tests takes the root's handlers away
-    for one in heard:
-        one.addHandler(handler)
-    yield written
-    for one in heard:
-        one.removeHandler(handler)
 
 
 def last(lines):

@@ -16,7 +16,6 @@ from medilink.celery import app
 from medilink.monitoring import counts, work
 from tests.callers import Caller
 from tests.ingestion.factories import Bucket
-from tests.medilink.test_logs import lines  # noqa: F401  # a fixture
 
 logger = logging.getLogger("medilink.tests")  # a worker of tests takes the handlers of the root away
 FACILITIES = b"name,state,lga,lat,lon,type\nAminu Clinic,KANO,Dala,,,Clinic\n"
@@ -24,7 +23,7 @@ REQUEST = "asked-0123456789"
 
 
 @pytest.fixture
-def worked(lines):  # noqa: F811
+def worked(lines):
     """Lets a worker take what waits, and gives what it has logged."""
     with broker.counters() as kept:
         kept.delete("celery", counts.COUNTS)
@@ -48,7 +47,7 @@ def worked(lines):  # noqa: F811
     return work_off
 
 
-def as_told(lines):  # noqa: F811
+def as_told(lines):
     """Once each: two loggers have heard of them."""
     return [json.loads(line) for line in dict.fromkeys(lines)]
 
@@ -126,7 +125,7 @@ def test_a_message_tells_ids_alone():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_threads_of_a_run_know_whose_they_are(lines, bucket, monkeypatch):  # noqa: F811
+def test_threads_of_a_run_know_whose_they_are(lines, bucket, monkeypatch):
     for name in ("kano", "lagos"):
         Bucket(bucket).put(f"medical_records/input/{name}/facilities.csv", FACILITIES.replace(b"Aminu", name.encode()))
     monkeypatch.setattr(pipeline.claims, "settle", told_when(pipeline.claims.settle, "Settling"))
