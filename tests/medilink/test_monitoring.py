@@ -312,9 +312,11 @@ def test_what_took_long_is_not_asked_again_at_once(kept, monkeypatch):
         kept.delete(*map(parts._key, parts.REMEMBERED))
 
 
-def test_a_replica_says_how_far_it_is_behind(kept, monkeypatch):
+def test_a_replica_that_was_promoted_is_an_error_and_no_figure(kept, monkeypatch):
     monkeypatch.setattr(parts, "REPLICA", "default")
-    assert samples(scraped())["medilink_replica_lag_seconds", frozenset()] == 0
+    found = samples(scraped())
+    assert ("medilink_replica_lag_seconds", frozenset()) not in found
+    assert found["medilink_scrape_errors", frozenset({("part", "replica")})] == 1
 
 
 def test_a_replica_that_is_connected_to_as_somebody_else_costs_its_own_figure_alone(kept, monkeypatch):
