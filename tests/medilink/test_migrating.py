@@ -1,6 +1,6 @@
 """`manage.py migrate`: one at a time, waits for nobody for long, and comes again."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psycopg2
 import pytest
@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db import Error, ProgrammingError, connection, transaction
 from django.db.migrations import Migration
 
-from medilink import migrating
+from medilink import migrating, wall
 from medilink.management.commands.migrate import Command
 
 
@@ -165,3 +165,41 @@ def test_a_migration_that_is_missing_makes_this_one_unready(db, client):
 def test_who_only_looks_waits_for_nobody(db, another, looking):
     another.execute("SELECT pg_advisory_lock(%s)", [migrating.LOCK])
     call_command("migrate", looking, patience=0, verbosity=0)
+
+
+# --- The wall
+
+
+OTHERS = "ALTER POLICY scope_read ON patients USING (id > 0)"
+OURS = "ALTER POLICY scope_read ON triage_visits USING (id > 0); DROP POLICY scope_own ON fhir_exports"
+
+
+def run(sql):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def test_a_migrate_writes_down_what_it_changes_itself_and_tells_what_others_did(db):
+    told = []
+    run(OTHERS)
+    with wall.watched(told.append):
+        run(OURS)
+    assert "by somebody else: policy scope_read of patients. See" in told[0]
+    assert wall.changed(wall.kept(), wall.standing()) == ["policy scope_read of patients"]
+
+
+def test_a_migrate_that_ends_halfway_has_written_down_what_it_changed(db):
+    with suppress(migrating.HeldUp), wall.watched(lambda _: None):
+        run(OURS)
+        raise migrating.HeldUp
+    assert wall.changed(wall.kept(), wall.standing()) == []
+
+
+def test_a_migrate_that_changes_nothing_blesses_nothing(db, capsys):
+    run(OTHERS)
+    for _ in range(2):
+        call_command("migrate", verbosity=0)
+        assert "policy scope_read of patients" in capsys.readouterr().err
+    run("DELETE FROM wall")
+    call_command("migrate", verbosity=0)
+    assert wall.kept() == {}
