@@ -1,5 +1,7 @@
 """`manage.py migrate`: one at a time, waits for nobody for long, and comes again."""
 
+import os
+import subprocess
 from contextlib import closing, suppress
 
 import psycopg2
@@ -9,6 +11,7 @@ from django.db import Error, ProgrammingError, connection, transaction
 from django.db.migrations import Migration
 
 from medilink import migrating, wall
+from medilink.backups import postgres, restore
 from medilink.management.commands.migrate import Command
 
 
@@ -203,3 +206,17 @@ def test_a_migrate_that_changes_nothing_blesses_nothing(db, capsys):
     run("DELETE FROM wall")
     call_command("migrate", verbosity=0)
     assert wall.kept() == {}
+
+
+def test_a_restored_copy_has_the_same_wall(transactional_db):
+    params = connection.get_connection_params()
+    with restore.throwaway() as url, closing(psycopg2.connect(url)) as copy, copy.cursor() as cursor:
+        words = ["--schema-only", "--no-owner", "--no-privileges"]
+        environment = os.environ | postgres.environment(params)
+        version = connection.connection.server_version
+        argv = [postgres.program("pg_dump", version), "--format=custom", *words, params["dbname"]]
+        made = subprocess.run(argv, env=environment, capture_output=True, check=True).stdout
+        argv = [postgres.program("pg_restore", version), *words, "--dbname", copy.info.dbname]
+        subprocess.run(argv, env=environment, input=made, capture_output=True, check=True)
+        cursor.execute(wall.STANDING)
+        assert wall.changed(wall.standing(), dict(cursor.fetchall())) == []
