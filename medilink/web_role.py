@@ -49,7 +49,7 @@ WRITTEN = {
         (f"django_celery_beat_{name}schedule" for name in ("clocked", "crontab", "interval", "solar")), (NEW, CHANGED)
     ),
 }
-HIDDEN = ("row_security_keys",)
+HIDDEN = ("row_security_keys", "wall")
 FILLED = ("role_rights", "state_names")
 GRANTS = f"""
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;

@@ -73,7 +73,7 @@ def _flush(operations, statements, _execute=DatabaseOperations.execute_sql_flush
 FILLED = """
 SELECT oid::regclass::text, pg_relation_size(oid) < 1000000 AND reltuples <= 0 FROM pg_class
 WHERE relkind = 'r' AND relnamespace IN ('public'::regnamespace, 'published'::regnamespace)
-AND relname <> 'django_migrations' AND relpersistence = 'p' AND pg_relation_size(oid) > 0
+AND relname NOT IN ('django_migrations', 'wall') AND relpersistence = 'p' AND pg_relation_size(oid) > 0
 """
 DatabaseOperations.execute_sql_flush = _flush
 

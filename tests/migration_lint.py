@@ -51,6 +51,7 @@ SMALL = {
     *("rules", "data_owners", "memberships", "clinical_user", "smart_clients", "report_addressees", "role_rights"),
     *("row_security_keys", "state_names", "second_factors", "recovery_codes", "program_tokens", "dhis2_org_units"),
     *("backups", "alerts", "mart_refreshes", "django_site", "django_content_type", "auth_permission", "auth_group"),
+    "wall",
 }
 SMALL_APPS = {"django_celery_beat"}  # a row for each line of the timetable
 

@@ -392,6 +392,7 @@ BROKEN = {
     "alerts_one_open_per_cause": lambda: twice(Alert.objects.create, cause="c", what="w", link="l"),
     "environment_one_row": lambda: Environment.objects.create(id=2, name="staging"),
     "environment_name": lambda: Environment.objects.create(name="elsewhere"),
+    "wall_one_row": lambda: connection.cursor().execute("INSERT INTO wall VALUES (2, '{}', now(), '', '')"),
     "ingest_sources_source_key": lambda: twice(Source.objects.create, source="s", delivers="append"),
 }
 

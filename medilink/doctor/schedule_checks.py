@@ -1,6 +1,7 @@
 """The schedule: whether one beat keeps it, and whether it is still whole."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from django.db import connection
 from django.db.models import Max
@@ -12,9 +13,11 @@ from medilink.doctor.checks import check
 from medilink.doctor.findings import Finding, Gravity, Kind
 from medilink.management.commands.check_beat import SLACK, is_overdue
 
+NIGHTLY = "medilink.tasks.nightly"
+NIGHTS = 7  # within so many days a night comes
 # What the migrations put there. Stewards may change when, but what none of it does any more is worth a word.
 EXPECTED = {
-    "medilink.tasks.nightly",
+    NIGHTLY,
     "ingestion.tasks.sweep",
     "analytics.tasks.refresh_marts",
     "medilink.tasks.tell",
@@ -59,6 +62,13 @@ DISABLED = Kind(
     "What it does happens no more until it is switched on.",
     "Switch it on at the desk under Periodic tasks, unless somebody has a reason.",
 )
+NO_NIGHT = Kind(
+    "night-unscheduled",
+    Gravity.ERROR,
+    "No night is going to come",
+    "Files stay in the input, and nobody's figures grow newer.",
+    "At the desk under Periodic tasks: have the entry there, switched on, with days that come.",
+)
 SESSIONS = """
 SELECT count(DISTINCT application_name) FROM pg_stat_activity
 WHERE application_name LIKE %s AND datname = current_database()
@@ -82,12 +92,39 @@ def one_beat_runs() -> Iterator[Finding]:
         yield NONE.seen(nothing if not beats else f"Overdue: {', '.join(overdue)}.")
 
 
+@check("schedule", NO_NIGHT)
+def night_comes() -> Iterator[Finding]:
+    entries = [*PeriodicTask.objects.filter(task=NIGHTLY).select_related("crontab")]
+    if any(entry.enabled and _comes_soon(entry) for entry in entries):
+        return
+    if not entries:
+        yield NO_NIGHT.seen(f"Nothing starts {NIGHTLY}.")
+    for entry in entries:
+        why = f"comes on no day of the next {NIGHTS}" if entry.enabled else "is switched off"
+        yield NO_NIGHT.seen(f"{entry.name} {why}.")
+
+
+def _comes_soon(entry: PeriodicTask) -> bool:
+    if entry.crontab is None:  # once, at an hour that was named, is no schedule
+        return entry.clocked is None
+    try:
+        cron = entry.crontab.schedule
+    except ValueError:  # 31 February
+        return False
+    today = timezone.now().astimezone(entry.crontab.timezone).date()
+    return any(
+        day.day in cron.day_of_month and day.month in cron.month_of_year and day.isoweekday() % 7 in cron.day_of_week
+        for day in (today + timedelta(days=number) for number in range(NIGHTS + 1))
+    )
+
+
 @check("schedule", MISSING, DISABLED)
 def schedule_is_whole() -> Iterator[Finding]:
+    """But for the night, which is told of by itself."""
     known = PeriodicTask.objects.values_list("task", "name", "enabled")
-    for task in sorted(EXPECTED - {task for task, *_ in known}):
+    for task in sorted(EXPECTED - {NIGHTLY} - {task for task, *_ in known}):
         yield MISSING.seen(f"Nothing starts {task}.")
     running = {task for task, _, enabled in known if enabled}
     for task, name, enabled in known:
-        if not enabled and task in EXPECTED - running:
+        if not enabled and task in EXPECTED - {NIGHTLY} - running:
             yield DISABLED.seen(f"{name} ({task}).")

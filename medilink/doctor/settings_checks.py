@@ -1,6 +1,7 @@
 """What the settings say: whether anything starts with them, what is weak, who would be told."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,13 @@ NOTHING = Kind(
     "There is nothing to look at but this machine.",
     "Start the demo, or set the variables of .env.example.",
     "make demo",
+)
+UNSET = Kind(
+    "servers-unset",
+    Gravity.ERROR,
+    "No server is configured, and none can be embedded here",
+    "Nothing starts: this installation, as the image, has no embedded servers to fall back on.",
+    "Set the variables that are named, as .env.example says.",
 )
 WEAK = Kind(
     "settings-weak",
@@ -89,10 +97,12 @@ def start() -> Iterator[Finding]:
         yield from map(REFUSED.seen, dict.fromkeys([*refusals, *weaknesses(read)]))
 
 
-@check("settings", HALF, NOTHING)
+@check("settings", HALF, NOTHING, UNSET)
 def servers_are_named() -> Iterator[Finding]:
     missing = opening.state.unconfigured
-    if len(missing) == len(embedded.CONFIGURED):
+    if len(missing) == len(embedded.CONFIGURED) and not all(map(find_spec, embedded.PACKAGES.values())):
+        yield UNSET.seen("Not set: " + "; ".join(VARIABLES[name] for name in missing) + ".")
+    elif len(missing) == len(embedded.CONFIGURED):
         yield NOTHING.seen("Neither DATABASE_URL, REDIS_URL nor S3 is set.")
     elif missing:
         yield HALF.seen("Not set: " + "; ".join(VARIABLES[name] for name in missing) + ".")

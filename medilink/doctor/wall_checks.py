@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 
-from django.db import connection
+from django.db import Error, connection, transaction
 
 from clinical import row_security
-from medilink import web_role
+from ingestion.outages import sqlstate
+from medilink import wall, web_role
 from medilink.doctor.checks import check
 from medilink.doctor.findings import Finding, Gravity, Kind
 
 SHOWN = 5
+LOCKED, LOCKED_MS = "55P03", 500
 GRANTS = Kind(
     "web-grants-missing",
     Gravity.ERROR,
@@ -31,6 +33,14 @@ TRIGGERS = Kind(
     "A trigger is switched off",
     "What it keeps is not kept: revisions, the audit's chain, counts, or a promise between tables.",
     "Switch it on as the owner, and find out what was written meanwhile.",
+)
+CHANGED = Kind(
+    "wall-changed",
+    Gravity.ERROR,
+    "A policy, function, trigger or scoped view is not what migrate left",
+    "Somebody changed by hand what keeps people to their own state or facility, or what keeps the audit and counts.",
+    "See what it says now and who changed it, and put it back. Only then, or if it was meant: accept what stands.",
+    "manage.py doctor --accept-wall",
 )
 OPEN_BY_DESIGN = ("memberships", "second_factors", "smart_clients")  # whose rows the log-in needs before it knows who
 
@@ -97,3 +107,20 @@ def triggers_are_on() -> Iterator[Finding]:
         cursor.execute(SWITCHED_OFF)
         for table, number, which in cursor.fetchall():  # those of foreign keys are an administrator's
             yield TRIGGERS.seen(f"{number} of {table}.", command=f"ALTER TABLE {table} ENABLE TRIGGER {which};")
+
+
+@check("database", CHANGED)
+def wall_is_as_migrated() -> Iterator[Finding]:
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(LOCKED_MS)])
+            known, found = wall.kept(), wall.standing()
+    except Error as error:
+        if sqlstate(error) != LOCKED:
+            raise
+        return  # a migrate is at work, or lock-held tells
+    if not known:
+        yield CHANGED.seen("What migrate has left was deleted.")
+    elif others := wall.changed(known, found):
+        more = f"; {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        yield CHANGED.seen(f"{'; '.join(others[:SHOWN])}{more}.")

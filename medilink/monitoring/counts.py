@@ -1,8 +1,9 @@
 """What our processes count: requests, tasks, stages. Each adds its own to one hash of the broker's server.
 
 So one scrape of any web process tells of all processes on all hosts, those that have ended included; nothing lies on a
-disk. A count costs a request microseconds; what could not be added yet is added the next time. Names and labels are
-ours, from closed lists: never a path, a name or an id.
+disk. A count costs a request microseconds. Where nobody answers, it is added the next time. Where the answer to the
+adding itself is lost, it may have been added and is dropped: for the alerts too few is better than twice. A process
+that is killed loses five seconds of counts. Names and labels are ours, from closed lists: never a path, a name, an id.
 """
 
 import atexit
@@ -14,6 +15,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
+from multiprocessing.util import Finalize
 
 from django.conf import settings
 from redis import Redis
@@ -93,12 +95,16 @@ class Counts:
             taken, observed = self._take()
             if not (taken or observed or self._has_told_flights or self.in_flight):
                 return
+            may_be_added = False
             try:
                 with counters() as kept:
+                    kept.ping()
+                    may_be_added = True
                     self._tell(kept, _as_series(taken, observed))
             except RedisError as error:
-                logger.debug("Counts wait: %s", type(error).__name__)
-                self._give_back(taken, observed)
+                logger.debug("Counts %s: %s", "are dropped" if may_be_added else "wait", type(error).__name__)
+                if not may_be_added:
+                    self._give_back(taken, observed)
 
     def _take(self) -> tuple[dict[tuple[str, Labels], float], dict[tuple[str, Labels], list[float]]]:
         with self._lock:
@@ -133,6 +139,8 @@ class Counts:
             if self._flusher is None:
                 self._flusher = threading.Thread(target=self._go_on_flushing, name="counts", daemon=True)
                 self._flusher.start()
+                # A process that multiprocessing forked, as a worker of granian's, ends without atexit.
+                Finalize(None, self.flush, exitpriority=0)
 
     def _go_on_flushing(self) -> None:
         pause = threading.Event()

@@ -91,7 +91,7 @@ PLACE = "SELECT pg_current_wal_flush_lsn()::text"
 # Of a server that has done all that the primary has, the last transaction may be as old as it likes. What it has heard
 # of does not say so: it hears nothing once the primary no longer reaches it.
 BEHIND = """
-SELECT CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= %s::pg_lsn THEN 0
+SELECT CASE WHEN NOT pg_is_in_recovery() THEN NULL WHEN pg_last_wal_replay_lsn() >= %s::pg_lsn THEN 0
     ELSE extract(epoch FROM now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) END
 """
 SEALED = "SELECT extract(epoch FROM now() - max(at)) FROM audit_seals"
@@ -238,11 +238,15 @@ def _database() -> Iterator[Sample]:
 
 
 def _replica() -> Iterator[Sample]:
+    """Of a server that was promoted nobody knows how far it is from ours: an error of this part, and no figure."""
     if REPLICA in connections:
         ((place,),) = _fetched(PLACE)
         with connections[REPLICA].cursor() as cursor:
             cursor.execute(BEHIND, [place])
-            yield "medilink_replica_lag_seconds", {}, cursor.fetchone()[0]
+            (seconds,) = cursor.fetchone()
+        if seconds is None:
+            raise ImproperlyConfigured("DATABASE_REPLICA_URL names a server that follows nobody.")
+        yield "medilink_replica_lag_seconds", {}, seconds
 
 
 def _kept() -> Iterator[Sample]:

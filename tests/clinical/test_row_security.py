@@ -109,8 +109,9 @@ def test_a_claim_ends_with_its_transaction(country):
     assert sum(seen().values()) == 0
 
 
-def test_the_key_of_claims_cannot_be_read_nor_changed():
-    for sql in ("SELECT * FROM row_security_keys", "INSERT INTO row_security_keys VALUES ('x')"):
+def test_the_key_of_claims_and_what_is_known_of_the_wall_cannot_be_read_nor_changed():
+    keys = ("SELECT * FROM row_security_keys", "INSERT INTO row_security_keys VALUES ('x')")
+    for sql in (*keys, "SELECT * FROM wall", "DELETE FROM wall"):
         assert refusal(sql, claim_of(("steward",))) == "42501"
 
 

@@ -4,7 +4,9 @@ import logging
 
 import pytest
 
+from medilink import broker
 from medilink.logs import Line
+from medilink.monitoring import counts
 
 
 @pytest.fixture
@@ -26,3 +28,12 @@ def lines():
     ours.removeHandler(handler)
     root.setLevel(level)
     root.handlers[:] = handlers
+
+
+@pytest.fixture
+def kept():
+    """As if nothing had been counted yet."""
+    with broker.counters() as kept:
+        kept.delete(counts.COUNTS, counts.IN_FLIGHT, counts.WORKERS, "celery")
+        counts.counts.__init__()
+        yield kept

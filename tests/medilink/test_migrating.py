@@ -1,6 +1,8 @@
 """`manage.py migrate`: one at a time, waits for nobody for long, and comes again."""
 
-from contextlib import closing
+import os
+import subprocess
+from contextlib import closing, suppress
 
 import psycopg2
 import pytest
@@ -8,7 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import Error, ProgrammingError, connection, transaction
 from django.db.migrations import Migration
 
-from medilink import migrating
+from medilink import migrating, wall
+from medilink.backups import postgres, restore
 from medilink.management.commands.migrate import Command
 
 
@@ -165,3 +168,55 @@ def test_a_migration_that_is_missing_makes_this_one_unready(db, client):
 def test_who_only_looks_waits_for_nobody(db, another, looking):
     another.execute("SELECT pg_advisory_lock(%s)", [migrating.LOCK])
     call_command("migrate", looking, patience=0, verbosity=0)
+
+
+# --- The wall
+
+
+OTHERS = "ALTER POLICY scope_read ON patients USING (id > 0)"
+OURS = "ALTER POLICY scope_read ON triage_visits USING (id > 0); DROP POLICY scope_own ON fhir_exports"
+
+
+def run(sql):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def test_a_migrate_writes_down_what_it_changes_itself_and_tells_what_others_did(db):
+    told = []
+    run(OTHERS)
+    with wall.watched(told.append):
+        run(OURS)
+    assert "by somebody else: policy scope_read of patients. See" in told[0]
+    assert wall.changed(wall.kept(), wall.standing()) == ["policy scope_read of patients"]
+
+
+def test_a_migrate_that_ends_halfway_has_written_down_what_it_changed(db):
+    with suppress(migrating.HeldUp), wall.watched(lambda _: None):
+        run(OURS)
+        raise migrating.HeldUp
+    assert wall.changed(wall.kept(), wall.standing()) == []
+
+
+def test_a_migrate_that_changes_nothing_blesses_nothing(db, capsys):
+    run(OTHERS)
+    for _ in range(2):
+        call_command("migrate", verbosity=0)
+        assert "policy scope_read of patients" in capsys.readouterr().err
+    run("DELETE FROM wall")
+    call_command("migrate", verbosity=0)
+    assert wall.kept() == {}
+
+
+def test_a_restored_copy_has_the_same_wall(transactional_db):
+    params = connection.get_connection_params()
+    with restore.throwaway() as url, closing(psycopg2.connect(url)) as copy, copy.cursor() as cursor:
+        words = ["--schema-only", "--no-owner", "--no-privileges"]
+        environment = os.environ | postgres.environment(params)
+        version = connection.connection.server_version
+        argv = [postgres.program("pg_dump", version), "--format=custom", *words, params["dbname"]]
+        made = subprocess.run(argv, env=environment, capture_output=True, check=True).stdout
+        argv = [postgres.program("pg_restore", version), *words, "--dbname", copy.info.dbname]
+        subprocess.run(argv, env=environment, input=made, capture_output=True, check=True)
+        cursor.execute(wall.STANDING)
+        assert wall.changed(wall.standing(), dict(cursor.fetchall())) == []

@@ -4,8 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import threading
-import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +22,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from clinical.models import AuditSeal
 from ingestion import stages
 from ingestion.models import IngestRun, RejectedRow
-from medilink import broker
 from medilink.models import Alert, Backup
 from medilink.monitoring import counts, parts, web, work
 from medilink.monitoring.families import FAMILIES, OWNER
@@ -41,15 +38,6 @@ DASHBOARD = json.loads((FOLDER / "grafana_dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
 WITH_A_REPLICA = {"medilink_replica_lag_seconds"}  # absent here
-
-
-@pytest.fixture
-def kept():
-    """The broker's server, as if nothing had been counted yet."""
-    with broker.counters() as kept:
-        kept.delete(counts.COUNTS, counts.IN_FLIGHT, counts.WORKERS, "celery")
-        counts.counts.__init__()
-        yield kept
 
 
 def scraped(caller=None):
@@ -212,59 +200,7 @@ def test_a_route_is_told_readably(route, readable):
     assert web._readable(route) == readable
 
 
-# --- Many processes, and what is away
-
-
-def test_what_two_processes_count_is_added(kept):
-    one, other = counts.Counts(), counts.Counts()
-    for seconds in (0.005, 0.3, 9):
-        one.observe("medilink_http_request_seconds", (("route", "r"),), seconds)
-        other.observe("medilink_http_request_seconds", (("route", "r"),), seconds)
-    one.flush()
-    other.flush()
-    found = counts.counted(kept)
-    assert found['medilink_http_request_seconds_bucket{le="0.01",route="r"}'] == 2
-    assert found['medilink_http_request_seconds_bucket{le="0.5",route="r"}'] == 4
-    assert found['medilink_http_request_seconds_bucket{le="+Inf",route="r"}'] == 6
-    assert found['medilink_http_request_seconds_count{route="r"}'] == 6
-    assert found['medilink_http_request_seconds_sum{route="r"}'] == pytest.approx(18.61)
-
-
-def test_many_threads_lose_no_count(kept):
-    own = counts.Counts()
-
-    def work_on():
-        for number in range(500):
-            own.add("medilink_tasks_total", (("outcome", "done"), ("task", "t")))
-            if number % 100 == 0:
-                own.flush()
-
-    threads = [threading.Thread(target=work_on) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    own.flush()
-    assert counts.counted(kept)['medilink_tasks_total{outcome="done",task="t"}'] == 4000
-
-
-def test_what_was_counted_while_the_broker_was_away_is_told_later(kept, settings):
-    own, there = counts.Counts(), settings.REDIS_URL
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    own.add("medilink_tasks_total", (("outcome", "done"), ("task", "t")))
-    own.flush()
-    own.add("medilink_tasks_total", (("outcome", "done"), ("task", "t")))
-    settings.REDIS_URL = there
-    own.flush()
-    assert counts.counted(kept)['medilink_tasks_total{outcome="done",task="t"}'] == 2
-
-
-def test_a_process_that_died_is_in_no_request_any_more(kept):
-    kept.hset(counts.IN_FLIGHT, mapping={"here:1": f"3 {time.time():.0f}", "here:2": f"4 {time.time() - 60:.0f}"})
-    kept.zadd(counts.WORKERS, {"a@here": time.time(), "b@here": time.time() - 60})
-    assert counts.in_flight(kept) == 3
-    assert kept.hlen(counts.IN_FLIGHT) == 1
-    assert counts.workers_alive(kept) == 1
+# --- What is away
 
 
 def test_a_message_says_how_long_it_waits(kept):
@@ -312,9 +248,11 @@ def test_what_took_long_is_not_asked_again_at_once(kept, monkeypatch):
         kept.delete(*map(parts._key, parts.REMEMBERED))
 
 
-def test_a_replica_says_how_far_it_is_behind(kept, monkeypatch):
+def test_a_replica_that_was_promoted_is_an_error_and_no_figure(kept, monkeypatch):
     monkeypatch.setattr(parts, "REPLICA", "default")
-    assert samples(scraped())["medilink_replica_lag_seconds", frozenset()] == 0
+    found = samples(scraped())
+    assert ("medilink_replica_lag_seconds", frozenset()) not in found
+    assert found["medilink_scrape_errors", frozenset({("part", "replica")})] == 1
 
 
 def test_a_replica_that_is_connected_to_as_somebody_else_costs_its_own_figure_alone(kept, monkeypatch):

@@ -5,8 +5,10 @@ from argparse import ArgumentParser
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 from rich.console import Console
 
+from medilink import wall
 from medilink.doctor import checks, examination, opening, report
 from medilink.doctor.findings import Gravity
 
@@ -31,7 +33,17 @@ class Command(BaseCommand):
             help="also whether the bucket may be written: an upload is begun and taken back, nothing stays",
         )
 
+        parser.add_argument(
+            "--accept-wall",
+            action="store_true",
+            help="the one thing that it writes: that policies, functions, triggers and scoped views are meant to be as "
+            "they are (wall-changed)",
+        )
+
     def handle(self, **options: Any) -> None:
+        if options["accept_wall"]:
+            self._accept_wall()
+            return
         for name in options["only"]:
             if not checks.is_known(name):
                 raise CommandError(f"There is no subject and no code {name!r}; see --list.", returncode=2)
@@ -48,6 +60,13 @@ class Command(BaseCommand):
             report.tell(result, self._console())
         if any(finding.kind.gravity is Gravity.ERROR for finding in result.findings):
             sys.exit(1)
+
+    def _accept_wall(self) -> None:
+        try:
+            accepted = wall.accept()
+        except Error as error:
+            raise CommandError(f"Nothing was accepted: {type(error).__name__}. See manage.py doctor.") from error
+        self.stdout.write("\n".join(f"Accepted: {one}" for one in accepted) or "Nothing has changed.")
 
     def _console(self) -> Console:
         return Console(file=cast(IO[str], self.stdout), highlight=False, markup=False)

@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser, no_translat
 from django.core.management.commands import migrate
 from django.db import connections
 
-from medilink import migrating
+from medilink import migrating, wall
 
 LOOKING = ("check_unapplied", "plan")
 AWAY = 75
@@ -43,9 +43,13 @@ class Command(migrate.Command):
             self._tell("A newer release has migrated this database; it is left as it is.")
             return
         migrating.limit_waits(self._connection, is_atomic=True)  # also for what follows each migrate
-        migrating.insist(
-            lambda: migrate.Command.handle(self, *args, **options), self._connection, self._tell, options["patience"]
-        )
+        with wall.watched(self._tell):
+            migrating.insist(
+                lambda: migrate.Command.handle(self, *args, **options),
+                self._connection,
+                self._tell,
+                options["patience"],
+            )
 
     def migration_progress_callback(self, action: str, migration: Any = None, fake: bool = False) -> None:
         if action in ("apply_start", "unapply_start"):

@@ -15,8 +15,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from medilink import alerts
-from medilink.doctor import examination, findings
+from medilink import alerts, embedded
+from medilink.doctor import examination, findings, opening
 from tests.ingestion import factories
 from tests.medilink.doctor.looking import found, ran
 
@@ -94,6 +94,18 @@ def test_errors_are_exit_code_1(db, capsys):
     with pytest.raises(SystemExit) as ended:
         call_command("doctor", "--thorough", "--only", "schedule")
     assert ended.value.code == 1
+
+
+def test_nothing_configured_where_nothing_can_be_embedded_is_an_error(monkeypatch, capsys):
+    monkeypatch.setattr(opening.state, "unconfigured", (*embedded.CONFIGURED,))
+    assert found("settings") == ["nothing-configured"]
+    monkeypatch.setitem(embedded.PACKAGES, "postgres", "not_installed")
+    with pytest.raises(SystemExit, match="1"):
+        call_command("doctor")
+    told = capsys.readouterr().out
+    assert "DATABASE_URL" in told
+    assert "servers-unset" in told
+    assert "make demo" not in told
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(well, settings):

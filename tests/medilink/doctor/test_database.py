@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from clinical import row_security
 from clinical.audit import partitions
 from ingestion.models import RejectedRow
-from medilink.doctor import catalogue_checks, examination, policy_checks
+from medilink import wall
+from medilink.doctor import catalogue_checks, examination, policy_checks, wall_checks
 from medilink.doctor.findings import Gravity
 from tests.ingestion import factories
 from tests.lab.cluster import eventually
@@ -95,18 +97,19 @@ def test_tables_and_policies_that_are_looked_for_are_those_that_the_migrations_m
 def test_a_table_that_lost_switch_and_policies_is_named(well):
     sql("DROP POLICY scope_stewards ON erasures")
     sql("ALTER TABLE erasures DISABLE ROW LEVEL SECURITY")
-    assert found() == ["policy-missing", "row-security-off"]
+    assert found() == ["policy-missing", "row-security-off", "wall-changed"]
 
 
 def test_a_policy_that_was_dropped_is_named(well):
     sql("DROP POLICY unrestricted ON patients")
-    assert found() == ["policy-missing"]
+    assert found() == ["policy-missing", "wall-changed"]
     assert ran("policy-missing").seen == "patients lacks unrestricted."
 
 
 def test_a_newer_release_that_has_migrated_is_named_and_its_policies_are_its_own(well):
     MigrationRecorder(connection).record_applied("clinical", "9999_of_tomorrow")
     sql("DROP POLICY unrestricted ON patients")
+    wall.accept()  # as its migrate has
     assert found() == ["migrations-ahead"]
 
 
@@ -160,7 +163,7 @@ def test_a_replica_that_is_away_is_named(replica):
 
 def test_a_policy_that_binds_nobody_is_named(well):
     sql("ALTER POLICY scope_read ON patients USING (true)")
-    assert found() == ["policy-open"]
+    assert found() == ["policy-open", "wall-changed"]
     assert ran("policy-open").seen == "patients.scope_read holds for every row."
 
 
@@ -170,10 +173,53 @@ def test_a_right_that_the_web_lacks_is_named(well):
     assert ran("web-grants-missing").seen == "medilink_web lacks SELECT, UPDATE on patients."
 
 
+SUBTLE = {
+    "CREATE OR REPLACE FUNCTION scope_is_superuser() RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER"
+    " AS 'SELECT true'": "function public.scope_is_superuser()",
+    "ALTER FUNCTION scope_is_superuser() SECURITY INVOKER": "function public.scope_is_superuser()",
+    "ALTER FUNCTION scope_is_superuser() OWNER TO medilink_web": "function public.scope_is_superuser()",
+    "ALTER FUNCTION scope_is_superuser() SET search_path = pg_temp": "function public.scope_is_superuser()",
+    "ALTER POLICY scope_read ON patients USING (id > 0)": "policy scope_read of patients",
+    "ALTER POLICY unrestricted ON patients TO pg_monitor": "policy unrestricted of patients",
+    "CREATE POLICY one_more ON patients USING (id > 0)": "policy one_more of patients (new)",
+    "DROP POLICY unrestricted ON patients": "policy unrestricted of patients (gone)",
+    "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql"
+    " AS 'BEGIN RETURN coalesce(new, old); END'": "function public.refuse_change()",
+    "ALTER TABLE patients ENABLE ALWAYS TRIGGER keep_alias": "trigger keep_alias of patients",
+    "ALTER VIEW scoped.patient_summary SET (security_barrier = false)": "view scoped.patient_summary",
+}
+
+
+@pytest.mark.parametrize(("statement", "named"), SUBTLE.items())
+def test_a_wall_that_was_made_thinner_is_named(well, statement, named):
+    assert found("wall-changed") == []
+    sql(statement)
+    assert ran("wall-changed").seen.startswith(named)
+
+
+def test_what_was_accepted_is_no_finding(well, capsys):
+    sql("ALTER POLICY scope_read ON patients USING (id > 0)")
+    call_command("doctor", "--accept-wall")
+    assert capsys.readouterr().out == "Accepted: policy scope_read of patients\n"
+    assert found("wall-changed") == []
+
+
+def test_a_wall_of_which_nothing_is_known_any_more_is_named(well):
+    sql("DELETE FROM wall")
+    assert found() == ["wall-changed"]
+
+
+def test_a_wall_that_cannot_be_read_for_a_lock_blames_nobody(well, monkeypatch):
+    monkeypatch.setattr(wall_checks, "LOCKED_MS", 1)
+    with session() as other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE patients")
+        assert found("wall-changed") == []
+
+
 @pytest.mark.parametrize("which", ["USER", "ALL"])
 def test_a_trigger_that_is_switched_off_is_named(well, which):
     sql(f"ALTER TABLE audit_events DISABLE TRIGGER {which}")
-    assert found() == ["trigger-off"]
+    assert found("trigger-off") == ["trigger-off"]
 
 
 def test_an_invalid_index_is_named(well):

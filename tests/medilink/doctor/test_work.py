@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from analytics import marts
 from clinical.models import Facility
@@ -34,8 +34,27 @@ def test_a_second_beat_is_named(well):
 
 def test_an_entry_that_is_switched_off_or_gone_is_named(well):
     PeriodicTask.objects.filter(task="medilink.tasks.tell").update(enabled=False)
-    PeriodicTask.objects.filter(task="medilink.tasks.nightly").delete()
+    PeriodicTask.objects.filter(task="medilink.tasks.purge").delete()
     assert found() == ["schedule-disabled", "schedule-missing"]
+
+
+def _never(entry):
+    CrontabSchedule.objects.filter(pk=entry.crontab_id).update(day_of_month="31", month_of_year="2")
+
+
+def _switched_off(entry):
+    PeriodicTask.objects.filter(pk=entry.pk).update(enabled=False)
+
+
+@pytest.mark.parametrize("broken", [PeriodicTask.delete, _switched_off, _never])
+def test_a_night_that_never_comes_is_an_error(well, broken):
+    entry = PeriodicTask.objects.get(task="medilink.tasks.nightly")
+    entry.crontab = CrontabSchedule.objects.create(minute="0", hour="0")
+    entry.save()
+    PeriodicTask.objects.update(last_run_at=timezone.now())
+    assert found() == []
+    broken(entry)
+    assert found(gravity=Gravity.ERROR) == found() == ["night-unscheduled"]
 
 
 def test_a_stuck_batch_is_named(well):
