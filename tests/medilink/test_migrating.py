@@ -213,7 +213,7 @@ def test_a_restored_copy_has_the_same_wall(transactional_db):
     with restore.throwaway() as url, closing(psycopg2.connect(url)) as copy, copy.cursor() as cursor:
         words = ["--schema-only", "--no-owner", "--no-privileges"]
         environment = os.environ | postgres.environment(params)
-        version = connection.connection.server_version
+        version = copy.info.server_version
         argv = [postgres.program("pg_dump", version), "--format=custom", *words, params["dbname"]]
         made = subprocess.run(argv, env=environment, capture_output=True, check=True).stdout
         argv = [postgres.program("pg_restore", version), *words, "--dbname", copy.info.dbname]
