@@ -85,10 +85,11 @@ def _post(body: dict[str, Any]) -> tuple[Answer, int]:
             with urlopen(request, timeout=SECONDS) as response:  # noqa: S310  # nosec B310
                 return _read(response.read()), attempt
         except HTTPError as error:
-            if error.code == 409:  # how DHIS2 says that there were conflicts: the summary comes with it
-                return _read(error.read()), attempt
-            if error.code not in AGAIN:
-                raise Unreachable(f"DHIS2 answered {error.code}.") from error
+            with error:  # it holds the connection
+                if error.code == 409:  # how DHIS2 says that there were conflicts: the summary comes with it
+                    return _read(error.read()), attempt
+                if error.code not in AGAIN:
+                    raise Unreachable(f"DHIS2 answered {error.code}.") from error
         except (URLError, TimeoutError, ConnectionError):
             pass
         if wait is not None:
