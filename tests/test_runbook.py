@@ -93,3 +93,11 @@ def test_what_is_to_be_typed_is_understood(line):
 
 def test_there_is_something_to_type():
     assert len(commands()) > 30
+
+
+def test_a_plain_process_of_the_web_is_started_as_the_image_starts_it():
+    def options(text):
+        words = re.search(r"granian (--interface.*?medilink\.wsgi:application)", text, re.DOTALL)[1]
+        return re.sub(r'--(host|port) \S+|[\\\n"]', "", words).split()
+
+    assert options(RUNBOOK) == options((ROOT / "Dockerfile").read_text())
